@@ -1,0 +1,60 @@
+"""The settings of pipelines and training as frozen dataclasses: command lines come from them.
+
+Imports neither TensorFlow nor Keras, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Window = tuple[float, float]
+"""An HU window: (centre, width)."""
+
+BRAIN: Window = (40, 80)
+SUBDURAL: Window = (80, 200)
+STROKE: Window = (32, 8)
+THREE_WINDOWS: tuple[Window, ...] = (BRAIN, SUBDURAL, STROKE)
+
+
+@dataclass(frozen=True)
+class AugmentStrength:
+    """How far each augmentation may go; 0 switches one off.
+
+    Attributes:
+        rotation_deg: Rotation about the centre, uniform in [-x, x] degrees.
+        contrast: Contrast factor about the slice's mean, uniform in [1 - x, 1 + x].
+        brightness: Added brightness, uniform in [-x, x] of the full range of 255.
+        mirror: Probability of a left-right mirror image.
+        roi: ROI crop: a square of side uniform in [1 - x, 1] of the slice, scaled back to its size.
+    """
+
+    rotation_deg: float = 10.0
+    contrast: float = 0.1
+    brightness: float = 0.05
+    mirror: float = 0.5
+    roi: float = 0.15
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a model is trained.
+
+    Attributes:
+        epochs: Most epochs to train.
+        learning_rate: Initial learning rate of Adam.
+        patience: Epochs without a better validation score before training stops.
+        reduce_patience: Epochs without a better validation score before the learning rate falls.
+        reduce_factor: What the learning rate is multiplied by then.
+        mixed_precision: Whether to compute in float16 (GPUs only; refused on a CPU).
+        jit_compile: Whether to compile with XLA (slower on a CPU).
+        seed: Seed of weights, shuffling and augmentation.
+    """
+
+    epochs: int = 20
+    learning_rate: float = 1e-3
+    patience: int = 6
+    reduce_patience: int = 3
+    reduce_factor: float = 0.3
+    mixed_precision: bool = False
+    jit_compile: bool = False
+    seed: int = 0

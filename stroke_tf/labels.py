@@ -1,0 +1,24 @@
+"""The classes and tasks of the package. Knows nothing of files, TensorFlow or models."""
+
+from enum import IntEnum, StrEnum
+
+
+class StrokeType(IntEnum):
+    """What a slice shows. The first three values are also the class ids of a mask."""
+
+    NONE = 0
+    ISCHEMIA = 1
+    HEMORRHAGE = 2
+    UNSPECIFIED = 3  # a stroke whose type the source does not state (stage-1 label files)
+
+
+class Task(StrEnum):
+    """What a model is asked: a view of the same records."""
+
+    DETECT = "detect"  # stroke no (0) or yes (1), every slice
+    TYPE = "type"  # ischaemia (0) or haemorrhage (1), lesion slices only
+    SEGMENT = "segment"  # a class id for every pixel, slices whose mask is known
+
+
+MASK_CLASSES = (StrokeType.NONE, StrokeType.ISCHEMIA, StrokeType.HEMORRHAGE)
+LESION_CLASSES = (StrokeType.ISCHEMIA, StrokeType.HEMORRHAGE)

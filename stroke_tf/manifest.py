@@ -1,0 +1,171 @@
+"""The manifest: what a folder of records holds. Written by the converter, read by everything else."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from stroke_tf.records import SCHEMA_VERSION, STAGE_FOLDS, Pixels
+
+MANIFEST_NAME = "manifest.json"
+FOLDS_NAME = "folds.csv"
+FOLDS = 10
+
+Protocol = Literal["clean", "as-published"]
+FoldName = int | str  # 0 to 9, "stage1" or "stage2"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One TFRecord file: its name, number of records, bytes and SHA-256."""
+
+    name: str
+    records: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold: its name, number of records, records per class and shards."""
+
+    fold: FoldName
+    records: int
+    classes: dict[str, int]
+    shards: tuple[Shard, ...]
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """One file that was left out: its path relative to the input folder and the rule it broke."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a folder of records holds.
+
+    Attributes:
+        protocol: `clean` (groups stay in one fold) or `as-published` (slice-level folds).
+        seed: Seed of the folds and of copies augmented before folding.
+        size: Side of every stored slice in pixels.
+        layout: Name of the source layout.
+        compression: "zlib" or "none": the compression of the TFRecord files.
+        pixels: "gray8" when all images are 8-bit, "hu16" when all hold HU, else "mixed".
+        grouping: What `group_id` stands for: "patient", "near-duplicate" or "mixed".
+        augmented: Task the copies augmented before folding are for, or "none".
+        source_sha256: Fingerprint of the source's names and bytes.
+        records: Number of records, copies included.
+        classes: Records per class name.
+        folds: Folds 0 to 9 and the test sessions found.
+        rejected: Files left out and why.
+    """
+
+    protocol: Protocol
+    seed: int
+    size: int
+    layout: str
+    compression: Literal["zlib", "none"]
+    pixels: Pixels | Literal["mixed"]
+    grouping: str
+    augmented: str
+    source_sha256: str
+    records: int
+    classes: dict[str, int]
+    folds: tuple[Fold, ...]
+    rejected: tuple[Rejected, ...]
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> str:
+        """Returns the manifest as JSON text that ends with a newline."""
+        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
+
+
+@dataclass(frozen=True)
+class FoldRow:
+    """One line of folds.csv: one record."""
+
+    source_id: str
+    group_id: str
+    stroke_type: str
+    fold: str
+    has_mask: int
+    width: int
+    height: int
+    file: str
+    copy: int
+
+
+def read_manifest(records: Path | str) -> Manifest:
+    """Returns the manifest of a folder of records.
+
+    Raises:
+        FileNotFoundError: If the folder holds no manifest: it was not written, or not to its end.
+        ValueError: If the manifest is of another schema version or lacks a key.
+    """
+    path = Path(records) / MANIFEST_NAME
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} must exist: it is written last, when all records are. "
+            "Convert with `make tfrecords DATA=<folder> OUT=<folder>`"
+        )
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} must be JSON. Received: {error}") from error
+    version = values.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise ValueError(f"{path}: schema_version must be {SCHEMA_VERSION}. Received: {version}")
+    names = {field.name for field in dataclasses.fields(Manifest)}
+    if names != values.keys():
+        raise ValueError(f"{path}: keys must be {sorted(names)}. Received: {sorted(values)}")
+    values["folds"] = tuple(
+        Fold(**{**fold, "shards": tuple(Shard(**shard) for shard in fold["shards"])})
+        for fold in values["folds"]
+    )
+    values["rejected"] = tuple(Rejected(**item) for item in values["rejected"])
+    return Manifest(**values)
+
+
+def read_folds(records: Path | str) -> list[FoldRow]:
+    """Returns folds.csv, one row for each record, in the order of the shards."""
+    with (Path(records) / FOLDS_NAME).open(encoding="utf-8", newline="") as file:
+        return [
+            FoldRow(
+                **{
+                    **row,
+                    **{key: int(row[key]) for key in ("has_mask", "width", "height", "copy")},
+                }
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def manifest_sha256(records: Path | str) -> str:
+    """Returns the SHA-256 of manifest.json: it names the data a run was trained on."""
+    return hashlib.sha256((Path(records) / MANIFEST_NAME).read_bytes()).hexdigest()
+
+
+def select_folds(manifest: Manifest, folds: tuple[FoldName, ...]) -> list[Fold]:
+    """Returns the named folds of a manifest, in the order given.
+
+    Raises:
+        ValueError: If a fold is not in the manifest or is named twice.
+    """
+    known = {fold.fold: fold for fold in manifest.folds}
+    wrong = [name for name in folds if name not in known]
+    if wrong or len(set(folds)) != len(folds):
+        raise ValueError(f"folds must be different ones of {list(known)}. Received: {list(folds)}")
+    return [known[name] for name in folds]
+
+
+def fold_number(name: FoldName) -> int:
+    """Returns the number that records carry for a fold: 0 to 9, or that of a test session."""
+    return STAGE_FOLDS[name] if isinstance(name, str) else name
