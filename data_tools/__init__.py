@@ -1,0 +1,1 @@
+"""From pictures, DICOM files and overlays to TFRecords: find, read, check, fold, write."""

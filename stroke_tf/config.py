@@ -6,6 +6,7 @@ Imports neither TensorFlow nor Keras, so that `--help` answers at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 Window = tuple[float, float]
 """An HU window: (centre, width)."""
@@ -14,6 +15,9 @@ BRAIN: Window = (40, 80)
 SUBDURAL: Window = (80, 200)
 STROKE: Window = (32, 8)
 THREE_WINDOWS: tuple[Window, ...] = (BRAIN, SUBDURAL, STROKE)
+
+ThresholdRule = Literal["recall-floor", "youden", "fixed"]
+"""How a classifier's threshold is chosen on validation slices."""
 
 
 @dataclass(frozen=True)

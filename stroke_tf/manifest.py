@@ -1,4 +1,7 @@
-"""The manifest: what a folder of records holds. Written by the converter, read by everything else."""
+"""The manifest: what a folder of records holds.
+
+Written by the converter, read by everything else.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from stroke_tf.records import SCHEMA_VERSION, STAGE_FOLDS, Pixels
 
@@ -59,7 +62,7 @@ class Manifest:
         layout: Name of the source layout.
         compression: "zlib" or "none": the compression of the TFRecord files.
         pixels: "gray8" when all images are 8-bit, "hu16" when all hold HU, else "mixed".
-        grouping: What `group_id` stands for: "patient", "near-duplicate" or "mixed".
+        grouping: What `group_id` stands for: "patient", "near-duplicate", or both.
         augmented: Task the copies augmented before folding are for, or "none".
         source_sha256: Fingerprint of the source's names and bytes.
         records: Number of records, copies included.
@@ -137,15 +140,12 @@ def read_manifest(records: Path | str) -> Manifest:
 def read_folds(records: Path | str) -> list[FoldRow]:
     """Returns folds.csv, one row for each record, in the order of the shards."""
     with (Path(records) / FOLDS_NAME).open(encoding="utf-8", newline="") as file:
-        return [
-            FoldRow(
-                **{
-                    **row,
-                    **{key: int(row[key]) for key in ("has_mask", "width", "height", "copy")},
-                }
-            )
-            for row in csv.DictReader(file)
-        ]
+        return [_fold_row(row) for row in csv.DictReader(file)]
+
+
+def _fold_row(row: dict[str, Any]) -> FoldRow:
+    numbers = {key: int(row[key]) for key in ("has_mask", "width", "height", "copy")}
+    return FoldRow(**{**row, **numbers})
 
 
 def manifest_sha256(records: Path | str) -> str:

@@ -1,8 +1,8 @@
-"""The record contract: what one slice is on disk. Writer and reader both use it, so they cannot drift.
+"""The record contract: what one slice is on disk.
 
-A record is a serialised `tf.train.Example` with exactly the keys of `FEATURES`. Encoding needs no
-TensorFlow (importing it costs seconds and 400 MB in each worker process); `parse_record` is the
-graph version for `tf.data`.
+Writer and reader both use it, so they cannot drift. A record is a serialised `tf.train.Example`
+with exactly the keys of `FEATURES`. Encoding needs no TensorFlow (importing it costs seconds and
+400 MB in each worker process); `parse_record` is the graph version for `tf.data`.
 """
 
 from __future__ import annotations
@@ -125,7 +125,9 @@ def decode_record(serialized: bytes, *, name: str = "record") -> Record:
         raise ValueError(
             f"{name}: keys must be those of FEATURES. Missing: {missing}, unknown: {extra}"
         )
-    values = {key: _value(features[key], kind, key, name) for key, kind in FEATURES.items()}
+    values: dict[str, Any] = {
+        key: _value(features[key], kind, key, name) for key, kind in FEATURES.items()
+    }
     record = Record(**values)
     _check(record, name=name)
     return record

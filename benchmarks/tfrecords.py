@@ -1,0 +1,220 @@
+"""Converting slices to TFRecords: ours beside the plain way and a bare loop, in one run.
+
+    python -m benchmarks.tfrecords [--slices 1000] [--quick]
+
+- ours: `data_tools.build_tfrecords` with all it does (checks, hashes, folds, shards).
+- plain: one process as in the Keras TFRecord example: decode, raw RGB tensor and mask, ZLIB.
+- bare: decode picture and mask, encode both as grey PNG, nothing else, in as many processes.
+
+The slices are those of STROKE_TF_OPEN_DATA/open_stroke_ct when that is set (repeated, new ids),
+else phantoms, in the organisers' layout with PNG, MASK and OVERLAY. Peak memory is the sum of
+the proportional set sizes of all processes, sampled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import psutil
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from data_tools.build_tfrecords import Conversion
+from data_tools.conversion import build_tfrecords
+from data_tools.workers import default_jobs
+
+_QUICK_SLICES = 60
+_SAMPLE_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to measure.
+
+    Attributes:
+        slices: Number of slices.
+        jobs: Processes of ours and of the bare loop.
+        quick: Take 60 slices: under a minute.
+    """
+
+    slices: int = 1000
+    jobs: int = dataclasses.field(default_factory=default_jobs)
+    quick: bool = False
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds, peak memory in MB and bytes written."""
+
+    seconds: float
+    peak_mb: float
+    written: int
+
+
+def measure(run: Callable[..., int], *arguments: object) -> Measured:
+    """Runs a function in a process of its own and measures it and its children."""
+    context = multiprocessing.get_context("spawn")
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=_call, args=(send, run, arguments))
+    process.start()
+    peak = _PeakMemory(process.pid or 0)
+    seconds, written = receive.recv()
+    process.join()
+    return Measured(seconds, peak.stop(), written)
+
+
+def ours(data: Path, out: Path, jobs: int) -> int:
+    """Converts with the package; returns bytes written."""
+    manifest = build_tfrecords(Conversion(data=data, out=out, jobs=jobs))
+    return sum(shard.bytes for fold in manifest.folds for shard in fold.shards)
+
+
+def bare(data: Path, out: Path, jobs: int) -> int:
+    """Decodes and encodes every slice in `jobs` processes; returns bytes encoded."""
+    context = multiprocessing.get_context("forkserver")
+    with context.Pool(jobs) as pool:
+        return sum(pool.imap_unordered(_decode_and_encode, list(_slices(data)), chunksize=32))
+
+
+def plain(data: Path, out: Path, jobs: int) -> int:
+    """Writes raw RGB tensors and masks under ZLIB in this process; returns bytes written."""
+    import tensorflow as tf
+
+    out.mkdir(parents=True)
+    path = out / "plain.tfrecord"
+    options = tf.io.TFRecordOptions(compression_type="ZLIB")
+    with tf.io.TFRecordWriter(str(path), options) as writer:
+        for picture, mask in _slices(data):
+            image = tf.io.decode_png(tf.io.read_file(str(picture)), channels=3)
+            label = (
+                tf.io.decode_png(tf.io.read_file(str(mask)), channels=3)
+                if mask
+                else tf.zeros_like(image)
+            )
+            values = {"image": image, "mask": tf.argmax(label, axis=-1, output_type=tf.int32)}
+            values["mask"] = tf.cast(values["mask"], tf.uint8)
+            feature = {
+                name: tf.train.Feature(
+                    bytes_list=tf.train.BytesList(value=[tf.io.serialize_tensor(value).numpy()])
+                )
+                for name, value in values.items()
+            }
+            example = tf.train.Example(features=tf.train.Features(feature=feature))
+            writer.write(example.SerializeToString())
+    return path.stat().st_size
+
+
+def main(settings: Settings) -> None:
+    """Measures all three and prints a table and a line of JSON."""
+    count = _QUICK_SLICES if settings.quick else settings.slices
+    results: dict[str, Measured] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "slices"
+        _prepare(data, count)
+        for name, run in (("plain", plain), ("bare", bare), ("ours", ours)):
+            results[name] = measure(run, data, Path(folder) / name, settings.jobs)
+    table = Table("", "slices/s", "peak MB", "MB written", title=f"{count} slices, 512 x 512")
+    for name, it in results.items():
+        speed, size = f"{count / it.seconds:.1f}", f"{it.written / 1e6:.1f}"
+        table.add_row(name, speed, f"{it.peak_mb:.0f}", size)
+    Console().print(table)
+    print(
+        json.dumps(
+            {
+                "name": "tfrecords",
+                "ours": round(count / results["ours"].seconds, 1),
+                "other": round(count / results["plain"].seconds, 1),
+                "ratio": round(results["plain"].seconds / results["ours"].seconds, 2),
+                "unit": "slices/s",
+                "n": count,
+                "jobs": settings.jobs,
+                "time_over_bare": round(results["ours"].seconds / results["bare"].seconds, 2),
+                "size_ratio": round(results["ours"].written / results["plain"].written, 3),
+                "peak_mb": round(results["ours"].peak_mb),
+            }
+        )
+    )
+
+
+def _call(send: multiprocessing.connection.Connection, run: Callable[..., int], arguments) -> None:
+    start = time.perf_counter()
+    written = run(*arguments)
+    send.send((time.perf_counter() - start, written))
+
+
+class _PeakMemory:
+    """Samples the memory of a process and its children until stopped."""
+
+    def __init__(self, pid: int) -> None:
+        self._process, self._peak, self._end = psutil.Process(pid), 0, threading.Event()
+        self._thread = threading.Thread(target=self._sample)
+        self._thread.start()
+
+    def stop(self) -> float:
+        self._end.set()
+        self._thread.join()
+        return self._peak / 1e6
+
+    def _sample(self) -> None:
+        while not self._end.wait(_SAMPLE_SECONDS):
+            try:
+                family = [self._process, *self._process.children(recursive=True)]
+                used = sum(it.memory_full_info().pss for it in family)
+            except psutil.NoSuchProcess:
+                continue
+            self._peak = max(self._peak, used)
+
+
+def _slices(data: Path) -> Iterator[tuple[Path, Path | None]]:
+    for picture in sorted(data.glob("TRAINING/*/PNG/*.png")):
+        mask = picture.parent.parent / "MASK" / picture.name
+        yield picture, mask if mask.exists() else None
+
+
+def _decode_and_encode(pair: tuple[Path, Path | None]) -> int:
+    cv2.setNumThreads(1)
+    picture, mask = pair
+    grey = cv2.imread(str(picture), cv2.IMREAD_UNCHANGED)[:, :, 0]
+    size = len(cv2.imencode(".png", grey)[1])
+    if mask:
+        colours = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
+        classes = (colours[:, :, 0] > 0) * 1 + (colours[:, :, 1] > 0) * 2
+        size += len(cv2.imencode(".png", classes.astype("uint8"))[1])
+    return size
+
+
+def _prepare(folder: Path, count: int) -> None:
+    """Lays out `count` slices in the organisers' layout."""
+    root = os.environ.get("STROKE_TF_OPEN_DATA")
+    if root:
+        source = Path(root) / "open_stroke_ct"
+    else:
+        from data_tools.phantom import PhantomConfig, make_phantom
+
+        source = folder.parent / "phantom"
+        make_phantom(PhantomConfig(out=source, patients=20))
+    originals = sorted(source.glob("TRAINING/*/PNG/*.png"))
+    for number in range(count):
+        original = originals[number % len(originals)]
+        for kind in ("PNG", "MASK", "OVERLAY"):
+            part = original.parent.parent / kind / original.name
+            if part.exists():
+                target = folder / "TRAINING" / original.parent.parent.name / kind
+                target.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(part, target / f"{20000 + number}.png")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, prog="python -m benchmarks.tfrecords", description=__doc__))

@@ -1,0 +1,261 @@
+"""The second pass of a conversion: deals folds and writes shards, `folds.csv` and the manifest."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Literal
+
+from data_tools.folds import assign_folds, group_slices
+from data_tools.options import Compression, CopiesFor
+from data_tools.shards import describe_shard, write_shard
+from data_tools.spool import SpooledSlice, read_spooled
+from data_tools.workers import run_tasks
+from stroke_tf.labels import StrokeType
+from stroke_tf.manifest import (
+    FOLDS,
+    FOLDS_NAME,
+    MANIFEST_NAME,
+    Fold,
+    FoldName,
+    FoldRow,
+    Manifest,
+    Protocol,
+    Rejected,
+    Shard,
+    fold_number,
+)
+from stroke_tf.records import STAGE_FOLDS, Pixels, Record, encode_record
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What is written, where and how; see `Conversion` for the meaning of each setting."""
+
+    out: Path
+    partial: Path
+    protocol: Protocol
+    seed: int
+    size: int
+    layout: str
+    compression: Compression
+    copies_for: CopiesFor
+    shard_bytes: int
+    shards: int
+    jobs: int
+
+
+def assemble(
+    assembly: Assembly,
+    slices: list[SpooledSlice],
+    rejected: list[Rejected],
+    *,
+    progress: Callable[[int, int], None],
+) -> Manifest:
+    """Deals folds, writes every shard, then `folds.csv` and last the manifest.
+
+    Shards that are there already are kept: names and contents follow from the spool alone.
+    """
+    folds = _place(assembly, slices)
+    tasks = {name: list(_shard_tasks(assembly, name, placed)) for name, placed in folds.items()}
+    total = sum(map(len, tasks.values()))
+    shards: dict[str, Shard] = {}
+    flat = (task for fold in tasks.values() for task in fold)
+    for shard in run_tasks(_write_task, flat, jobs=assembly.jobs):
+        shards[shard.name] = shard
+        progress(len(shards), total)
+    everything = [it for placed in folds.values() for it in placed]
+    manifest = Manifest(
+        protocol=assembly.protocol,
+        seed=assembly.seed,
+        size=assembly.size,
+        layout=assembly.layout,
+        compression=assembly.compression,
+        pixels=_pixels(slices),
+        grouping=_grouping(slices),
+        augmented=assembly.copies_for,
+        source_sha256=_fingerprint(slices),
+        records=len(everything),
+        classes=_count_classes(everything),
+        folds=tuple(
+            Fold(
+                fold=name,
+                records=len(placed),
+                classes=_count_classes(placed),
+                shards=tuple(shards[task.path.name] for task in tasks[name]),
+            )
+            for name, placed in folds.items()
+        ),
+        rejected=tuple(rejected),
+    )
+    _write_text(assembly.out / FOLDS_NAME, _folds_csv(everything))
+    _write_text(assembly.out / MANIFEST_NAME, manifest.to_json())
+    return manifest
+
+
+def _fingerprint(slices: Iterable[SpooledSlice]) -> str:
+    """A SHA-256 of the slices' ids and of the bytes of all their files."""
+    digest = hashlib.sha256()
+    for it in slices:
+        digest.update(f"{it.source_id}\t{it.stage}\t{it.sha256}\n".encode())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """One record and its place; `copy` counts the records of its slice from 0."""
+
+    spooled: SpooledSlice
+    copy: int
+    group_id: str
+    fold: FoldName
+
+
+@dataclass(frozen=True)
+class _ShardTask:
+    path: Path
+    partial: Path
+    source: str
+    compression: Compression
+    placed: tuple[_Placed, ...]
+
+
+def _place(assembly: Assembly, slices: list[SpooledSlice]) -> dict[FoldName, list[_Placed]]:
+    group_ids = group_slices(
+        [it.source_id for it in slices],
+        patients=[it.patient for it in slices],
+        hashes=[None if it.patient_given else it.dhash for it in slices],
+    )
+    records = [
+        (it, copy, group_id)
+        for it, group_id in zip(slices, group_ids, strict=True)
+        for copy in range(len(it.records))
+    ]
+    trained = [record for record in records if record[0].stage is None]
+    numbers = assign_folds(
+        [it.stroke_type for it, _, _ in trained],
+        [group_id for _, _, group_id in trained],
+        protocol=assembly.protocol,
+        seed=assembly.seed,
+    )
+    folds: dict[FoldName, list[_Placed]] = {name: [] for name in (*range(FOLDS), *STAGE_FOLDS)}
+    for (it, copy, group_id), number in zip(trained, numbers, strict=True):
+        folds[int(number)].append(_Placed(it, copy, group_id, int(number)))
+    for it, copy, group_id in records:
+        if it.stage is not None and copy == 0:
+            folds[it.stage].append(_Placed(it, copy, group_id, it.stage))
+    return {
+        name: sorted(placed, key=lambda it: (it.spooled.source_id, it.copy))
+        for name, placed in folds.items()
+        if placed or isinstance(name, int)
+    }
+
+
+def _shard_tasks(assembly: Assembly, name: FoldName, placed: list[_Placed]) -> Iterator[_ShardTask]:
+    """Cuts one fold into shards of nearly equal bytes."""
+    if not placed:
+        return
+    sizes = [_stored_bytes(it) for it in placed]
+    count = assembly.shards or -(-sum(sizes) // assembly.shard_bytes)
+    count = min(count, len(placed))
+    stem = f"fold-{name:02d}" if isinstance(name, int) else name
+    start, written = 0, 0
+    for number in range(count):
+        stop = start + 1
+        written += sizes[start]
+        most = len(placed) - (count - number - 1)
+        while stop < most and written + sizes[stop] / 2 < sum(sizes) * (number + 1) / count:
+            written += sizes[stop]
+            stop += 1
+        stop = most if number == count - 1 else stop
+        yield _ShardTask(
+            path=assembly.out / f"{stem}-{number:05d}-of-{count:05d}.tfrecord",
+            partial=assembly.partial,
+            source=assembly.layout,
+            compression=assembly.compression,
+            placed=tuple(placed[start:stop]),
+        )
+        start = stop
+
+
+def _stored_bytes(placed: _Placed) -> int:
+    record = placed.spooled.records[placed.copy]
+    return record.image_bytes + record.mask_bytes
+
+
+def _write_task(task: _ShardTask) -> Shard:
+    if task.path.exists():
+        return describe_shard(task.path, records=len(task.placed))
+    records = (encode_record(_record(task, it)) for it in task.placed)
+    return write_shard(task.path, records, compression=task.compression, scratch=task.partial)
+
+
+def _record(task: _ShardTask, placed: _Placed) -> Record:
+    it = placed.spooled
+    image, mask = read_spooled(task.partial, it.records[placed.copy])
+    return Record(
+        image=image,
+        mask=mask,
+        stroke_type=it.stroke_type,
+        source_id=it.source_id,
+        group_id=placed.group_id,
+        fold=fold_number(placed.fold),
+        copy=placed.copy,
+        source=task.source,
+        pixels=it.pixels,
+        height=it.height,
+        width=it.width,
+    )
+
+
+def _count_classes(placed: Iterable[_Placed]) -> dict[str, int]:
+    counts = Counter(it.spooled.stroke_type for it in placed)
+    always = StrokeType.NONE, StrokeType.ISCHEMIA, StrokeType.HEMORRHAGE
+    return {kind.name: counts[kind] for kind in StrokeType if kind in always or counts[kind]}
+
+
+def _pixels(slices: Iterable[SpooledSlice]) -> Pixels | Literal["mixed"]:
+    kinds = {it.pixels for it in slices}
+    return kinds.pop() if len(kinds) == 1 else "mixed"
+
+
+def _grouping(slices: Iterable[SpooledSlice]) -> str:
+    """How groups were found: from named patients, from near-duplicates, or from both."""
+    if all(it.patient_given for it in slices):
+        return "patient"
+    if any(it.patient is not None for it in slices):
+        return "patient and near-duplicate"
+    return "near-duplicate"
+
+
+def _folds_csv(placed: Iterable[_Placed]) -> str:
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([field.name for field in dataclasses.fields(FoldRow)])
+    for it in placed:
+        spooled = it.spooled
+        row = FoldRow(
+            source_id=spooled.source_id,
+            group_id=it.group_id,
+            stroke_type=StrokeType(spooled.stroke_type).name,
+            fold=str(it.fold),
+            has_mask=int(spooled.records[it.copy].mask_bytes > 0),
+            width=spooled.width,
+            height=spooled.height,
+            file=spooled.file,
+            copy=it.copy,
+        )
+        writer.writerow(dataclasses.astuple(row))
+    return text.getvalue()
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

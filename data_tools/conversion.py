@@ -1,0 +1,211 @@
+"""The conversion of a folder of slices to folds of TFRecords: both passes, resumed where they were.
+
+Owns the output folder: who may write to it, what is kept after a kill, what is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from data_tools.assemble import Assembly, assemble
+from data_tools.build_tfrecords import Conversion
+from data_tools.progress import Progress
+from data_tools.slices import Reading
+from data_tools.sources import Source, find_slices, read_groups, with_patients
+from data_tools.spool import (
+    CHUNK_SLICES,
+    ChunkTask,
+    Encoding,
+    SpooledSlice,
+    read_index,
+    spool_chunk,
+)
+from data_tools.workers import run_tasks
+from stroke_tf.manifest import MANIFEST_NAME, Manifest, Rejected, read_manifest
+
+_PARTIAL = ".partial"
+_PLAN_NAME = "conversion.json"
+
+
+class BadInputError(ValueError):
+    """More faults in the input than `max_bad`; `faults` holds all of them."""
+
+    def __init__(self, faults: Sequence[Rejected], max_bad: int) -> None:
+        super().__init__(
+            f"at most {max_bad} faults are allowed (--max-bad). Received: {len(faults)}"
+        )
+        self.faults = tuple(faults)
+
+
+def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> Manifest:
+    """Converts a folder of slices to folds of TFRecords.
+
+    Args:
+        config: What to convert and how.
+        progress: Called as the work goes on.
+
+    Returns:
+        The manifest, which is also written, last, to `config.out`.
+
+    Raises:
+        BadInputError: If the input has more faults than `config.max_bad`.
+        ValueError: If the settings exclude each other, the layout is not recognised, the slices are
+            too few for folds, or `config.out` holds something else.
+        OSError: If the output cannot be written; what is finished stays, a rerun continues.
+    """
+    _check(config)
+    report = progress or (lambda what, done, total: None)
+    source = find_slices(config.data, layout=config.layout)
+    if config.groups:
+        source = with_patients(source, read_groups(config.groups))
+    if not source.slices:
+        raise BadInputError(
+            source.faults or [Rejected(str(config.data), "must hold slices. Received: none")], 0
+        )
+    with _claimed(config, source) as partial:
+        if not (config.out / MANIFEST_NAME).exists():
+            slices, faults = _read_all(config, source, partial, report)
+            if len(faults) > config.max_bad:
+                raise BadInputError(faults, config.max_bad)
+            assemble(
+                _assembly(config, source, partial),
+                slices,
+                faults,
+                progress=lambda done, total: report("write shards", done, total),
+            )
+        shutil.rmtree(partial)
+    return read_manifest(config.out)
+
+
+def _check(config: Conversion) -> None:
+    for name, least in (("size", 16), ("jobs", 1), ("shard_mb", 1), ("max_bad", 0), ("shards", 0)):
+        value = getattr(config, name)
+        if value < least:
+            raise ValueError(f"--{name.replace('_', '-')} must be >= {least}. Received: {value}")
+    if config.augment_before_folding and config.protocol == "clean":
+        raise ValueError(
+            "--augment-before-folding must come with --protocol as-published: it puts copies of "
+            "one slice into several folds. Received: --protocol clean"
+        )
+    if config.augment_before_folding and config.prefer == "dicom":
+        raise ValueError(
+            "--augment-before-folding must have 8-bit pictures. Received: --prefer dicom"
+        )
+
+
+@contextlib.contextmanager
+def _claimed(config: Conversion, source: Source) -> Iterator[Path]:
+    """Yields the folder of unfinished work in `config.out`, held by this process alone."""
+    partial = config.out / _PARTIAL
+    if config.out.is_dir() and not (config.out / _PLAN_NAME).exists():
+        found = sorted(path.name for path in config.out.iterdir() if path != partial)
+        if found:
+            raise ValueError(f"{config.out} must be new or empty. Received: {found[:5]}")
+    partial.mkdir(parents=True, exist_ok=True)
+    with (partial / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"{config.out}: another conversion is writing here") from error
+        _continue_or_start(config, _plan(config, source), partial)
+        yield partial
+
+
+def _continue_or_start(config: Conversion, plan: dict[str, object], partial: Path) -> None:
+    """Keeps what the same conversion finished; starts anew where its input was mended since."""
+    path = config.out / _PLAN_NAME
+    begun = json.loads(path.read_text(encoding="utf-8")) if path.exists() else plan
+    differs = sorted(name for name in plan if plan[name] != begun.get(name))
+    if differs == ["listing_sha256"] and not (config.out / MANIFEST_NAME).exists():
+        for stale in (*partial.glob("chunk-*"), *config.out.glob("*.tfrecord")):
+            stale.unlink()
+    elif differs:
+        raise ValueError(
+            f"{config.out} must be new: it holds another data set, or the same with other settings "
+            f"(different: {', '.join(differs)}). Delete it or choose another folder"
+        )
+    path.write_text(json.dumps(plan, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _plan(config: Conversion, source: Source) -> dict[str, object]:
+    """What must be the same for a rerun to continue: settings, files' names, sizes and times."""
+    settings = dataclasses.asdict(config)
+    for name in ("data", "out", "jobs", "max_bad", "groups"):
+        del settings[name]
+    groups = config.groups and hashlib.sha256(config.groups.read_bytes()).hexdigest()
+    listing = hashlib.sha256()
+    for it in source.slices:
+        for file in filter(None, (it.picture, it.dicom, it.mask, it.overlay)):
+            listing.update(
+                f"{it.source_id}\t{file}\t{_size_and_time(source.root / file)}\n".encode()
+            )
+    return {**settings, "groups_sha256": groups, "listing_sha256": listing.hexdigest()}
+
+
+def _size_and_time(path: Path) -> str:
+    try:
+        stat = path.stat()
+    except OSError:  # a broken link: a fault of its own when it is read
+        return "unreadable"
+    return f"{stat.st_size} {stat.st_mtime_ns}"
+
+
+def _patient_key(partial: Path) -> bytes:
+    """A key known to this conversion alone: with it gone, patient hashes cannot be turned back."""
+    path = partial / "key"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+def _assembly(config: Conversion, source: Source, partial: Path) -> Assembly:
+    return Assembly(
+        out=config.out,
+        partial=partial,
+        protocol=config.protocol,
+        seed=config.seed,
+        size=config.size,
+        layout=source.layout,
+        compression=config.compression,
+        copies_for=config.copies,
+        shard_bytes=config.shard_mb * 1_000_000,
+        shards=config.shards,
+        jobs=config.jobs,
+    )
+
+
+def _read_all(
+    config: Conversion, source: Source, partial: Path, report: Progress
+) -> tuple[list[SpooledSlice], list[Rejected]]:
+    encoding = Encoding(
+        size=config.size,
+        reading=Reading(config.prefer, config.mask_method, _patient_key(partial)),
+        copies_for=config.copies,
+        seed=config.seed,
+    )
+    starts = range(0, len(source.slices), CHUNK_SLICES)
+    tasks = (
+        ChunkTask(
+            source.root, partial, number, source.slices[start : start + CHUNK_SLICES], encoding
+        )
+        for number, start in enumerate(starts)
+    )
+    done, total = 0, len(source.slices)
+    for count in run_tasks(spool_chunk, tasks, jobs=config.jobs):
+        done += count
+        report("read and check slices", done, total)
+    slices, faults = [], list(source.faults)
+    for number in range(len(starts)):
+        found, wrong = read_index(partial, number)
+        slices.extend(found)
+        faults.extend(wrong)
+    return slices, sorted(faults, key=lambda fault: (fault.file, fault.reason))

@@ -1,0 +1,98 @@
+"""Finds slices that are nearly the same picture, without comparing all pairs.
+
+Two slices are near-duplicates when their 256-bit difference hashes (dHash) differ in at most 6
+bits; a group is a connected component of that relation.
+"""
+
+from __future__ import annotations
+
+import imagehash
+import numpy as np
+from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+HASH_BITS = 256
+MAX_DISTANCE = 6
+_BLOCK = 2048  # rows of one bucket compared at a time
+
+
+def dhash(picture: np.ndarray) -> bytes:
+    """Returns the 256-bit difference hash of a picture: 32 bytes.
+
+    Args:
+        picture: uint8 grey, shape (H, W).
+    """
+    bits = imagehash.dhash(Image.fromarray(picture), hash_size=16).hash
+    return np.packbits(bits).tobytes()
+
+
+def near_duplicate_groups(hashes: np.ndarray, *, max_distance: int = MAX_DISTANCE) -> np.ndarray:
+    """Labels slices by near-duplicate group.
+
+    Two hashes that differ in at most d bits agree wholly on at least one of d + 1 bands of bits, so
+    only slices that share a band are compared. Bits are dealt to the bands by how evenly they split
+    the slices; otherwise the bands of the always dark corners would hold every slice.
+
+    Args:
+        hashes: uint8, shape (N, 32): packed 256-bit hashes.
+        max_distance: Largest Hamming distance of near-duplicates, in bits.
+
+    Returns:
+        int32, shape (N,): equal numbers for slices of one group.
+
+    Raises:
+        ValueError: If the shape of `hashes` is another.
+    """
+    if hashes.ndim != 2 or hashes.shape[1] * 8 != HASH_BITS:
+        raise ValueError(f"`hashes` must have shape (N, 32). Received: {hashes.shape}")
+    if not len(hashes):
+        return np.zeros(0, np.int32)
+    unique, inverse = np.unique(hashes, axis=0, return_inverse=True)
+    words = unique.view(np.uint64)
+    pairs = [_close_pairs(words, band, max_distance) for band in _bands(unique, max_distance + 1)]
+    rows, columns = np.concatenate(pairs, axis=1)
+    graph = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(len(unique),) * 2)
+    return connected_components(graph, directed=False)[1].astype(np.int32)[inverse.reshape(-1)]
+
+
+def _bands(hashes: np.ndarray, count: int) -> list[np.ndarray]:
+    """Returns `count` keys for each hash, each made of its own share of the bits."""
+    share = np.zeros(HASH_BITS)
+    for start in range(0, len(hashes), 65536):
+        share += np.unpackbits(hashes[start : start + 65536], axis=1).sum(axis=0)
+    order = np.argsort(np.abs(share / len(hashes) - 0.5), kind="stable")
+    return [_band_keys(hashes, np.sort(order[first::count])) for first in range(count)]
+
+
+def _band_keys(hashes: np.ndarray, bits: np.ndarray) -> np.ndarray:
+    keys = np.zeros(len(hashes), np.uint64)
+    for bit in bits:
+        value = (hashes[:, bit // 8] >> np.uint8(7 - bit % 8)) & np.uint8(1)
+        keys = (keys << np.uint64(1)) | value
+    return keys
+
+
+def _close_pairs(words: np.ndarray, keys: np.ndarray, max_distance: int) -> np.ndarray:
+    """Returns pairs (2, P) of row numbers with equal keys and close words."""
+    order = np.argsort(keys, kind="stable")
+    edges = np.flatnonzero(np.diff(keys[order])) + 1
+    starts, stops = np.append(0, edges), np.append(edges, len(order))
+    found = [np.zeros((2, 0), np.int64)]
+    for index in np.flatnonzero(stops - starts > 1):
+        bucket = order[starts[index] : stops[index]]
+        found.extend(_close_in_bucket(words, bucket, max_distance))
+    return np.concatenate(found, axis=1)
+
+
+def _close_in_bucket(words: np.ndarray, bucket: np.ndarray, limit: int) -> list[np.ndarray]:
+    found = []
+    for start in range(0, len(bucket), _BLOCK):
+        left, right = bucket[start : start + _BLOCK], bucket[start:]
+        distance = np.zeros((len(left), len(right)), np.uint16)
+        for word in range(words.shape[1]):
+            distance += np.bitwise_count(words[left, None, word] ^ words[None, right, word])
+        rows, columns = np.nonzero(distance <= limit)
+        later = rows < columns
+        found.append(np.stack([left[rows[later]], right[columns[later]]]))
+    return found

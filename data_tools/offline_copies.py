@@ -1,0 +1,130 @@
+"""Copies of slices augmented before folding, as the SAUCIS paper made its data set (Tables 1-3).
+
+Only the `as-published` protocol uses them: a copy in another fold than its original is a leak. The
+paper gives the factors (x4 stroke and x2 none for detection, x6 for segmentation, originals
+counted) and names five operations without their strengths; x6 is then the original and one copy for
+each operation. Ours are the strengths of `AugmentStrength`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from data_tools.options import CopiesFor
+from stroke_tf.config import AugmentStrength
+from stroke_tf.labels import StrokeType
+
+_FACTORS: dict[CopiesFor, tuple[int, int]] = {  # (none, stroke), SAUCIS Tables 1 and 3
+    "none": (1, 1),
+    "detect": (2, 4),
+    "segment": (1, 6),
+}
+
+
+def copies_of(stroke_type: int, *, copies_for: CopiesFor) -> int:
+    """Returns how many augmented copies a slice gets besides itself."""
+    none, stroke = _FACTORS[copies_for]
+    return (none if stroke_type == StrokeType.NONE else stroke) - 1
+
+
+def augmented_copies(
+    image: np.ndarray,
+    mask: np.ndarray | None,
+    *,
+    count: int,
+    source_id: str,
+    seed: int,
+) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """Returns `count` augmented copies of a slice, each by another of the five operations.
+
+    Args:
+        image: uint8 grey, shape (S, S).
+        mask: uint8 class ids, shape (S, S), or None.
+        count: 0 to 5.
+        source_id: Id of the slice; with `seed` it fixes the operations and their strengths.
+        seed: Seed of the conversion.
+    """
+    random = np.random.default_rng([seed, *source_id.encode()])
+    names = sorted(random.choice(len(_OPERATIONS), size=count, replace=False))
+    operations = list(_OPERATIONS.values())
+    return [operations[name](image, mask, random, AugmentStrength()) for name in names]
+
+
+_Slice = tuple[np.ndarray, np.ndarray | None]
+_Operation = Callable[[np.ndarray, np.ndarray | None, np.random.Generator, AugmentStrength], _Slice]
+
+
+def _rotate(
+    image: np.ndarray,
+    mask: np.ndarray | None,
+    random: np.random.Generator,
+    strength: AugmentStrength,
+) -> _Slice:
+    centre = ((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2)
+    angle = random.uniform(-strength.rotation_deg, strength.rotation_deg)
+    return _warp(image, mask, cv2.getRotationMatrix2D(centre, angle, 1.0))
+
+
+def _contrast(
+    image: np.ndarray,
+    mask: np.ndarray | None,
+    random: np.random.Generator,
+    strength: AugmentStrength,
+) -> _Slice:
+    factor = random.uniform(1 - strength.contrast, 1 + strength.contrast)
+    mean = float(image.mean())
+    return _to_uint8((image - mean) * factor + mean), mask
+
+
+def _brightness(
+    image: np.ndarray,
+    mask: np.ndarray | None,
+    random: np.random.Generator,
+    strength: AugmentStrength,
+) -> _Slice:
+    added = 255 * random.uniform(-strength.brightness, strength.brightness)
+    return _to_uint8(image + added), mask
+
+
+def _mirror(
+    image: np.ndarray,
+    mask: np.ndarray | None,
+    random: np.random.Generator,
+    strength: AugmentStrength,
+) -> _Slice:
+    return image[:, ::-1].copy(), None if mask is None else mask[:, ::-1].copy()
+
+
+def _roi(
+    image: np.ndarray,
+    mask: np.ndarray | None,
+    random: np.random.Generator,
+    strength: AugmentStrength,
+) -> _Slice:
+    scale = 1 / random.uniform(1 - strength.roi, 1)
+    shift = np.array(image.shape[::-1]) * (1 - scale) * random.uniform(0, 1, 2)
+    return _warp(image, mask, np.array([[scale, 0, shift[0]], [0, scale, shift[1]]]))
+
+
+_OPERATIONS: dict[str, _Operation] = {
+    "rotate": _rotate,
+    "contrast": _contrast,
+    "brightness": _brightness,
+    "mirror": _mirror,
+    "roi": _roi,
+}
+
+
+def _warp(image: np.ndarray, mask: np.ndarray | None, matrix: np.ndarray) -> _Slice:
+    size = (image.shape[1], image.shape[0])
+    moved = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR)
+    if mask is None:
+        return moved, None
+    return moved, cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_NEAREST)
+
+
+def _to_uint8(image: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)

@@ -1,0 +1,334 @@
+"""Lesion masks from painted pictures: class colours, binary masks and overlays.
+
+Works on decoded arrays. It must not know of files, folders or layouts.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, get_args
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from stroke_tf.labels import LESION_CLASSES, StrokeType
+
+MASK_COLOURS: dict[StrokeType, tuple[int, int, int]] = {
+    StrokeType.NONE: (0, 0, 0),
+    StrokeType.ISCHEMIA: (0, 0, 255),
+    StrokeType.HEMORRHAGE: (0, 255, 0),
+}
+"""RGB of each class in a mask, and of the border around its lesions in an overlay."""
+
+Method = Literal["difference", "usth-hsv"]
+
+BINARY_MIN = 128  # grey of a binary mask from which a pixel is lesion
+PAINT_MIN = 24  # spread of RGB from which a pixel is painted: red or border at 10 % opacity
+
+# USTH II-B gives hue 0-10 and 160-255 "along with saturation, and value thresholds", not the
+# thresholds. 100 and 100 are ours, the usual company of these hues. Half-transparent red on any
+# grey passes (saturation and value >= 127); skin-coloured or grey text does not.
+HSV_HUE_LOW = 10
+HSV_HUE_HIGH = 160
+HSV_SATURATION_MIN = 100
+HSV_VALUE_MIN = 100
+
+
+def mask_from_colours(mask_rgb: np.ndarray, *, name: str = "mask") -> np.ndarray:
+    """Returns the class ids of a mask picture painted in exactly `MASK_COLOURS`.
+
+    Args:
+        mask_rgb: uint8 RGB, shape (H, W, 3).
+        name: File name or id for the error messages.
+
+    Returns:
+        uint8, shape (H, W): 0 background, 1 ischaemia, 2 haemorrhage.
+
+    Raises:
+        ValueError: If the array is not of that shape and type, or holds any other colour.
+    """
+    _check_rgb(mask_rgb, name=name)
+    codes = _colour_codes(mask_rgb)
+    mask = np.zeros(codes.shape, np.uint8)
+    known = codes == 0
+    for stroke_type in LESION_CLASSES:
+        here = codes == _colour_codes(np.array(MASK_COLOURS[stroke_type], np.uint8))
+        mask[here] = stroke_type
+        known |= here
+    if not known.all():
+        unknown = np.unique(codes[~known])
+        first = [(int(c) >> 16, int(c) >> 8 & 255, int(c) & 255) for c in unknown[:3]]
+        raise ValueError(
+            f"{name}: mask colours must be {list(MASK_COLOURS.values())}. Received: "
+            f"{unknown.size} other colours on {np.sum(~known)} pixels, first {first}"
+        )
+    return mask
+
+
+def mask_from_binary(
+    grey: np.ndarray, stroke_type: StrokeType, *, name: str = "mask"
+) -> np.ndarray:
+    """Returns the class ids of a mask that shows lesion of one known class as white.
+
+    Args:
+        grey: uint8, shape (H, W); 128 and above is lesion (lossy masks have soft edges).
+        stroke_type: Class of the lesion, ISCHEMIA or HEMORRHAGE.
+        name: File name or id for the error messages.
+
+    Returns:
+        uint8, shape (H, W): 0 or `stroke_type`.
+
+    Raises:
+        ValueError: If the array is not of that shape and type, or the class is not a lesion's.
+    """
+    _check_grey(grey, name=name)
+    _check_lesion_class(stroke_type, name=name)
+    return np.where(grey >= BINARY_MIN, np.uint8(stroke_type), np.uint8(0))
+
+
+def mask_from_overlay(
+    overlay: np.ndarray,
+    picture: np.ndarray | None,
+    *,
+    method: Method = "difference",
+    stroke_type: StrokeType | None = None,
+    name: str = "overlay",
+) -> np.ndarray:
+    """Returns the lesion mask painted on an overlay.
+
+    `difference` takes everything that OVERLAY minus PNG shows in colour, border and fill. Which
+    part of the border lies outside the lesion is found by trial: of several border styles (1, 2
+    or 3 pixels, square or round corners) it keeps the one that, drawn again around its own mask,
+    comes nearest to the overlay. `usth-hsv` is the rule of the USTH report, which keeps red hues
+    and so loses a green border and keeps the outside of a blue one.
+
+    Args:
+        overlay: uint8 RGB, shape (H, W, 3): the slice with its lesions in half-transparent red
+            and a border in the class's mask colour; stored without loss.
+        picture: uint8 grey, shape (H, W): the slice without them, or None. Its window may be
+            another than the overlay's.
+        method: One of `Method`.
+        stroke_type: The lesions' class. `usth-hsv` needs it; `difference` uses it only for
+            fills without a border.
+        name: File name or id for the error messages.
+
+    Returns:
+        uint8, shape (H, W): 0 background, 1 ischaemia, 2 haemorrhage; all zero where nothing is
+        painted.
+
+    Raises:
+        ValueError: If an array is not of that shape and type, the sizes differ, the method is
+            unknown, or a lesion's class cannot be told.
+    """
+    _check_rgb(overlay, name=name)
+    if picture is not None:
+        _check_grey(picture, name=name)
+        if picture.shape != overlay.shape[:2]:
+            raise ValueError(
+                f"{name}: overlay and picture must have the same size. "
+                f"Received: {overlay.shape[:2]} and {picture.shape}"
+            )
+    if method == "difference":
+        return _mask_by_difference(overlay, stroke_type, name=name)
+    if method == "usth-hsv":
+        return mask_from_binary(_usth_red(overlay), _required(stroke_type, name), name=name)
+    raise ValueError(f"{name}: method must be one of {get_args(Method)}. Received: {method!r}")
+
+
+class _Style(NamedTuple):
+    """How a border was drawn, as neighbourhoods of ones.
+
+    Paint is where the lesion has a pixel within `outer`; red fill where it has all of `inner`;
+    border is the paint that is not fill.
+    """
+
+    outer: np.ndarray
+    inner: np.ndarray
+
+
+class _Layer(NamedTuple):
+    """The paint of one class, border and fill, and the fill alone: bool, shape (H, W)."""
+
+    stroke_type: StrokeType
+    paint: np.ndarray
+    fill: np.ndarray
+
+
+def _neighbourhood(shape: int, *, radius: int) -> np.ndarray:
+    spot = np.pad(np.ones((1, 1), np.uint8), radius)
+    return cv2.dilate(spot, cv2.getStructuringElement(shape, (3, 3)), iterations=radius)
+
+
+# Thin borders first: the first of equally good styles is taken. The odd pixel lies inside.
+_STYLES = tuple(
+    _Style(
+        outer=_neighbourhood(shape, radius=width // 2),
+        inner=_neighbourhood(shape, radius=width - width // 2),
+    )
+    for width in (1, 2, 3)
+    for shape in (cv2.MORPH_RECT, cv2.MORPH_CROSS)
+)
+_TOUCH = _neighbourhood(cv2.MORPH_RECT, radius=1)
+_MARGIN = 3  # of the box around the paint: the widest border
+
+
+def _mask_by_difference(
+    overlay: np.ndarray, stroke_type: StrokeType | None, *, name: str
+) -> np.ndarray:
+    red, green, blue = cv2.split(overlay)
+    # The picture is grey, so it takes the same from all three channels: the spread of OVERLAY
+    # minus PNG over the channels is the overlay's own, whatever window the PNG was made with.
+    spread = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
+    painted = spread >= PAINT_MIN
+    mask = np.zeros(painted.shape, np.uint8)
+    if not painted.any():
+        return mask
+    box = _bounding_box(painted, margin=_MARGIN)
+    red, green, blue, painted = red[box], green[box], blue[box], painted[box]
+    fill = painted & (red > green) & (red > blue)
+    ischemia, hemorrhage = (np.uint8(one) for one in LESION_CLASSES)
+    classes = np.where(blue >= green, ischemia, hemorrhage)
+    classes[fill | ~painted] = StrokeType.NONE
+    classes[fill] = _fill_classes(fill, classes, stroke_type, name=name)[fill]
+    layers = [
+        _Layer(one, paint, paint & fill)
+        for one in LESION_CLASSES
+        if (paint := classes == one).any()
+    ]
+    style = min(_STYLES, key=lambda style: _redrawn_error(layers, painted, style))
+    mask[box] = _lesions(layers, painted, style, deduce=True)
+    return mask
+
+
+def _fill_classes(
+    fill: np.ndarray, border: np.ndarray, stroke_type: StrokeType | None, *, name: str
+) -> np.ndarray:
+    """Returns the class of each fill pixel: that of most of the border its region touches.
+
+    Not simply of the nearest border: a bleed inside an infarct has its border in the infarct's
+    fill.
+    """
+    count, regions = cv2.connectedComponents(fill.astype(np.uint8), connectivity=4)
+    touching = np.stack(
+        [
+            np.bincount(regions[_dilate(border == c, _TOUCH)], minlength=count)
+            for c in LESION_CLASSES
+        ]
+    )
+    class_of = np.array(LESION_CLASSES, np.uint8)[touching.argmax(axis=0)]
+    unbordered = touching.sum(axis=0) == 0
+    unbordered[0] = False
+    if unbordered.any():
+        class_of[unbordered] = _required(stroke_type, name)
+    return class_of[regions]
+
+
+def _lesions(
+    layers: list[_Layer], painted: np.ndarray, style: _Style, *, deduce: bool
+) -> np.ndarray:
+    """Returns the mask under the paint, if its borders were drawn in this style.
+
+    Around a fill everything within `inner` is lesion, even where another class's border was
+    painted over it; next to bare picture nothing within `outer` is. What lies between, in thin
+    parts and around narrow holes, counts as lesion unless `deduce` shows otherwise.
+    """
+    lesions = np.zeros(painted.shape, np.uint8)
+    for layer in layers:
+        sure = _dilate(layer.fill, style.inner) & painted
+        possible = _erode(layer.paint, style.outer) | sure
+        if deduce:
+            possible = _deduced(layer, sure, possible, style)
+        here = possible & ((lesions == 0) | layer.paint)
+        np.copyto(lesions, np.uint8(layer.stroke_type), where=here)
+    return lesions
+
+
+def _deduced(layer: _Layer, sure: np.ndarray, possible: np.ndarray, style: _Style) -> np.ndarray:
+    """Returns `possible` without the pixels that cannot be lesion.
+
+    Border is no fill, so some pixel within `inner` of it is no lesion: if one open pixel alone
+    is left, that one. Likewise, paint has lesion within `outer`. Each answer may settle others.
+    """
+    while True:
+        open_ = possible & ~sure
+        hemmed = layer.paint & ~layer.fill & _erode(possible, style.inner)
+        out = open_ & _dilate(hemmed & (_count(open_, style.inner) == 1), style.inner)
+        bare = layer.paint & ~_dilate(sure, style.outer)
+        in_ = open_ & ~out & _dilate(bare & (_count(open_, style.outer) == 1), style.outer)
+        if not (out.any() or in_.any()):
+            return possible
+        possible, sure = possible & ~out, sure | in_
+
+
+def _redrawn_error(layers: list[_Layer], painted: np.ndarray, style: _Style) -> int:
+    """Returns how many pixels of paint and of fill differ when the mask is painted again."""
+    lesions = _lesions(layers, painted, style, deduce=False)
+    wrong = np.count_nonzero(_dilate(lesions > 0, style.outer) != painted)
+    for layer in layers:
+        fill = _erode(lesions == layer.stroke_type, style.inner)
+        wrong += np.count_nonzero(fill != layer.fill)
+    return int(wrong)
+
+
+def _erode(region: np.ndarray, neighbourhood: np.ndarray) -> np.ndarray:
+    # cv2 counts what lies beyond the picture as lesion, so nothing is lost along its edges.
+    return cv2.erode(region.view(np.uint8), neighbourhood).view(bool)
+
+
+def _dilate(region: np.ndarray, neighbourhood: np.ndarray) -> np.ndarray:
+    return cv2.dilate(region.view(np.uint8), neighbourhood).view(bool)
+
+
+def _count(region: np.ndarray, neighbourhood: np.ndarray) -> np.ndarray:
+    return cv2.filter2D(region.view(np.uint8), -1, neighbourhood, borderType=cv2.BORDER_CONSTANT)
+
+
+def _usth_red(overlay: np.ndarray) -> np.ndarray:
+    hue, saturation, value = np.moveaxis(np.asarray(Image.fromarray(overlay).convert("HSV")), 2, 0)
+    red = (hue <= HSV_HUE_LOW) | (hue >= HSV_HUE_HIGH)
+    red &= (saturation >= HSV_SATURATION_MIN) & (value >= HSV_VALUE_MIN)
+    return np.where(red, np.uint8(255), np.uint8(0))
+
+
+def _bounding_box(region: np.ndarray, *, margin: int) -> tuple[slice, slice]:
+    rows, columns = (np.flatnonzero(region.any(axis=axis)) for axis in (1, 0))
+    return (
+        slice(max(rows[0] - margin, 0), rows[-1] + margin + 1),
+        slice(max(columns[0] - margin, 0), columns[-1] + margin + 1),
+    )
+
+
+def _colour_codes(rgb: np.ndarray) -> np.ndarray:
+    red, green, blue = (rgb[..., channel].astype(np.int32) for channel in range(3))
+    return red << 16 | green << 8 | blue
+
+
+def _required(stroke_type: StrokeType | None, name: str) -> StrokeType:
+    if stroke_type is None:
+        raise ValueError(
+            f"{name}: `stroke_type` must be given where no border tells the class. Received: None"
+        )
+    _check_lesion_class(stroke_type, name=name)
+    return stroke_type
+
+
+def _check_lesion_class(stroke_type: StrokeType, *, name: str) -> None:
+    if stroke_type not in LESION_CLASSES:
+        raise ValueError(
+            f"{name}: `stroke_type` must be one of {[c.name for c in LESION_CLASSES]}. "
+            f"Received: {stroke_type!r}"
+        )
+
+
+def _check_rgb(array: np.ndarray, *, name: str) -> None:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+        raise ValueError(
+            f"{name}: must be uint8 RGB of shape (H, W, 3). Received: {array.dtype} {array.shape}"
+        )
+
+
+def _check_grey(array: np.ndarray, *, name: str) -> None:
+    if array.dtype != np.uint8 or array.ndim != 2:
+        raise ValueError(
+            f"{name}: must be uint8 grey of shape (H, W). Received: {array.dtype} {array.shape}"
+        )

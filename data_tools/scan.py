@@ -1,0 +1,268 @@
+"""Gathers the files of a data set by slice: lists folders, joins files to slices, collects faults.
+
+Knows names and kinds of files but no layout: `sources.py` says which folder holds what.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from stroke_tf.labels import StrokeType
+from stroke_tf.manifest import Rejected
+
+Stage = Literal["stage1", "stage2"]
+MaskKind = Literal["class-colours", "binary"]
+Kind = Literal["picture", "dicom", "mask", "overlay"]
+Labels = dict[str, tuple[StrokeType, str]]
+"""The label of each id and the file that gives it."""
+
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg"}
+DICOM_SUFFIXES = {".dcm", ""}
+
+_IGNORED = re.compile(r"\.|readme|license|(thumbs\.db|desktop\.ini|dicomdir)$", re.IGNORECASE)
+_TWIN = re.compile(r"[^/]+_dcm_(?=[^/]+$)", re.IGNORECASE)  # <class>_dcm_<id> is also <id>
+
+
+@dataclass(frozen=True, slots=True)
+class SliceFiles:
+    """The files of one slice.
+
+    Attributes:
+        source_id: The slice's id, unique within its stage.
+        stroke_type: Its label; None where only the mask tells (stage 2) or nothing does (plain).
+        picture: Its PNG or JPEG. At least one of `picture` and `dicom` is given.
+        dicom: Its DICOM file.
+        mask: Its mask.
+        overlay: The picture with the lesion drawn in; never an input.
+        mask_kind: "class-colours" as the competition draws them, or "binary": white is the
+            slice's own class.
+        patient: The patient, where the layout names one.
+        stage: The competition session, or None for training slices.
+    """
+
+    source_id: str
+    stroke_type: StrokeType | None
+    picture: str | None
+    dicom: str | None
+    mask: str | None
+    overlay: str | None
+    mask_kind: MaskKind
+    patient: str | None
+    stage: Stage | None
+
+
+@dataclass(slots=True)
+class _Draft:
+    """The files of one id as far as they are found."""
+
+    home: str
+    stroke_type: StrokeType | None
+    patient: str | None
+    picture: str | None = None
+    dicom: str | None = None
+    mask: str | None = None
+    overlay: str | None = None
+    rule: str = ""  # broken by the rivals, when there are any
+    rivals: dict[str, str] | None = None
+
+    def paths(self) -> list[str]:
+        return [path for path in (self.picture, self.dicom, self.mask, self.overlay) if path]
+
+    def put(self, kind: Kind, path: str) -> None:
+        first: str | None = getattr(self, kind)
+        if first is None or (_is_twin(first) and not _is_twin(path)):
+            setattr(self, kind, path)
+        elif _is_twin(first) == _is_twin(path):
+            self.clash("an id must have one file of a kind", {first: first, path: path})
+
+    def clash(self, rule: str, rivals: dict[str, str]) -> None:
+        self.rule = self.rule or rule
+        self.rivals = (self.rivals or {}) | rivals  # folders go by name, so PNG comes last
+
+
+@dataclass
+class Group:
+    """Slices whose ids must differ: the training set, one session or one table.
+
+    Attributes:
+        stage: The session, or None.
+        labels: Labels by id, or None where the class folders are the labels.
+        mask_kind: What the masks look like.
+        paired: Folders (the `home` of slices) whose lesions all need a mask or an overlay.
+    """
+
+    stage: Stage | None = None
+    labels: Labels | None = None
+    mask_kind: MaskKind = "class-colours"
+    paired: set[str] = field(default_factory=set)
+    _drafts: dict[str, _Draft] = field(default_factory=dict)
+
+    def add(
+        self,
+        name: str,
+        path: str,
+        *,
+        kind: Kind,
+        home: str,
+        label: StrokeType | None = None,
+        patient: str | None = None,
+    ) -> None:
+        """Adds one file.
+
+        Args:
+            name: Id of the slice, or of its twin.
+            path: The file.
+            kind: What the file is.
+            home: The class folder; an id must not have two.
+            label: The class, where the folder tells.
+            patient: The patient, where the layout tells.
+        """
+        source_id = _TWIN.sub("", name)
+        draft = self._drafts.get(source_id)
+        if draft is None:
+            draft = self._drafts[source_id] = _Draft(home, label, patient)
+        if draft.home == home:
+            draft.put(kind, path)
+        else:
+            rivals = {draft.home: draft.paths()[0], home: path}
+            draft.clash("an id must be in one class folder", rivals)
+
+    def finish(self, scan: Scan) -> None:
+        """Adds the slices to a scan, or the faults that leave them out."""
+        for source_id, draft in self._drafts.items():
+            label = draft.stroke_type
+            if self.labels is not None:
+                label = self.labels.get(source_id, (None, ""))[0]
+            files, rule = self._faults(draft, label)
+            for file in files:
+                scan.reject(file, f"{rule}. Received: {' and '.join(files)}")
+            if not files:
+                scan.slices.append(self._slice(source_id, draft, label))
+        for source_id, (_, file) in (self.labels or {}).items():
+            if source_id not in self._drafts:
+                scan.reject(file, f"a labelled id must have a picture. Received: {source_id}")
+
+    def _faults(self, draft: _Draft, label: StrokeType | None) -> tuple[list[str], str]:
+        if draft.rivals:
+            return sorted(draft.rivals.values()), draft.rule
+        if not (draft.picture or draft.dicom):
+            return draft.paths(), "a mask or overlay must have a picture of the same id"
+        if self.labels is not None and label is None:
+            return draft.paths()[:1], "a slice must have a label in the label file"
+        lesion = label != StrokeType.NONE
+        if lesion and draft.home in self.paired and not (draft.mask or draft.overlay):
+            return draft.paths()[:1], "a lesion slice must have a mask or an overlay (missing pair)"
+        return [], ""
+
+    def _slice(self, source_id: str, draft: _Draft, label: StrokeType | None) -> SliceFiles:
+        return SliceFiles(
+            source_id=source_id,
+            stroke_type=label,
+            picture=draft.picture,
+            dicom=draft.dicom,
+            mask=draft.mask,
+            overlay=draft.overlay,
+            mask_kind=self.mask_kind,
+            patient=draft.patient,
+            stage=self.stage,
+        )
+
+
+@dataclass
+class Scan:
+    """What has been found under a root so far; all paths are relative to it."""
+
+    root: Path
+    slices: list[SliceFiles] = field(default_factory=list)
+    faults: list[Rejected] = field(default_factory=list)
+    _listings: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
+
+    def reject(self, file: str, reason: str) -> None:
+        """Notes that a file is left out."""
+        self.faults.append(Rejected(file, reason))
+
+    def listing(self, folder: str) -> tuple[list[str], list[str]]:
+        """Returns the sorted names of the folders and of the files in a folder.
+
+        System files and READMEs are left out; a folder that cannot be read is a fault.
+        """
+        if folder in self._listings:
+            return self._listings[folder]
+        folders: list[str] = []
+        files: list[str] = []
+        try:
+            with os.scandir(self.root / folder) as entries:
+                for entry in entries:
+                    if not _IGNORED.match(entry.name):
+                        (folders if _is_folder(entry) else files).append(entry.name)
+        except OSError as error:
+            self.reject(folder, f"a folder must be readable. Received: {error.strerror}")
+        return self._listings.setdefault(folder, (sorted(folders), sorted(files)))
+
+    def walk(self, top: str) -> Iterator[tuple[str, list[str]]]:
+        """Yields each folder at and below `top` once, however links go, with its file names."""
+        seen, stack = set(), [top]
+        while stack:
+            folder = stack.pop()
+            real = (self.root / folder).resolve()
+            if real not in seen:
+                seen.add(real)
+                folders, files = self.listing(folder)
+                yield folder, files
+                stack.extend(join(folder, name) for name in reversed(folders))
+
+    def reject_unused(self, top: str) -> None:
+        """Rejects a folder that the layout does not know, if it holds pictures."""
+        for folder, files in self.walk(top):
+            picture = next((name for name in files if is_picture(name)), None)
+            if picture:
+                rule = "a folder with pictures must be part of the layout"
+                self.reject(top, f"{rule}. Received: {join(folder, picture)}")
+                return
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Returns stem and lower-case suffix; digits after a dot belong to a DICOM UID."""
+    stem, dot, suffix = name.rpartition(".")
+    return (stem, f".{suffix.lower()}") if dot and not suffix.isdigit() else (name, "")
+
+
+def is_picture(name: str) -> bool:
+    """Returns whether a file name ends as a PNG, JPEG or DICOM file does."""
+    return split_name(name)[1] in {".dcm", *PICTURE_SUFFIXES}
+
+
+def join(folder: str, name: str) -> str:
+    """Returns the path of a name in a folder; the root is the empty string."""
+    return f"{folder}/{name}" if folder else name
+
+
+def fold_name(name: str) -> str:
+    """Returns a name in lower case without accents and with one kind of i."""
+    letters = unicodedata.normalize("NFKD", name)
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return plain.lower().replace("ı", "i")
+
+
+@lru_cache
+def key_of(name: str) -> str:
+    """Returns what folder names are matched by: `fold_name` without spaces, _ and -."""
+    return re.sub(r"[\s_-]", "", fold_name(name))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_twin(path: str) -> bool:
+    return _TWIN.search(path) is not None

@@ -1,0 +1,234 @@
+"""Reads and checks one slice: its picture or DICOM file, its mask or overlay, its patient."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+
+from data_tools.dicom import read_dicom, read_patient
+from data_tools.near_duplicates import dhash
+from data_tools.options import MaskMethod, Prefer
+from data_tools.overlays import mask_from_binary, mask_from_colours, mask_from_overlay
+from data_tools.pictures import decode_colours, decode_grey, is_plain_grey_png
+from data_tools.scan import SliceFiles
+from stroke_tf.config import BRAIN, Window
+from stroke_tf.labels import LESION_CLASSES, StrokeType
+from stroke_tf.manifest import Rejected
+from stroke_tf.records import AIR_HU, Pixels
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How slices are read.
+
+    Attributes:
+        prefer: Which file gives the pixels where a slice has both.
+        mask_method: How a mask is taken from an overlay where there is no mask file.
+        patient_key: Key of the patient hashes.
+    """
+
+    prefer: Prefer = "png"
+    mask_method: MaskMethod = "difference"
+    patient_key: bytes = b""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One slice, read and checked.
+
+    Attributes:
+        image: Shape (H, W): uint8 grey, or int16 HU.
+        plain_png: The source file's bytes when they already are an 8-bit grey PNG.
+        mask: uint8 class ids, shape (H, W); None where the source has none.
+        stroke_type: What the slice shows; None where the source says nothing.
+        patient: The layout's patient or a keyed hash of the DICOM header's; None where unknown.
+        dhash: 32-byte difference hash of the picture (brain window where it is HU).
+        windows: HU windows that the DICOM header names.
+        sha256: Hash of all its files' bytes.
+    """
+
+    image: np.ndarray
+    plain_png: bytes | None
+    mask: np.ndarray | None
+    stroke_type: StrokeType | None
+    patient: str | None
+    dhash: bytes
+    windows: tuple[Window, ...]
+    sha256: str
+
+    @property
+    def pixels(self) -> Pixels:
+        """What the image holds, as a record names it."""
+        return "gray8" if self.image.dtype == np.uint8 else "hu16"
+
+
+def read_slice(root: Path, files: SliceFiles, reading: Reading) -> Slice | list[Rejected]:
+    """Reads one slice; a slice with faults gives all of them instead.
+
+    Args:
+        root: Folder that the paths of `files` are relative to.
+        files: Where the slice's parts are.
+        reading: How to read it.
+    """
+    return _Reader(root, files, reading).read()
+
+
+def grey_view(image: np.ndarray, *, window: Window = BRAIN) -> np.ndarray:
+    """Returns the slice as a uint8 grey picture; HU through a window.
+
+    Args:
+        image: uint8 grey or int16 HU, shape (H, W).
+        window: (centre, width) in HU.
+    """
+    if image.dtype == np.uint8:
+        return image
+    centre, width = window
+    scaled = (image.astype(np.float32) - (centre - width / 2)) * (255 / width)
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def fit_square(image: np.ndarray, *, size: int, nearest: bool = False) -> np.ndarray:
+    """Pads a slice with air to a square about its centre and resizes it.
+
+    Args:
+        image: uint8 grey, int16 HU or uint8 class ids, shape (H, W).
+        size: Side of the result in pixels.
+        nearest: Whether to take the nearest value (class ids) instead of averaging.
+
+    Returns:
+        Shape (size, size), same dtype.
+    """
+    height, width = image.shape
+    side = max(height, width)
+    if height != width:
+        top, left = (side - height) // 2, (side - width) // 2
+        around = (top, side - height - top, left, side - width - left)
+        air = AIR_HU if image.dtype == np.int16 else 0
+        image = cv2.copyMakeBorder(image, *around, cv2.BORDER_CONSTANT, value=[air])
+    if side == size:
+        return image
+    smooth = cv2.INTER_AREA if size < side else cv2.INTER_LINEAR
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_NEAREST if nearest else smooth)
+
+
+_T = TypeVar("_T")
+
+
+class _Reader:
+    """Collects the faults of one slice while it is read, so that one run names them all."""
+
+    def __init__(self, root: Path, files: SliceFiles, reading: Reading) -> None:
+        self.root, self.files, self.reading = root, files, reading
+        self.faults: list[Rejected] = []
+        self.digest = hashlib.sha256()
+        self.windows: tuple[Window, ...] = ()
+        self.patient = files.patient
+        self.plain_png: bytes | None = None
+
+    def read(self) -> Slice | list[Rejected]:
+        image = self._read_image()
+        mask = self._read_mask(image)
+        stroke_type = self._stroke_type(mask)
+        if self.faults or image is None:
+            return self.faults
+        return Slice(
+            image=image,
+            plain_png=self.plain_png,
+            mask=mask,
+            stroke_type=stroke_type,
+            patient=self.patient,
+            dhash=dhash(grey_view(image)),
+            windows=self.windows,
+            sha256=self.digest.hexdigest(),
+        )
+
+    def _read_image(self) -> np.ndarray | None:
+        files = self.files
+        if files.dicom and (self.reading.prefer == "dicom" or not files.picture):
+            return self._try(files.dicom, self._read_hu)
+        if files.dicom and self.patient is None:
+            self.patient = self._try(files.dicom, self._read_patient)
+        return self._try(files.picture, self._read_grey) if files.picture else None
+
+    def _read_hu(self, data: bytes, name: str) -> np.ndarray:
+        read = read_dicom(data, name=name, key=self.reading.patient_key)
+        self.windows = read.windows
+        self.patient = self.patient or read.patient
+        return read.hu
+
+    def _read_patient(self, data: bytes, name: str) -> str | None:
+        return read_patient(data, name=name, key=self.reading.patient_key)
+
+    def _read_grey(self, data: bytes, name: str) -> np.ndarray:
+        self.plain_png = data if is_plain_grey_png(data) else None
+        return decode_grey(data, name=name)
+
+    def _read_mask(self, image: np.ndarray | None) -> np.ndarray | None:
+        files = self.files
+        if files.mask:
+            mask = self._try(files.mask, self._decode_mask)
+        elif files.overlay:
+            mask = self._try(
+                files.overlay, lambda data, name: self._from_overlay(data, name, image)
+            )
+        else:
+            return None
+        if mask is not None and image is not None and mask.shape != image.shape:
+            self._reject(
+                files.mask or files.overlay,
+                f"must have the size of its picture, {image.shape}. Received: {mask.shape}",
+            )
+        return mask
+
+    def _decode_mask(self, data: bytes, name: str) -> np.ndarray:
+        if self.files.mask_kind == "class-colours":
+            return mask_from_colours(decode_colours(data, name=name), name=name)
+        kind = self.files.stroke_type
+        if kind not in LESION_CLASSES:
+            raise ValueError(f"{name}: only a lesion slice may have a mask. Received: {kind}")
+        return mask_from_binary(decode_grey(data, name=name), kind, name=name)
+
+    def _from_overlay(self, data: bytes, name: str, grey: np.ndarray | None) -> np.ndarray:
+        return mask_from_overlay(
+            decode_colours(data, name=name),
+            grey,
+            method=self.reading.mask_method,
+            stroke_type=self.files.stroke_type,
+            name=name,
+        )
+
+    def _stroke_type(self, mask: np.ndarray | None) -> StrokeType | None:
+        """The label, checked against the mask; where there is none, what the mask shows."""
+        label = self.files.stroke_type
+        if mask is None:
+            return label
+        areas = {kind: int(np.count_nonzero(mask == kind)) for kind in LESION_CLASSES}
+        largest = max(areas, key=lambda kind: areas[kind])
+        shown = largest if areas[largest] else StrokeType.NONE
+        if label is not None and (label == StrokeType.NONE) != (shown == StrokeType.NONE):
+            self._reject(
+                self.files.mask or self.files.overlay,
+                f"must show a lesion just when its slice is labelled with one. Received: label "
+                f"{label.name}, {sum(areas.values())} lesion pixels",
+            )
+        return shown if label in (None, StrokeType.UNSPECIFIED) else label
+
+    def _try(self, file: str, read: Callable[[bytes, str], _T]) -> _T | None:
+        try:
+            data = (self.root / file).read_bytes()
+            self.digest.update(data)
+            return read(data, file)
+        except OSError as error:
+            self._reject(file, f"must be readable. Received: {error.strerror}")
+        except ValueError as error:
+            self._reject(file, str(error).removeprefix(f"{file}: "))
+        return None
+
+    def _reject(self, file: str | None, reason: str) -> None:
+        self.faults.append(Rejected(file=file or self.files.source_id, reason=reason))

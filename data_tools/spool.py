@@ -1,0 +1,198 @@
+"""The first pass of a conversion: reads and checks slices, and spools what records will hold.
+
+Folds can be dealt only when all slices are known, and decoding is most of the work. So each slice
+is decoded once: worker processes write the encoded images and masks of a chunk of slices to one
+spool file, and beside it an index, last and by renaming. A chunk with an index is finished: a rerun
+after a kill skips it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from data_tools.offline_copies import augmented_copies, copies_of
+from data_tools.options import CopiesFor
+from data_tools.pictures import encode_png
+from data_tools.scan import SliceFiles
+from data_tools.slices import Reading, Slice, fit_square, read_slice
+from stroke_tf.labels import StrokeType
+from stroke_tf.manifest import Rejected
+from stroke_tf.records import HU_OFFSET, Pixels
+
+CHUNK_SLICES = 32
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What records will hold: side in pixels, reading of the sources, copies and their seed."""
+
+    size: int
+    reading: Reading
+    copies_for: CopiesFor
+    seed: int
+
+
+@dataclass(frozen=True)
+class ChunkTask:
+    """One chunk to spool: where from, where to, its number, its slices and their encoding."""
+
+    root: Path
+    folder: Path
+    number: int
+    slices: tuple[SliceFiles, ...]
+    encoding: Encoding
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledRecord:
+    """Where one record's image and mask lie: chunk number, first byte and both lengths."""
+
+    chunk: int
+    offset: int
+    image_bytes: int
+    mask_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledSlice:
+    """One slice of the spool; `records` holds the slice itself and then its copies."""
+
+    source_id: str
+    stroke_type: int
+    stage: str | None
+    file: str
+    height: int
+    width: int
+    pixels: Pixels
+    patient: str | None
+    patient_given: bool
+    dhash: bytes
+    sha256: str
+    records: tuple[SpooledRecord, ...]
+
+
+def spool_chunk(task: ChunkTask) -> int:
+    """Spools one chunk, unless it is finished already; returns its number of slices."""
+    index = _index_path(task.folder, task.number)
+    if index.exists():
+        return len(task.slices)
+    slices: list[dict[str, Any]] = []
+    faults: list[Rejected] = []
+    path = _spool_path(task.folder, task.number)
+    temporary = path.with_name(f"{path.name}-{os.getpid()}")
+    with temporary.open("wb") as spool:
+        for files in task.slices:
+            read = _read_labelled(task, files)
+            if isinstance(read, Slice):
+                slices.append(_spool_slice(spool, files, read, task.encoding))
+            else:
+                faults.extend(read)
+        spool.flush()
+        os.fsync(spool.fileno())
+    temporary.replace(path)
+    text = json.dumps({"slices": slices, "faults": [[it.file, it.reason] for it in faults]})
+    temporary = index.with_name(f"{index.name}-{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(index)
+    return len(task.slices)
+
+
+def read_index(folder: Path, number: int) -> tuple[list[SpooledSlice], list[Rejected]]:
+    """Returns the slices and faults of a finished chunk."""
+    values = json.loads(_index_path(folder, number).read_text(encoding="utf-8"))
+    slices, offset = [], 0
+    for value in values["slices"]:
+        records = []
+        for image_bytes, mask_bytes in value.pop("lengths"):
+            records.append(SpooledRecord(number, offset, image_bytes, mask_bytes))
+            offset += image_bytes + mask_bytes
+        value["dhash"] = bytes.fromhex(value["dhash"])
+        slices.append(SpooledSlice(**value, records=tuple(records)))
+    return slices, [Rejected(file, reason) for file, reason in values["faults"]]
+
+
+def read_spooled(folder: Path, record: SpooledRecord) -> tuple[bytes, bytes]:
+    """Returns the image and mask bytes of one record."""
+    with _spool_path(folder, record.chunk).open("rb") as spool:
+        spool.seek(record.offset)
+        return spool.read(record.image_bytes), spool.read(record.mask_bytes)
+
+
+def _read_labelled(task: ChunkTask, files: SliceFiles) -> Slice | list[Rejected]:
+    read = read_slice(task.root, files, task.encoding.reading)
+    if isinstance(read, Slice) and read.stroke_type is None:
+        return [Rejected(_first_file(files), "must have a label or a mask. Received: neither")]
+    return read
+
+
+def _spool_slice(
+    spool: BinaryIO, files: SliceFiles, read: Slice, encoding: Encoding
+) -> dict[str, Any]:
+    label = StrokeType(read.stroke_type or 0)
+    lengths = [
+        [spool.write(image), spool.write(mask)]
+        for image, mask in _encoded(files.source_id, label, read, encoding)
+    ]
+    return {
+        "source_id": files.source_id,
+        "stroke_type": int(label),
+        "stage": files.stage,
+        "file": _first_file(files),
+        "height": read.image.shape[0],
+        "width": read.image.shape[1],
+        "pixels": read.pixels,
+        "patient": read.patient,
+        "patient_given": files.patient is not None,
+        "dhash": read.dhash.hex(),
+        "sha256": read.sha256,
+        "lengths": lengths,
+    }
+
+
+def _encoded(
+    source_id: str, label: StrokeType, read: Slice, encoding: Encoding
+) -> list[tuple[bytes, bytes]]:
+    """Returns image and mask bytes of the slice and then of its copies."""
+    image = fit_square(read.image, size=encoding.size)
+    mask = None if read.mask is None else fit_square(read.mask, size=encoding.size, nearest=True)
+    if read.plain_png and read.image.shape == image.shape:
+        first = read.plain_png
+    else:
+        first = encode_png(image if read.pixels == "gray8" else _hu_to_uint16(image))
+    copies = augmented_copies(
+        image,
+        mask,
+        count=copies_of(label, copies_for=encoding.copies_for) if read.pixels == "gray8" else 0,
+        source_id=source_id,
+        seed=encoding.seed,
+    )
+    return [
+        (first, _encode_mask(mask)),
+        *((encode_png(picture), _encode_mask(moved)) for picture, moved in copies),
+    ]
+
+
+def _encode_mask(mask: np.ndarray | None) -> bytes:
+    return b"" if mask is None else encode_png(mask)
+
+
+def _hu_to_uint16(image: np.ndarray) -> np.ndarray:
+    return (image.astype(np.int32) + HU_OFFSET).astype(np.uint16)
+
+
+def _first_file(files: SliceFiles) -> str:
+    return files.picture or files.dicom or files.source_id
+
+
+def _spool_path(folder: Path, number: int) -> Path:
+    return folder / f"chunk-{number:06d}.spool"
+
+
+def _index_path(folder: Path, number: int) -> Path:
+    return folder / f"chunk-{number:06d}.json"

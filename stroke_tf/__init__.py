@@ -1,0 +1,72 @@
+"""Finding strokes in brain CT with Keras and TensorFlow.
+
+The public names are loaded when they are first used, so that importing the package takes no time.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stroke_tf.config import AugmentStrength, FitConfig
+    from stroke_tf.data import AUGMENTATIONS, class_weights, make_dataset
+    from stroke_tf.evaluation.metrics import classification_metrics
+    from stroke_tf.evaluation.operating_point import choose_threshold
+    from stroke_tf.evaluation.segmentation import count_masks, segmentation_metrics
+    from stroke_tf.labels import StrokeType, Task
+    from stroke_tf.manifest import read_manifest
+    from stroke_tf.models import BACKBONES, build_classifier
+    from stroke_tf.models.unet import build_unet
+    from stroke_tf.reporting.report import write_report
+    from stroke_tf.training import LOSSES, fit
+
+_HOMES = {
+    "AUGMENTATIONS": "data",
+    "AugmentStrength": "config",
+    "BACKBONES": "models",
+    "FitConfig": "config",
+    "LOSSES": "training",
+    "StrokeType": "labels",
+    "Task": "labels",
+    "build_classifier": "models",
+    "build_unet": "models.unet",
+    "choose_threshold": "evaluation.operating_point",
+    "class_weights": "data",
+    "classification_metrics": "evaluation.metrics",
+    "count_masks": "evaluation.segmentation",
+    "fit": "training",
+    "make_dataset": "data",
+    "read_manifest": "manifest",
+    "segmentation_metrics": "evaluation.segmentation",
+    "write_report": "reporting.report",
+}
+
+__all__ = [
+    "AUGMENTATIONS",
+    "BACKBONES",
+    "LOSSES",
+    "AugmentStrength",
+    "FitConfig",
+    "StrokeType",
+    "Task",
+    "build_classifier",
+    "build_unet",
+    "choose_threshold",
+    "class_weights",
+    "classification_metrics",
+    "count_masks",
+    "fit",
+    "make_dataset",
+    "read_manifest",
+    "segmentation_metrics",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

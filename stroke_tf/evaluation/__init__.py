@@ -1,0 +1,1 @@
+"""Counts, the ratios made from them and their intervals. Knows nothing of TensorFlow."""

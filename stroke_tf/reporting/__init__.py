@@ -1,0 +1,1 @@
+"""What a run leaves on disk, its figures and the report made of them. Knows nothing of models."""

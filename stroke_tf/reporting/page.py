@@ -1,0 +1,69 @@
+"""Markdown to one HTML page that loads nothing and runs nothing."""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from markdown_it import MarkdownIt
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<title>{title}</title>
+<style>
+{css}</style>
+</head>
+<body>
+{body}</body>
+</html>
+"""
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def render_page(markdown: str, folder: Path, *, title: str) -> str:
+    """Returns a page of its own: figures become data URIs, links plain text.
+
+    Args:
+        markdown: The text; raw HTML in it shows as text.
+        folder: Folder that the paths of figures are relative to; others are left out.
+        title: Title of the page, plain text.
+    """
+    renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
+    rules = renderer.renderer.rules  # type: ignore[attr-defined]
+
+    def image(tokens: Any, index: int, *_: Any) -> str:
+        path = folder / unquote(str(tokens[index].attrs["src"]))
+        alternative = html.escape("".join(child.content for child in tokens[index].children))
+        if not (path.is_file() and path.resolve().is_relative_to(folder.resolve())):
+            return alternative
+        data = base64.b64encode(path.read_bytes()).decode()
+        return f'<img alt="{alternative}" src="data:image/png;base64,{data}">'
+
+    rules["image"] = image
+    rules["table_open"] = lambda *_: '<div class="scroll" tabindex="0"><table>'
+    rules["table_close"] = lambda *_: "</table></div>"
+    rules["link_open"] = rules["link_close"] = lambda *_: ""
+    css = resources.files("stroke_tf.reporting").joinpath("report.css").read_text("utf-8")
+    return _PAGE.format(
+        title=html.escape(title), policy=_POLICY, css=css, body=renderer.render(markdown)
+    )
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Returns a table of cells that are Markdown already."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *rows))
+
+
+def plain_text(data: str) -> str:
+    """Returns text that shows as it is in Markdown, also in a table cell or caption."""
+    return re.sub(r"([\\`*_\[\]<>|&#~!])", r"\\\1", " ".join(data.split()))

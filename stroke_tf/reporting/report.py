@@ -1,0 +1,245 @@
+"""The report of finished runs, as Markdown and as one HTML page that loads nothing.
+
+    python -m stroke_tf.reporting.report --out results --experiment demo
+
+Everything comes from what `stroke_tf.reporting.runs` left on disk.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from stroke_tf.evaluation.intervals import Metric
+from stroke_tf.reporting.page import markdown_table, plain_text, render_page
+from stroke_tf.reporting.runs import RunFolder, RunMetrics, read_runs, write_text
+
+CAPTIONS: dict[str, str] = {
+    "history": "Loss and scores of training and validation slices over the epochs.",
+    "confusion": "Confusion matrix of the test slices; shares are of the true class.",
+    "roc": "ROC curve of the test slices with the operating point.",
+    "precision_recall": "Precision over recall of the test slices with the operating point.",
+    "predictions": "Test slices by outcome, the surest answers first: truth / score.",
+    "segmentation": "Test slices, their true and their predicted outlines.",
+    "augmentations": "Training slices as each augmentation changes them.",
+}
+"""Captions by the stem of a figure's file name, in the order of the report."""
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """Collects finished runs into REPORT.md and report.html.
+
+    Attributes:
+        out: Folder of all results.
+        experiment: The experiment to report; all of them when not given.
+        title: Heading of the report.
+    """
+
+    out: Path = Path("results")
+    experiment: str | None = None
+    title: str = "Stroke detection in brain CT: results"
+
+
+def write_report(
+    out: Path | str, experiment: str | None = None, *, title: str, notes: Sequence[str] = ()
+) -> Path:
+    """Writes REPORT.md and report.html for the runs of an experiment, or of all.
+
+    Args:
+        out: Folder of all results.
+        experiment: The experiment: the report goes into its folder. None reports all of them,
+            into `out`.
+        title: Heading, plain text.
+        notes: Paragraphs of Markdown below the heading. Raw HTML in them shows as text.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        FileNotFoundError: If there is no run, finished or not.
+        ValueError: If a file of a run is not valid.
+    """
+    out = Path(out)
+    folder = out / experiment if experiment else out
+    configs = sorted(folder.glob("*/config.json" if experiment else "*/*/config.json"))
+    if not configs:
+        raise FileNotFoundError(f"{folder} must hold runs. Received: no config.json in it")
+    runs = [run for run in read_runs(out) if experiment in (None, run.experiment)]
+    markdown = "\n\n".join(_sections(out, folder, runs, configs, title=title, notes=notes)) + "\n"
+    write_text(folder / "REPORT.md", markdown)
+    write_text(folder / "report.html", render_page(markdown, folder, title=title))
+    return folder / "report.html"
+
+
+def _sections(
+    out: Path,
+    folder: Path,
+    runs: list[RunMetrics],
+    configs: list[Path],
+    *,
+    title: str,
+    notes: Sequence[str],
+) -> Iterator[str]:
+    """Yields the blocks of the report in Markdown."""
+    yield f"# {plain_text(title)}"
+    yield from notes
+    unfinished = [path.parent for path in configs if not (path.parent / "metrics.json").is_file()]
+    if unfinished:
+        yield "## Unfinished runs"
+        yield "They have no result yet; the same command resumes them."
+        yield markdown_table(
+            ["run folder"], [[plain_text(str(path.relative_to(out)))] for path in unfinished]
+        )
+    if not runs:
+        return
+    yield "## Data"
+    yield _data_table(runs)
+    yield "## Results"
+    yield "Numbers are of test slices, with 95 % intervals in brackets; n/a: not defined."
+    for names in dict.fromkeys(tuple(run.metrics) for run in runs):
+        yield _metrics_table([run for run in runs if tuple(run.metrics) == names], names)
+    yield "## Runs"
+    for run in runs:
+        yield from _run_section(out, folder, run)
+    yield "## Environment"
+    yield from _environment_section(out, runs)
+
+
+def _data_table(runs: list[RunMetrics]) -> str:
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for run in runs:
+        folds = [", ".join(map(str, run.split.get(part, ()))) for part in ("train", "val", "test")]
+        key = (run.protocol, *folds, str(run.n), run.data_manifest_sha256[:12])
+        rows.setdefault(key, []).append(_name(run))
+    header = (
+        "protocol",
+        "training folds",
+        "validation folds",
+        "test folds",
+        "test slices",
+        "data manifest",
+        "runs",
+    )
+    return markdown_table(
+        header,
+        [[plain_text(cell) for cell in (*key, "; ".join(names))] for key, names in rows.items()],
+    )
+
+
+def _metrics_table(runs: list[RunMetrics], names: tuple[str, ...]) -> str:
+    header = (
+        "run",
+        "protocol",
+        "seed",
+        "n",
+        "threshold",
+        *(name.replace("_", " ") for name in names),
+    )
+    rows = [
+        [
+            plain_text(f"{run.experiment} / {run.row}"),
+            plain_text(run.protocol),
+            str(run.seed),
+            str(run.n),
+            "–" if run.threshold is None else f"{run.threshold:.3f}",
+            *(_metric(run.metrics[name]) for name in names),
+        ]
+        for run in runs
+    ]
+    return markdown_table([plain_text(name) for name in header], rows)
+
+
+def _run_section(out: Path, folder: Path, run: RunMetrics) -> Iterator[str]:
+    path = _folder(out, run).path
+    yield f"### {plain_text(_name(run))}"
+    yield (
+        f"Protocol {plain_text(run.protocol)}, seed {run.seed}, {run.n} test slices, "
+        f"{_duration(run.wall_seconds)}."
+    )
+    order = list(CAPTIONS)
+    figures = sorted(
+        (path / "figures").glob("*.png"),
+        key=lambda figure: (
+            order.index(figure.stem) if figure.stem in order else len(order),
+            figure.stem,
+        ),
+    )
+    for figure in figures:
+        caption = plain_text(CAPTIONS.get(figure.stem, figure.stem.replace("_", " ")))
+        yield f"![{caption}]({quote(str(figure.relative_to(folder)))})\n*{caption}*"
+    yield "Settings to reproduce it:"
+    yield f"```json\n{json.dumps(_read(path / 'config.json'), indent=2)}\n```"
+
+
+def _environment_section(out: Path, runs: list[RunMetrics]) -> Iterator[str]:
+    """Yields the distinct environments, each with the runs made in it."""
+    made_in: dict[str, list[str]] = {}
+    for run in runs:
+        env = {
+            key: value
+            for key, value in _read(_folder(out, run).path / "env.json").items()
+            if key != "data_manifest_sha256"  # stands beside the data
+        }
+        made_in.setdefault(json.dumps(env), []).append(_name(run))
+    for text, names in made_in.items():
+        if len(made_in) > 1:
+            yield f"{plain_text('; '.join(names))}:"
+        rows = [
+            [plain_text(key), plain_text(_value(value))] for key, value in json.loads(text).items()
+        ]
+        yield markdown_table(("what", "version or value"), rows)
+
+
+def _metric(metric: Metric) -> str:
+    if metric.value != metric.value:
+        return "n/a"
+    if metric.low != metric.low:
+        return f"{metric.value:.3f}"
+    # Non-breaking inside the brackets: a narrow column breaks before them only.
+    return f"{metric.value:.3f} [{metric.low:.3f},\N{NO-BREAK SPACE}{metric.high:.3f}]"
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _folder(out: Path, run: RunMetrics) -> RunFolder:
+    return RunFolder(out, run.experiment, run.row, run.seed)
+
+
+def _name(run: RunMetrics) -> str:
+    return f"{run.experiment} / {run.row}, seed {run.seed}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} must be JSON. Received: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} must hold a JSON object. Received: {values!r}")
+    return values
+
+
+def main(config: ReportConfig) -> None:
+    """Writes the report and says where it is."""
+    print(write_report(config.out, config.experiment, title=config.title))
+
+
+if __name__ == "__main__":
+    import tyro
+
+    main(tyro.cli(ReportConfig, prog="python -m stroke_tf.reporting.report"))

@@ -1,0 +1,408 @@
+import hashlib
+import json
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+from trees import SIDE, head, write_png, write_slice, write_tree
+
+from data_tools.build_tfrecords import Conversion, main
+from data_tools.conversion import BadInputError, build_tfrecords
+from stroke_tf.manifest import read_folds, read_manifest
+from stroke_tf.records import decode_record
+
+
+def convert(tree, out, **settings):
+    return build_tfrecords(
+        Conversion(**{"data": tree, "out": out, "size": 64, "jobs": 1, **settings})
+    )
+
+
+def contents(folder):
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.iterdir()
+        if path.name != "conversion.json"  # it holds the times of the input files
+    }
+
+
+def records_of(folder):
+    manifest = read_manifest(folder)
+    kind = "ZLIB" if manifest.compression == "zlib" else ""
+    names = [str(folder / shard.name) for fold in manifest.folds for shard in fold.shards]
+    dataset = tf.data.TFRecordDataset(names, compression_type=kind)
+    return [decode_record(record) for record in dataset.as_numpy_iterator()]
+
+
+def decode(png):
+    return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def command(tree, out, *flags):
+    return [
+        *(sys.executable, "-m", "data_tools.build_tfrecords"),
+        *("--data", str(tree), "--out", str(out), *flags),
+    ]
+
+
+def test_every_slice_becomes_one_record(tree, tmp_path):
+    manifest = convert(tree, tmp_path / "out")
+    records = records_of(tmp_path / "out")
+    assert sorted(record.source_id for record in records) == [str(10000 + i) for i in range(40)]
+    assert manifest.classes == {"NONE": 20, "ISCHEMIA": 10, "HEMORRHAGE": 10}
+    assert Counter(record.stroke_type for record in records) == {0: 20, 1: 10, 2: 10}
+    assert [fold.fold for fold in manifest.folds] == list(range(10))
+    assert {fold.records for fold in manifest.folds} == {4}
+
+
+def test_image_and_mask_are_stored_without_loss(tree, tmp_path):
+    convert(tree, tmp_path / "out", size=SIDE)
+    record = next(it for it in records_of(tmp_path / "out") if it.source_id == "10035")
+    source = cv2.imread(str(tree / "TRAINING/KANAMA/PNG/10035.png"), cv2.IMREAD_UNCHANGED)
+    assert (decode(record.image) == source[..., 0]).all()
+    mask = decode(record.mask)
+    assert mask[30:44, 25:50].min() == 2
+    assert (mask > 0).sum() == 14 * 25
+
+
+def test_a_mask_is_taken_from_the_overlay_where_there_is_no_mask(tree, tmp_path):
+    for path in (tree / "TRAINING/KANAMA/MASK").iterdir():
+        path.unlink()
+    (tree / "TRAINING/KANAMA/MASK").rmdir()
+    convert(tree, tmp_path / "out", size=SIDE)
+    record = next(it for it in records_of(tmp_path / "out") if it.source_id == "10035")
+    assert (decode(record.mask) > 0).sum() == 14 * 25
+
+
+def test_folds_csv_describes_every_record(tree, tmp_path):
+    convert(tree, tmp_path / "out")
+    rows = {row.source_id: row for row in read_folds(tmp_path / "out")}
+    for record in records_of(tmp_path / "out"):
+        row = rows[record.source_id]
+        assert (row.group_id, row.fold) == (record.group_id, str(record.fold))
+        assert row.has_mask == bool(record.mask)
+        assert (row.width, row.height, row.copy) == (record.width, record.height, 0)
+        assert (tree / row.file).is_file()
+
+
+def test_shards_are_as_the_manifest_says(tree, tmp_path):
+    manifest = convert(tree, tmp_path / "out", shards=2)
+    for fold in manifest.folds:
+        assert [shard.name for shard in fold.shards] == [
+            f"fold-{fold.fold:02d}-0000{number}-of-00002.tfrecord" for number in (0, 1)
+        ]
+        assert sum(shard.records for shard in fold.shards) == fold.records
+        for shard in fold.shards:
+            data = (tmp_path / "out" / shard.name).read_bytes()
+            assert (len(data), hashlib.sha256(data).hexdigest()) == (shard.bytes, shard.sha256)
+
+
+def test_bytes_are_the_same_whatever_the_number_of_jobs(tree, tmp_path):
+    convert(tree, tmp_path / "one", jobs=1)
+    convert(tree, tmp_path / "two", jobs=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_another_seed_deals_other_folds(tree, tmp_path):
+    first = convert(tree, tmp_path / "first")
+    other = convert(tree, tmp_path / "other", seed=1)
+    assert first.source_sha256 == other.source_sha256
+    assert contents(tmp_path / "first") != contents(tmp_path / "other")
+
+
+def test_uncompressed_records_hold_the_same(tree, tmp_path):
+    convert(tree, tmp_path / "zlib")
+    convert(tree, tmp_path / "none", compression="none")
+    assert records_of(tmp_path / "zlib") == records_of(tmp_path / "none")
+
+
+def test_patients_of_the_groups_file_stay_together(tree, tmp_path):
+    groups = tmp_path / "groups.csv"
+    lines = [f"{10000 + index},Jane Doe {index % 14}" for index in range(40)]
+    groups.write_text("\n".join(["id,patient", *lines]))
+    manifest = convert(tree, tmp_path / "out", groups=groups)
+    assert manifest.grouping == "patient"
+    folds = {}
+    for record in records_of(tmp_path / "out"):
+        folds.setdefault((int(record.source_id) - 10000) % 14, set()).add(record.fold)
+    assert len(folds) == 14
+    assert all(len(found) == 1 for found in folds.values())
+    assert "Jane" not in (tmp_path / "out" / "folds.csv").read_text()
+
+
+def test_near_duplicates_stay_together_where_patients_are_unknown(tree, tmp_path):
+    picture = cv2.imread(str(tree / "TRAINING/INMEYOK/PNG/10000.png"), cv2.IMREAD_UNCHANGED)
+    write_png(tree / "TRAINING/INMEYOK/PNG/20000.png", picture)
+    manifest = convert(tree, tmp_path / "out")
+    assert manifest.grouping == "near-duplicate"
+    twins = [it for it in records_of(tmp_path / "out") if it.source_id in ("10000", "20000")]
+    assert len(twins) == 2
+    assert {it.group_id for it in twins} == {"10000"}
+    assert len({it.fold for it in twins}) == 1
+
+
+def test_as_published_copies_are_folded_one_by_one(tree, tmp_path):
+    manifest = convert(tree, tmp_path / "out", protocol="as-published", augment_before_folding=True)
+    assert manifest.classes == {"NONE": 40, "ISCHEMIA": 40, "HEMORRHAGE": 40}  # x2, x4, x4
+    records = records_of(tmp_path / "out")
+    copies = [it for it in records if it.source_id == "10035"]
+    assert sorted(it.copy for it in copies) == [0, 1, 2, 3]
+    assert len({it.image for it in copies}) == 4
+    leaking = {it.source_id for it in records if it.copy} & {
+        it.source_id for it in records if not it.copy
+    }
+    assert len(leaking) == 40
+
+
+def test_stage_sessions_are_written_apart(tree, tmp_path):
+    random = np.random.default_rng(9)
+    first, second = (tree / f"YarismaVeriSeti_{number}_Oturum" for number in (1, 2))
+    for number in (1, 2, 3):
+        write_png(first / f"PNG/{number}.png", head(random))
+        write_png(second / f"PNG/{number + 3}.png", head(random))
+        mask = np.zeros((SIDE, SIDE, 3), np.uint8)
+        mask[20:30, 20:30] = (0, 255, 0) if number == 1 else (0, 0, 0)
+        write_png(second / f"MASK/{number + 3}.png", mask)
+    (first / "labels.txt").write_bytes(
+        "Image Id\tİnme Var mı?\r\n1\t1\r\n2\t0\r\n3\t0\r\n".encode()
+    )
+    manifest = convert(tree, tmp_path / "out")
+    folds = {fold.fold: fold for fold in manifest.folds}
+    assert folds["stage1"].classes == {"NONE": 2, "ISCHEMIA": 0, "HEMORRHAGE": 0, "UNSPECIFIED": 1}
+    assert folds["stage2"].classes == {"NONE": 2, "ISCHEMIA": 0, "HEMORRHAGE": 1}
+    assert folds["stage1"].shards[0].name == "stage1-00000-of-00001.tfrecord"
+    staged = {it.source_id: it.fold for it in records_of(tmp_path / "out") if it.fold < 0}
+    assert staged == {"1": -1, "2": -1, "3": -1, "4": -2, "5": -2, "6": -2}
+
+
+def break_tree(tree):
+    """Faults of every kind; returns the files that must be named."""
+    none, bleeding = tree / "TRAINING/INMEYOK/PNG", tree / "TRAINING/KANAMA"
+    whole = (none / "10000.png").read_bytes()
+    (none / "10000.png").write_bytes(whole[: len(whole) // 2])
+    (none / "10001.png").write_bytes(b"")
+    (none / "10002.png").write_text("a text")
+    cv2.imwrite(str(none / "10003.png"), np.zeros((SIDE, SIDE), np.uint16))
+    cv2.imwrite(str(none / "10004.png"), np.full((SIDE, SIDE, 3), (9, 200, 9), np.uint8))
+    (none / "10005.png").unlink()
+    (none / "10005.png").symlink_to("nowhere.png")
+    (bleeding / "MASK/10030.png").write_bytes((bleeding / "MASK/10030.png").read_bytes()[:60])
+    strange = np.zeros((SIDE, SIDE, 3), np.uint8)
+    strange[:5, :5] = (10, 20, 30)
+    write_png(bleeding / "MASK/10031.png", strange)
+    write_png(bleeding / "MASK/10032.png", np.zeros((20, 20, 3), np.uint8))
+    (bleeding / "PNG/10033.png").unlink()
+    write_png(tree / "TRAINING/ISKEMI/PNG/10034.png", np.zeros((SIDE, SIDE), np.uint8))
+    return {
+        *(f"TRAINING/INMEYOK/PNG/{number}.png" for number in range(10000, 10006)),
+        *(f"TRAINING/KANAMA/MASK/{number}.png" for number in range(10030, 10034)),
+        "TRAINING/KANAMA/MASK/10034.png",
+        "TRAINING/ISKEMI/PNG/10034.png",
+    }
+
+
+def test_one_run_names_every_fault_and_writes_nothing(tree, tmp_path, capsys):
+    expected = break_tree(tree)
+    status = main(Conversion(data=tree, out=tmp_path / "out", size=64, jobs=1))
+    printed = capsys.readouterr().err
+    assert status == 1
+    for file in expected:
+        assert f"{file}: " in printed, file
+    assert "Nothing was written" in printed
+    assert not list((tmp_path / "out").glob("*.tfrecord"))
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_max_bad_leaves_faults_out_and_lists_them(tree, tmp_path):
+    expected = break_tree(tree)
+    manifest = convert(tree, tmp_path / "out", max_bad=30)
+    assert expected <= {fault.file for fault in manifest.rejected}
+    assert manifest.records == 40 - 6 - 5  # 10034 is in two classes, 10033 has no picture
+
+
+def test_a_mended_input_starts_anew_in_the_same_folder(tree, tmp_path):
+    broken = tree / "TRAINING/INMEYOK/PNG/10000.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:100])
+    with pytest.raises(BadInputError):
+        convert(tree, tmp_path / "out")
+    broken.write_bytes(whole)
+    assert convert(tree, tmp_path / "out").records == 40
+
+
+def test_a_finished_folder_is_kept_as_it_is(tree, tmp_path):
+    convert(tree, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    times = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.tfrecord")}
+    convert(tree, tmp_path / "out")
+    assert contents(tmp_path / "out") == before
+    assert times == {
+        path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.tfrecord")
+    }
+
+
+@pytest.mark.parametrize("change", [{"seed": 3}, {"size": 32}, {"protocol": "as-published"}])
+def test_a_folder_of_other_settings_is_refused(tree, tmp_path, change):
+    convert(tree, tmp_path / "out")
+    with pytest.raises(ValueError, match=f"must be new.*different: {next(iter(change))}"):
+        convert(tree, tmp_path / "out", **change)
+
+
+def test_a_folder_of_another_data_set_is_refused(tree, tmp_path):
+    convert(tree, tmp_path / "out")
+    write_slice(tree, "INMEYOK", "30000", np.random.default_rng(5))
+    with pytest.raises(ValueError, match="holds another data set"):
+        convert(tree, tmp_path / "out")
+
+
+def test_a_folder_of_other_files_is_refused(tree, tmp_path):
+    (tmp_path / "thesis.doc").write_text("mine")
+    with pytest.raises(ValueError, match=r"new or empty. Received: \['thesis.doc'"):
+        convert(tree, tmp_path)
+    assert (tmp_path / "thesis.doc").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"size": 8}, "--size must be >= 16. Received: 8"),
+        ({"jobs": 0}, "--jobs must be >= 1. Received: 0"),
+        ({"augment_before_folding": True}, "must come with --protocol as-published"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(tree, tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        convert(tree, tmp_path / "out", **settings)
+
+
+def test_copies_of_hu_slices_are_refused(tree, tmp_path):
+    settings = {"augment_before_folding": True, "protocol": "as-published", "prefer": "dicom"}
+    with pytest.raises(ValueError, match="must have 8-bit pictures"):
+        convert(tree, tmp_path / "out", **settings)
+
+
+def test_a_killed_conversion_continues_and_gives_the_same_bytes(tmp_path):
+    tree = write_tree(tmp_path / "tree", none=100, ischemia=30, hemorrhage=30, side=400)
+    out = tmp_path / "killed"
+    process = subprocess.Popen(command(tree, out, "--jobs", "1", "--size", "400"))
+    deadline = time.monotonic() + 60
+    while not list(out.glob(".partial/chunk-*.spool")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (out / "manifest.json").exists()
+    kept = {path: path.stat().st_mtime_ns for path in out.glob(".partial/chunk-??????.json")}
+    convert(tree, out, size=400)
+    convert(tree, tmp_path / "whole", size=400)
+    assert contents(out) == contents(tmp_path / "whole")
+    assert kept is not None
+
+
+def test_two_conversions_at_once_into_one_folder_are_refused(tree, tmp_path):
+    out = tmp_path / "out"
+    holder = subprocess.Popen(
+        [
+            *(sys.executable, "-c"),
+            "import fcntl, pathlib, sys\n"
+            "folder = pathlib.Path(sys.argv[1]) / '.partial'\n"
+            "folder.mkdir(parents=True)\n"
+            "lock = (folder / 'lock').open('w')\n"
+            "fcntl.flock(lock, fcntl.LOCK_EX)\n"
+            "print('held', flush=True)\n"
+            "sys.stdin.read()\n",
+            str(out),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    holder.stdout.readline()
+    with pytest.raises(ValueError, match="another conversion is writing here"):
+        convert(tree, out)
+    holder.communicate(b"")
+    assert convert(tree, out).records == 40
+
+
+def _small_files():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
+def test_a_full_disk_is_a_clear_error_and_work_continues_later(tree, tmp_path):
+    done = subprocess.run(
+        command(tree, tmp_path / "out", "--jobs", "1", "--size", "64"),
+        preexec_fn=_small_files,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "Finished work is kept: run again to continue" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    assert convert(tree, tmp_path / "out").records == 40
+
+
+def test_a_dicom_sourced_record_keeps_hu_and_names_nobody(open_data, tmp_path):
+    tree = write_tree(tmp_path / "tree")
+    for index, path in enumerate(sorted((open_data / "dicom_ge_head").glob("*.dcm"))[:12]):
+        target = tree / f"TRAINING/INMEYOK/DICOM/{40000 + index}.dcm"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    manifest = convert(tree, tmp_path / "out", size=128)
+    assert manifest.pixels == "mixed"
+    records = [it for it in records_of(tmp_path / "out") if it.pixels == "hu16"]
+    assert len(records) == 12
+    hu = decode(records[0].image).astype(np.int32) - 32768
+    assert hu.shape == (128, 128)
+    assert hu[0, 0] == -1000
+    assert 20 < np.median(hu[44:84, 44:84]) < 60  # brain
+    assert len({it.group_id for it in records}) == 1  # one patient, by the header
+    assert not (tmp_path / "out" / ".partial").exists()  # and the key of the hashes is gone
+
+
+def test_the_command_says_what_it_wrote(tree, tmp_path, capsys):
+    assert main(Conversion(data=tree, out=tmp_path / "out", size=64, jobs=1)) == 0
+    printed = capsys.readouterr().out
+    assert "40 records (10 HEMORRHAGE, 10 ISCHEMIA, 20 NONE), protocol clean" in printed
+
+
+def test_the_command_names_an_unknown_layout(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert main(Conversion(data=tmp_path / "empty", out=tmp_path / "out")) == 1
+    assert "Received: folders [], files []" in capsys.readouterr().err
+
+
+def test_the_manifest_has_the_keys_others_rely_on(tree, tmp_path):
+    convert(tree, tmp_path / "out")
+    values = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert values.keys() >= {
+        *("schema_version", "protocol", "seed", "size", "layout", "compression", "rejected"),
+        *("source_sha256", "records", "classes", "folds"),
+    }
+    assert values["folds"][0].keys() == {"fold", "records", "classes", "shards"}
+    assert values["folds"][0]["shards"][0].keys() == {"name", "records", "bytes", "sha256"}
+
+
+def test_real_slices_convert_in_both_collections(open_data, tmp_path):
+    source = open_data / "open_stroke_ct"
+    manifest = convert(source, tmp_path / "a", size=64, jobs=2, groups=source / "manifest.csv")
+    assert manifest.classes == {"NONE": 120, "ISCHEMIA": 24, "HEMORRHAGE": 84}
+    with pytest.raises(BadInputError) as error:
+        convert(open_data / "ct_ich", tmp_path / "b", size=64, jobs=2)
+    assert len(error.value.faults) == 30  # rows of the table without picture
+    manifest = convert(open_data / "ct_ich", tmp_path / "b", size=64, jobs=2, max_bad=30)
+    assert manifest.classes == {"NONE": 2168, "ISCHEMIA": 0, "HEMORRHAGE": 303}
+    rows = read_folds(tmp_path / "b")
+    assert sum(row.has_mask for row in rows) == 35
+    assert len({row.group_id for row in rows}) == 82
+    folds = {}
+    for row in rows:
+        folds.setdefault(row.source_id.split("-")[0], set()).add(row.fold)
+    assert all(len(found) == 1 for found in folds.values())

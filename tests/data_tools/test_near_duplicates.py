@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from data_tools.near_duplicates import dhash, near_duplicate_groups
+
+
+def flip(packed, bits):
+    unpacked = np.unpackbits(packed)
+    unpacked[bits] ^= 1
+    return np.packbits(unpacked)
+
+
+def naive_groups(hashes, limit):
+    labels = list(range(len(hashes)))
+    for i in range(len(hashes)):
+        for j in range(i):
+            if np.unpackbits(hashes[i] ^ hashes[j]).sum() <= limit:
+                old, new = labels[i], labels[j]
+                labels = [new if label == old else label for label in labels]
+    return np.array(labels)
+
+
+def test_six_bits_apart_is_a_near_duplicate_and_seven_is_not():
+    base = np.arange(32, dtype=np.uint8)
+    spread = [0, 40, 80, 120, 160, 200, 240]
+    six, seven = flip(base, spread[:6]), flip(base, spread)
+    assert len(set(near_duplicate_groups(np.stack([base, six])))) == 1
+    assert len(set(near_duplicate_groups(np.stack([base, seven])))) == 2
+
+
+def test_groups_are_connected_components():
+    base = np.zeros(32, np.uint8)
+    near, further = flip(base, range(5)), flip(base, range(10))
+    assert len(set(near_duplicate_groups(np.stack([base, near, further])))) == 1
+    assert len(set(near_duplicate_groups(np.stack([base, further])))) == 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_groups_are_those_of_comparing_all_pairs(seed):
+    random = np.random.default_rng(seed)
+    share = random.beta(0.3, 0.3, 256)  # many bits nearly constant, as the air around a head
+    originals = np.packbits(random.random((60, 256)) < share, axis=1)
+    copies = [flip(originals[i], random.choice(256, random.integers(1, 9))) for i in range(40)]
+    hashes = np.concatenate([originals, np.stack(copies)])
+    found, expected = near_duplicate_groups(hashes), naive_groups(hashes, 6)
+    same_found, same_expected = found[:, None] == found, expected[:, None] == expected
+    assert (same_found == same_expected).all()
+    assert same_expected.sum() > len(hashes)  # there was something to find
+
+
+def test_equal_hashes_are_one_group():
+    assert set(near_duplicate_groups(np.zeros((5000, 32), np.uint8))) == {0}
+
+
+def test_no_slices_give_no_groups():
+    assert near_duplicate_groups(np.zeros((0, 32), np.uint8)).shape == (0,)
+
+
+def test_another_width_is_refused():
+    with pytest.raises(ValueError, match=r"shape \(N, 32\). Received: \(4, 8\)"):
+        near_duplicate_groups(np.zeros((4, 8), np.uint8))
+
+
+def test_dhash_of_a_ramp_is_all_ones_and_of_its_mirror_all_zeros():
+    ramp = np.tile(np.arange(170, dtype=np.uint8), (170, 1))
+    assert dhash(ramp) == b"\xff" * 32
+    assert dhash(ramp[:, ::-1].copy()) == b"\x00" * 32
