@@ -33,6 +33,7 @@ from rich.table import Table
 
 from data_tools.build_tfrecords import Conversion
 from data_tools.conversion import build_tfrecords
+from data_tools.pictures import encode_png
 from data_tools.workers import default_jobs
 
 _QUICK_SLICES = 60
@@ -187,11 +188,11 @@ def _decode_and_encode(pair: tuple[Path, Path | None]) -> int:
     cv2.setNumThreads(1)
     picture, mask = pair
     grey = cv2.imread(str(picture), cv2.IMREAD_UNCHANGED)[:, :, 0]
-    size = len(cv2.imencode(".png", grey)[1])
+    size = len(encode_png(grey))
     if mask:
         colours = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
         classes = (colours[:, :, 0] > 0) * 1 + (colours[:, :, 1] > 0) * 2
-        size += len(cv2.imencode(".png", classes.astype("uint8"))[1])
+        size += len(encode_png(classes.astype("uint8")))
     return size
 
 
@@ -205,7 +206,7 @@ def _prepare(folder: Path, count: int) -> None:
 
         source = folder.parent / "phantom"
         make_phantom(PhantomConfig(out=source, patients=20))
-    originals = sorted(source.glob("TRAINING/*/PNG/*.png"))
+    originals = sorted(source.glob("TRAINING/*/PNG/*.png"), key=lambda path: path.name)
     for number in range(count):
         original = originals[number % len(originals)]
         for kind in ("PNG", "MASK", "OVERLAY"):

@@ -65,19 +65,28 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class HuSlice:
-    """One CT slice.
+class Header:
+    """What a DICOM file says besides its pixels.
 
     Attributes:
-        hu: int16, shape (H, W), in HU. What was padding is air, -1000.
         windows: Every window the header gives, as (centre, width) in HU; empty if it gives none.
         patient: 16 hex digits that stand for the patient, equal for all slices of one and not to
             be turned back without the key; None where the header names no patient.
     """
 
-    hu: np.ndarray
     windows: tuple[tuple[float, float], ...]
     patient: str | None
+
+
+@dataclass(frozen=True)
+class HuSlice(Header):
+    """One CT slice.
+
+    Attributes:
+        hu: int16, shape (H, W), in HU. What was padding is air, -1000.
+    """
+
+    hu: np.ndarray
 
 
 def read_dicom(data: bytes, *, name: str, key: bytes) -> HuSlice:
@@ -100,8 +109,7 @@ def read_dicom(data: bytes, *, name: str, key: bytes) -> HuSlice:
         ValueError: If the file is not a whole DICOM file of one grey CT image, is larger than
             4096 x 4096 pixels or is in another transfer syntax. The message holds no header text.
     """
-    if not key:
-        raise ValueError("`key` must not be empty. Received: 0 bytes")
+    _check_key(key)
     header = _parse(data, name=name)
     _check_image(header, name=name)
     stored, bits = _stored_values(header, name=name)
@@ -115,15 +123,20 @@ def read_dicom(data: bytes, *, name: str, key: bytes) -> HuSlice:
     )
 
 
-def read_patient(data: bytes, *, name: str, key: bytes) -> str | None:
-    """Returns `HuSlice.patient` of a DICOM file whose pixels are not needed.
+def read_header(data: bytes, *, name: str, key: bytes) -> Header:
+    """Returns what a DICOM file says besides its pixels, which are not decoded.
 
     Raises:
         ValueError: If the file is not DICOM. The message holds no header text.
     """
+    _check_key(key)
+    header = _parse(data, name=name)
+    return Header(_windows(header, name=name), _patient(header, name=name, key=key))
+
+
+def _check_key(key: bytes) -> None:
     if not key:
         raise ValueError("`key` must not be empty. Received: 0 bytes")
-    return _patient(_parse(data, name=name), name=name, key=key)
 
 
 def _parse(data: bytes, *, name: str) -> pydicom.Dataset:

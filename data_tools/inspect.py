@@ -137,8 +137,7 @@ def _gather(
     facts: list[SliceFacts] = []
     faults: list[Rejected] = []
     for files in slices:
-        reading = Reading(prefer="dicom" if not files.picture else "png", patient_key=key)
-        read = read_slice(root, files, reading)
+        read = read_slice(root, files, Reading(patient_key=key))
         if isinstance(read, Slice):
             facts.append(_facts(files, read))
         else:

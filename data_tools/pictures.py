@@ -26,14 +26,14 @@ _FORMATS: dict[bytes, type[ImageFile.ImageFile]] = {
     b"\xff\xd8\xff": JpegImageFile,
 }
 _MODES = {"1", "L", "LA", "P", "RGB", "RGBA"}
-# On real slices as small as zlib's level 6, and as fast to write and faster to read than any other.
+# On real slices smaller than at level 6 with any other strategy, in a third of its time.
 _ENCODING = (
     cv2.IMWRITE_PNG_COMPRESSION,
     1,
     cv2.IMWRITE_PNG_STRATEGY,
     cv2.IMWRITE_PNG_STRATEGY_RLE,
     cv2.IMWRITE_PNG_FILTER,
-    cv2.IMWRITE_PNG_FILTER_UP,
+    cv2.IMWRITE_PNG_FILTER_PAETH,
 )
 
 

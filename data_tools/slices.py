@@ -11,7 +11,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from data_tools.dicom import read_dicom, read_patient
+from data_tools.dicom import Header, read_dicom, read_header
 from data_tools.near_duplicates import dhash
 from data_tools.options import MaskMethod, Prefer
 from data_tools.overlays import mask_from_binary, mask_from_colours, mask_from_overlay
@@ -152,18 +152,21 @@ class _Reader:
         files = self.files
         if files.dicom and (self.reading.prefer == "dicom" or not files.picture):
             return self._try(files.dicom, self._read_hu)
-        if files.dicom and self.patient is None:
-            self.patient = self._try(files.dicom, self._read_patient)
+        if files.dicom:
+            self._try(files.dicom, self._read_header)
         return self._try(files.picture, self._read_grey) if files.picture else None
 
     def _read_hu(self, data: bytes, name: str) -> np.ndarray:
         read = read_dicom(data, name=name, key=self.reading.patient_key)
-        self.windows = read.windows
-        self.patient = self.patient or read.patient
+        self._keep(read)
         return read.hu
 
-    def _read_patient(self, data: bytes, name: str) -> str | None:
-        return read_patient(data, name=name, key=self.reading.patient_key)
+    def _read_header(self, data: bytes, name: str) -> None:
+        self._keep(read_header(data, name=name, key=self.reading.patient_key))
+
+    def _keep(self, header: Header) -> None:
+        self.windows = header.windows
+        self.patient = self.patient or header.patient
 
     def _read_grey(self, data: bytes, name: str) -> np.ndarray:
         self.plain_png = data if is_plain_grey_png(data) else None

@@ -13,7 +13,7 @@ import pytest
 from pydicom import uid
 from pydicom.encaps import encapsulate, generate_frames
 
-from data_tools.dicom import HuSlice, read_dicom, read_patient
+from data_tools.dicom import HuSlice, read_dicom, read_header
 
 KEY = b"a secret"
 SECRET = "Müstermann^Erika"
@@ -198,11 +198,11 @@ def test_patient_is_a_keyed_hash_of_the_stripped_id() -> None:
 
 def test_patient_alone_is_that_of_the_slice() -> None:
     data = to_bytes(make_header(head()))
-    assert read_patient(data, name="a.dcm", key=KEY) == "8b30d6bd62207e52"
+    assert read_header(data, name="a.dcm", key=KEY).patient == "8b30d6bd62207e52"
     with pytest.raises(ValueError, match="`key` must not be empty"):
-        read_patient(data, name="a.dcm", key=b"")
+        read_header(data, name="a.dcm", key=b"")
     with pytest.raises(ValueError, match="a.dcm: must be a DICOM file"):
-        read_patient(b"", name="a.dcm", key=KEY)
+        read_header(b"", name="a.dcm", key=KEY)
 
 
 @pytest.mark.parametrize(

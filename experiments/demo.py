@@ -1,0 +1,189 @@
+"""The whole road in minutes: slices to TFRecords, a classifier, a U-Net, and a report.
+
+    python -m experiments.demo [--data DATA] [--out results]
+
+Without --data the slices are head phantoms, made on the spot: they show that everything works, and
+say nothing about patients. The report is OUT/demo/report.html. A run that was killed continues.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from data_tools.workers import default_jobs
+from experiments.settings import ClassifierRun, UnetRun
+from stroke_tf.config import FitConfig
+
+if TYPE_CHECKING:
+    from stroke_tf.reporting.runs import RunMetrics
+
+EXPERIMENT = "demo"
+_DATA = "demo-data"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What to show.
+
+    Attributes:
+        data: Folder of slices; phantoms when there is none.
+        out: Folder of results.
+        patients: Number of phantom patients.
+        size: Side of the slices, pixels; a multiple of 32.
+        classifier_epochs: Most epochs of the classifier.
+        unet_epochs: Most epochs of the U-Net.
+        weights: Weights of both encoders: imagenet, a file, or None for random.
+        max_bad: How many faults of the slices may be left out.
+        groups: CSV with columns id and patient.
+        jobs: Worker processes of the conversion.
+        seed: Seed of everything.
+    """
+
+    data: Path | None = None
+    out: Path = Path("results")
+    patients: int = 40
+    size: int = 128
+    classifier_epochs: int = 12
+    unet_epochs: int = 14
+    weights: str | None = None
+    max_bad: int = 0
+    groups: Path | None = None
+    jobs: int = dataclasses.field(default_factory=default_jobs)
+    seed: int = 0
+
+
+def run_demo(config: Demo) -> Path:
+    """Runs the demo and returns the path of its HTML report.
+
+    Raises:
+        ValueError: If the data cannot be converted or a setting is out of range.
+        OSError: If something cannot be written.
+    """
+    records = convert(config)
+    train(config, records)
+    return report(config)
+
+
+def convert(config: Demo) -> Path:
+    """Makes the phantoms if need be, converts the slices; returns the folder of records."""
+    from data_tools.build_tfrecords import Conversion
+    from data_tools.conversion import build_tfrecords
+    from data_tools.phantom import PhantomConfig, make_phantom
+    from data_tools.progress import progress_bar
+
+    folder = config.out / _DATA
+    with progress_bar() as progress:
+        data = config.data
+        if data is None:
+            data = folder / f"phantom-{config.patients}-s{config.seed}"
+            phantom = PhantomConfig(
+                out=data, patients=config.patients, seed=config.seed, jobs=config.jobs
+            )
+            make_phantom(phantom, progress=lambda n, total: progress("draw phantoms", n, total))
+        conversion = Conversion(
+            data=data,
+            out=folder / f"records-{data.name}-{config.size}",
+            size=config.size,
+            jobs=config.jobs,
+            groups=config.groups,
+            max_bad=config.max_bad,
+            seed=config.seed,
+        )
+        build_tfrecords(conversion, progress=progress)
+    return conversion.out
+
+
+def train(config: Demo, records: Path) -> list[RunMetrics]:
+    """Trains and tests the classifier and, where there are masks, the U-Net."""
+    from experiments.classifier import run_classifier
+    from stroke_tf.manifest import read_folds
+
+    results = [run_classifier(classifier_run(config, records))]
+    if any(row.has_mask and row.stroke_type != "NONE" for row in read_folds(records)):
+        from experiments.unet import run_unet
+
+        results.append(run_unet(unet_run(config, records)))
+    else:
+        logging.info("No lesion mask in the data: no U-Net is trained")
+    return results
+
+
+def classifier_run(config: Demo, records: Path) -> ClassifierRun:
+    """Returns the settings of the demo's classifier."""
+    return ClassifierRun(
+        records=records,
+        out=config.out,
+        experiment=EXPERIMENT,
+        row="classifier-mobilenetv2",
+        weights=config.weights,
+        image_size=config.size,
+        batch_size=16,
+        val_folds=(6, 7),
+        test_folds=(8, 9),
+        fit=FitConfig(epochs=config.classifier_epochs, seed=config.seed),
+    )
+
+
+def unet_run(config: Demo, records: Path) -> UnetRun:
+    """Returns the settings of the demo's U-Net."""
+    return UnetRun(
+        records=records,
+        out=config.out,
+        experiment=EXPERIMENT,
+        row="unet-mobilenetv2",
+        weights=config.weights,
+        image_size=config.size,
+        batch_size=8,
+        decoder_filters=(128, 64, 32, 24, 16),
+        val_folds=(6, 7),
+        test_folds=(8, 9),
+        fit=FitConfig(epochs=config.unet_epochs, seed=config.seed),
+    )
+
+
+def report(config: Demo) -> Path:
+    """Writes the report; returns the path of its HTML page."""
+    from stroke_tf.reporting.report import write_report
+
+    if config.data is None:
+        title = "Demo: stroke detection and segmentation on head phantoms"
+        notes = (
+            "The slices are **phantoms**: computed drawings of heads. The numbers show that the "
+            "package works from end to end. They are no medical result.",
+        )
+    else:
+        title = f"Demo: stroke detection and segmentation on {config.data.name}"
+        notes = (
+            f"A quick look: small networks, slices of {config.size} x {config.size} pixels, few "
+            "epochs. See the README for full trainings.",
+        )
+    return write_report(config.out, EXPERIMENT, title=title, notes=notes)
+
+
+def main(config: Demo) -> int:
+    """Runs the demo; the last line says where the report is. Returns the exit code."""
+    from experiments.running import print_result
+    from stroke_tf.reporting.runs import read_runs
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        page = run_demo(config)
+    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    for result in read_runs(config.out):
+        if result.experiment == EXPERIMENT:
+            print_result(result)
+    print(f"Report: {page} and {page.with_name('REPORT.md')}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Demo, prog="python -m experiments.demo", description=__doc__)))

@@ -1,0 +1,34 @@
+"""Trains one stroke detector (or type classifier) by transfer learning and tests it.
+
+    python -m experiments.train_classifier --records records --out results
+
+The threshold is chosen on the validation folds (recall of at least 0.88 with the best precision, as
+in the USTH report) and applied once to the test folds. Everything is kept in
+OUT/EXPERIMENT/ROW-sSEED/; a run that was killed continues, one that is done is skipped.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import tyro
+
+from experiments.settings import ClassifierRun
+
+
+def main(config: ClassifierRun) -> int:
+    """Trains and tests, prints the result; returns the exit code."""
+    from experiments.classifier import run_classifier
+    from experiments.running import run_command
+
+    return run_command(lambda: run_classifier(config), out=config.out)
+
+
+if __name__ == "__main__":
+    sys.exit(
+        main(
+            tyro.cli(
+                ClassifierRun, prog="python -m experiments.train_classifier", description=__doc__
+            )
+        )
+    )

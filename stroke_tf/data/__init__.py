@@ -1,0 +1,17 @@
+"""From folders of records to batches of slices for training and evaluation."""
+
+from stroke_tf.data.augment import AUGMENTATIONS, augment_batch
+from stroke_tf.data.memory import Cache
+from stroke_tf.data.pipeline import gray_to_rgb, make_dataset, window_hu
+from stroke_tf.data.selection import class_weights, count_samples
+
+__all__ = [
+    "AUGMENTATIONS",
+    "Cache",
+    "augment_batch",
+    "class_weights",
+    "count_samples",
+    "gray_to_rgb",
+    "make_dataset",
+    "window_hu",
+]

@@ -1,0 +1,124 @@
+"""Which records a task uses and what their labels are: read from folds.csv, never from the shards.
+
+Knows nothing of TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from stroke_tf.labels import LESION_CLASSES, StrokeType, Task
+from stroke_tf.manifest import FoldName, FoldRow, read_folds, read_manifest, select_folds
+
+
+def rows_of_folds(records: Path | str, folds: tuple[FoldName, ...]) -> list[FoldRow]:
+    """Returns the rows of folds.csv of the named folds, fold by fold, as their shards hold them.
+
+    Raises:
+        FileNotFoundError: If the folder holds no manifest.
+        ValueError: If a fold is unknown or named twice, or folds.csv lists another number of
+            records for a fold than the manifest.
+    """
+    selected = select_folds(read_manifest(records), folds)
+    by_fold: dict[str, list[FoldRow]] = {str(fold.fold): [] for fold in selected}
+    for row in read_folds(records):
+        if row.fold in by_fold:
+            by_fold[row.fold].append(row)
+    for fold in selected:
+        if len(by_fold[str(fold.fold)]) != fold.records:
+            raise ValueError(
+                f"{records}: folds.csv must list the {fold.records} records of fold {fold.fold} in "
+                f"the manifest. Received: {len(by_fold[str(fold.fold)])}"
+            )
+    return [row for rows in by_fold.values() for row in rows]
+
+
+def is_used(row: FoldRow, *, task: Task, lesions_only: bool = False) -> bool:
+    """Returns whether a task uses a record.
+
+    DETECT uses every slice, TYPE ischaemia and haemorrhage, SEGMENT slices whose mask is known:
+    those with a mask and those of class NONE, which are all background.
+
+    Args:
+        row: The record's row of folds.csv.
+        task: What a model is asked.
+        lesions_only: Whether slices of class NONE are left out.
+    """
+    stroke_type = StrokeType[row.stroke_type]
+    if lesions_only and stroke_type == StrokeType.NONE:
+        return False
+    if task == Task.TYPE:
+        return stroke_type in LESION_CLASSES
+    if task == Task.SEGMENT:
+        return bool(row.has_mask) or stroke_type == StrokeType.NONE
+    return True
+
+
+def label_of(row: FoldRow, *, task: Task) -> int:
+    """Returns a slice's label: DETECT 1 for any stroke, else 0; TYPE 1 haemorrhage, 0 ischaemia.
+
+    Raises:
+        ValueError: If the task is SEGMENT, whose labels are masks.
+    """
+    stroke_type = StrokeType[row.stroke_type]
+    if task == Task.DETECT:
+        return int(stroke_type != StrokeType.NONE)
+    if task == Task.TYPE:
+        return int(stroke_type == StrokeType.HEMORRHAGE)
+    raise ValueError(f"`task` must be one with a label for each slice. Received: {task}")
+
+
+def check_not_empty(
+    count: int, *, records: Path | str, folds: tuple[FoldName, ...], task: Task, lesions_only: bool
+) -> None:
+    """Raises ValueError, naming the folds and the task, if `count` is 0."""
+    if not count:
+        only = " with lesions only" if lesions_only else ""
+        raise ValueError(
+            f"{records}: folds {list(folds)} must hold a slice for task {task}{only}. Received: 0"
+        )
+
+
+def count_samples(
+    records: Path | str, folds: tuple[FoldName, ...], task: Task, *, lesions_only: bool = False
+) -> int:
+    """Returns how many samples `make_dataset` gives for the same arguments in one epoch.
+
+    Raises:
+        FileNotFoundError: If the folder holds no manifest.
+        ValueError: If a fold is unknown or named twice.
+    """
+    rows = rows_of_folds(records, folds)
+    return sum(is_used(row, task=task, lesions_only=lesions_only) for row in rows)
+
+
+def class_weights(records: Path | str, folds: tuple[FoldName, ...], task: Task) -> dict[int, float]:
+    """Returns scikit-learn's "balanced" weights: samples / (2 * samples of the class).
+
+    Args:
+        records: Folder of records.
+        folds: Folds that are trained on.
+        task: DETECT or TYPE.
+
+    Returns:
+        The weight of label 0 and of label 1, for `Model.fit(class_weight=...)`.
+
+    Raises:
+        FileNotFoundError: If the folder holds no manifest.
+        ValueError: If the task is SEGMENT, or the folds lack one of the two labels.
+    """
+    rows = rows_of_folds(records, folds)
+    counts = _count_labels((row for row in rows if is_used(row, task=task)), task)
+    missing = [label for label in (0, 1) if not counts[label]]
+    if missing:
+        raise ValueError(
+            f"{records}: folds {list(folds)} must hold both labels of task {task}. Received: "
+            f"none with label {missing}"
+        )
+    return {label: counts.total() / (2 * counts[label]) for label in (0, 1)}
+
+
+def _count_labels(rows: Iterable[FoldRow], task: Task) -> Counter[int]:
+    return Counter(label_of(row, task=task) for row in rows)

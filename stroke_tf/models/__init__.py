@@ -1,0 +1,10 @@
+"""Networks: backbones, the classifier on them, and the U-Net.
+
+`stroke_tf.models.unet` is not loaded here, so that classifiers need no segmentation_models.
+"""
+
+from stroke_tf.models.backbones import BACKBONES, Backbone
+from stroke_tf.models.classifier import build_classifier
+from stroke_tf.models.weights import Weights, resolve_weights
+
+__all__ = ["BACKBONES", "Backbone", "Weights", "build_classifier", "resolve_weights"]

@@ -1,0 +1,69 @@
+"""Where initial weights come from: nowhere, a download, or a file. Builds no network."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+Weights = Literal["imagenet"] | str | Path | None
+"""None for random weights, "imagenet" for a download, or a file."""
+
+WEIGHTS_FOLDER = "STROKE_TF_WEIGHTS"
+"""Name of the environment variable that names the folder of weight files."""
+
+
+def resolve_weights(weights: Weights) -> Path | str | None:
+    """Returns None and "imagenet" as they are, and the path of an existing file otherwise.
+
+    A bare file name that is not in the current folder is looked up in the folder that the
+    environment variable STROKE_TF_WEIGHTS names.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    if weights is None or weights == "imagenet":
+        return weights
+    path = Path(weights).expanduser()
+    folder = os.environ.get(WEIGHTS_FOLDER)
+    places = [path]
+    if folder and path.name == str(path):
+        places.append(Path(folder) / path)
+    for place in places:
+        if place.is_file():
+            return place
+    raise FileNotFoundError(
+        '`weights` must be None, "imagenet" or an existing file (a bare name is also looked up in '
+        f"the folder named by {WEIGHTS_FOLDER}, now {folder or 'unset'}). "
+        f"Received: {str(weights)!r}; looked at: {', '.join(str(place) for place in places)}"
+    )
+
+
+@contextlib.contextmanager
+def weight_errors(weights: Path | str | None, *, network: str) -> Iterator[None]:
+    """Context that turns whatever goes wrong while weights are loaded into one clear error.
+
+    Args:
+        weights: What `resolve_weights` gave.
+        network: Name of the network they are for.
+
+    Raises:
+        OSError: If the ImageNet weights cannot be downloaded.
+        ValueError: If the file does not hold weights of this network.
+    """
+    try:
+        yield
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        if weights is None:
+            raise
+        if weights == "imagenet":
+            raise OSError(
+                f"The ImageNet weights of {network} must be downloaded, which failed. Choices: "
+                f'weights=None (random), weights="imagenet" (needs a network) or weights=<file>. '
+                f"Received: {error}"
+            ) from error
+        raise ValueError(
+            f"{weights}: must hold weights of {network} without its top. Received: {error}"
+        ) from error

@@ -1,0 +1,238 @@
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from stroke_tf.config import BRAIN, THREE_WINDOWS, AugmentStrength
+from stroke_tf.data import make_dataset
+from stroke_tf.data.pipeline import gray_to_rgb, window_hu
+from stroke_tf.labels import Task
+from stroke_tf.records import HU_OFFSET
+
+
+def dataset(records, **options) -> tf.data.Dataset:
+    defaults = {"folds": (0, 1), "task": Task.DETECT, "image_size": 16, "batch_size": 4}
+    return make_dataset(records, **(defaults | options))
+
+
+def ids(batches) -> list[list[str]]:
+    return [[name.decode() for name in batch[2]["source_id"].numpy()] for batch in batches]
+
+
+def numpy_epoch(batches) -> list[np.ndarray]:
+    return [np.concatenate(parts) for parts in zip(*batches.as_numpy_iterator(), strict=True)]
+
+
+def test_detect_gives_every_slice_in_order_as_rgb_and_its_label(gray_records, gray_image):
+    images, labels = numpy_epoch(dataset(gray_records, folds=(1, "stage1")))
+    assert images.dtype == labels.dtype == np.float32
+    np.testing.assert_array_equal(labels, [[0], [1], [1], [1], [0], [1]])
+    numbers = [10, 11, 12, 13, 14, 40]
+    expected = [np.repeat(gray_image(number)[..., None], 3, -1) for number in numbers]
+    np.testing.assert_array_equal(images, expected)
+
+
+def test_type_gives_ischaemia_0_and_haemorrhage_1_alone(gray_records):
+    *_, labels = numpy_epoch(dataset(gray_records, folds=(1, 3), task=Task.TYPE))
+    np.testing.assert_array_equal(labels, [[0], [1], [1]])
+
+
+@pytest.mark.parametrize(("lesions_only", "classes"), [(False, [0, 1, 2, 0]), (True, [1, 2])])
+def test_segment_gives_masks_where_they_are_known(gray_records, lesion_mask, lesions_only, classes):
+    batches = dataset(gray_records, folds=(1,), task=Task.SEGMENT, lesions_only=lesions_only)
+    images, masks = numpy_epoch(batches)
+    assert masks.dtype == np.uint8
+    assert images.shape == (len(classes), 16, 16, 3)
+    np.testing.assert_array_equal(masks[..., 0], [lesion_mask(class_id) for class_id in classes])
+
+
+@pytest.mark.parametrize("task", Task)
+def test_the_shapes_and_the_length_are_known_beforehand(gray_records, task):
+    batches = dataset(gray_records, folds=(0, 1, 2), task=task, batch_size=2)
+    image, label = batches.element_spec
+    assert image == tf.TensorSpec((None, 16, 16, 3), tf.float32)
+    if task == Task.SEGMENT:
+        assert label == tf.TensorSpec((None, 16, 16, 1), tf.uint8)
+    else:
+        assert label == tf.TensorSpec((None, 1), tf.float32)
+    assert len(batches) == sum(1 for _ in batches) == {"detect": 8, "type": 5, "segment": 6}[task]
+
+
+def test_ids_say_what_each_slice_is(gray_records):
+    (*_, batch), *_ = dataset(gray_records, with_ids=True, training=True)
+    assert {key: value.dtype.name for key, value in batch.items()} == {
+        "source_id": "string",
+        "group_id": "string",
+        "height": "int64",
+        "width": "int64",
+        "stroke_type": "int64",
+    }
+    assert batch["height"].numpy().tolist() == [16] * 4
+    assert batch["width"].numpy().tolist() == [17] * 4
+    place = {b"0": 0, b"1": 1, b"2": 2, b"3": 2, b"4": 0}
+    names = batch["source_id"].numpy()
+    assert batch["group_id"].numpy().tolist() == [b"group-" + name for name in names]
+    assert batch["stroke_type"].numpy().tolist() == [place[name[-1:]] for name in names]
+
+
+def test_training_shuffles_all_folds_anew_in_each_epoch(gray_records):
+    batches = dataset(gray_records, training=True, with_ids=True)
+    first, second = ids(batches), ids(batches)
+    in_order = ids(dataset(gray_records, with_ids=True))
+    assert first != second
+    assert sorted(sum(first, [])) == sorted(sum(second, [])) == sorted(sum(in_order, []))
+    assert {name[1:-1] for name in first[0] + first[1]} == {"", "1"}
+
+
+def test_images_labels_and_ids_stay_together_when_shuffled(gray_records, gray_image):
+    batches = dataset(gray_records, folds=(0, 1, 2), training=True, with_ids=True)
+    for images, labels, known in batches:
+        for image, label, name in zip(images, labels, known["source_id"].numpy(), strict=True):
+            np.testing.assert_array_equal(image[..., 0], gray_image(int(name[1:])))
+            assert label[0] == (name[-1:] in b"123")
+
+
+def test_equal_seeds_give_equal_epochs_whatever_the_global_seed(gray_records):
+    options = {"training": True, "augment": AugmentStrength(), "task": Task.SEGMENT, "seed": 1}
+    epochs = []
+    for global_seed in (3, 4):
+        keras.utils.set_random_seed(global_seed)
+        batches = dataset(gray_records, **options)
+        epochs.append([numpy_epoch(batches) for _ in range(2)])
+    for first, again in zip(*epochs, strict=True):
+        for part, part_again in zip(first, again, strict=True):
+            np.testing.assert_array_equal(part, part_again)
+    assert not np.array_equal(epochs[0][0][0], epochs[0][1][0])
+
+
+def test_another_seed_gives_another_order(gray_records):
+    orders = [
+        ids(dataset(gray_records, training=True, with_ids=True, seed=seed)) for seed in (0, 1)
+    ]
+    assert orders[0] != orders[1]
+
+
+def test_augmentations_differ_from_epoch_to_epoch_and_batch_to_batch(gray_records):
+    batches = dataset(gray_records, augment=AugmentStrength(), batch_size=5, folds=(0, 1))
+    plain = numpy_epoch(dataset(gray_records, folds=(0, 1)))[0]
+    change = [numpy_epoch(batches)[0] - plain for _ in range(2)]
+    assert not np.allclose(change[0], change[1])
+    brightness = AugmentStrength(rotation_deg=0, contrast=0, brightness=0.1, mirror=0, roi=0)
+    brighter = numpy_epoch(dataset(gray_records, augment=brightness, batch_size=5))[0]
+    inside = np.where((plain > 30) & (plain < 225), brighter - plain, np.nan)
+    added = np.nanmean(inside, axis=(1, 2, 3))
+    assert len(np.unique(added.round(3))) == 10
+
+
+def test_augmented_grey_is_the_same_in_all_channels_and_in_range(gray_records):
+    images, _ = numpy_epoch(dataset(gray_records, augment=AugmentStrength(contrast=0.9)))
+    np.testing.assert_array_equal(images[..., :1], images[..., 1:2])
+    np.testing.assert_array_equal(images[..., :1], images[..., 2:])
+    assert 0 <= images.min() and images.max() <= 255
+
+
+def test_windows_by_hand():
+    hu = tf.constant([-1000, 0, 20, 40, 80, 1000], tf.float32)[None, None, :, None]
+    gray = window_hu(hu, ((40, 80), (80, 200)))
+    np.testing.assert_allclose(gray[0, 0, :, 0], [0, 0, 63.75, 127.5, 255, 255], atol=1e-3)
+    np.testing.assert_allclose(gray[0, 0, :, 1], [0, 25.5, 51, 76.5, 127.5, 255], atol=1e-3)
+
+
+def test_hu_slices_are_windowed_and_8_bit_slices_left_alone(mixed_records, hu_image, gray_image):
+    images, _ = numpy_epoch(dataset(mixed_records, folds=(0,)))
+    hu = hu_image(0).astype(float) - HU_OFFSET
+    for channel, (centre, width) in enumerate(THREE_WINDOWS):
+        expected = np.clip((hu - (centre - width / 2)) * 255 / width, 0, 255)
+        np.testing.assert_allclose(images[0, ..., channel], expected, atol=2e-3)
+        np.testing.assert_array_equal(images[1, ..., channel], gray_image(1))
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+def test_one_window_fills_all_channels(mixed_records, hu_image, fold):
+    images, _ = numpy_epoch(dataset(mixed_records, folds=(fold,), windows=(BRAIN,)))
+    hu = hu_image(2 * fold).astype(float) - HU_OFFSET
+    expected = np.repeat(np.clip(hu * 255 / 80, 0, 255)[..., None], 3, -1)
+    np.testing.assert_allclose(images[0], expected, atol=2e-3)
+
+
+def test_folds_of_hu_alone_give_the_same_as_among_8_bit_slices(mixed_records):
+    both, _ = numpy_epoch(dataset(mixed_records, folds=(0, 1)))
+    alone, _ = numpy_epoch(dataset(mixed_records, folds=(1,)))
+    np.testing.assert_array_equal(both[2:], alone)
+
+
+def test_gray_to_rgb_repeats_exactly():
+    gray = np.random.default_rng(0).uniform(0, 255, (2, 3, 5, 1)).astype(np.float32)
+    np.testing.assert_array_equal(gray_to_rgb(gray), np.repeat(gray, 3, -1))
+
+
+def test_batches_can_be_changed_without_changing_the_next_epoch(gray_records):
+    batches = dataset(gray_records, task=Task.SEGMENT)
+    expected = numpy_epoch(batches)
+    for images, masks in batches:
+        images.numpy()[...] = 7
+        masks.numpy()[...] = 7
+    for part, part_expected in zip(numpy_epoch(batches), expected, strict=True):
+        np.testing.assert_array_equal(part, part_expected)
+
+
+def test_keras_trains_on_it_and_ends_its_epochs(gray_records):
+    model = keras.Sequential(
+        [
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    model.compile(optimizer="adam", loss="binary_crossentropy")
+    training = dataset(gray_records, training=True, augment=AugmentStrength())
+    validation = dataset(gray_records, folds=(2,))
+    # Keras would warn that it cannot shuffle a data set.
+    history = model.fit(training, validation_data=validation, epochs=2, verbose=0, shuffle=False)
+    assert model.optimizer.iterations == 2 * len(training) == 6
+    assert len(history.history["val_loss"]) == 2
+
+
+@pytest.mark.parametrize("stage", ["stage1", "stage2"])
+def test_test_sessions_are_never_trained_on(gray_records, stage):
+    with pytest.raises(ValueError, match=rf"never trained on. Received: \['{stage}'\]"):
+        dataset(gray_records, folds=(0, stage), training=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"windows": THREE_WINDOWS[:2]}, "`windows` must be one or three"),
+        ({"windows": ((40, 0),)}, r"of a width > 0. Received: \(\(40, 0\),\)"),
+        ({"image_size": 0}, "`image_size` must be >= 1. Received: 0"),
+        ({"batch_size": 0}, "`batch_size` must be >= 1. Received: 0"),
+        ({"folds": (0, 7)}, r"folds must be different ones of .*Received: \[0, 7\]"),
+        ({"folds": ()}, r"folds \[\] must hold a slice for task detect"),
+        ({"folds": (3,), "task": Task.TYPE}, r"folds \[3\] must hold a slice for task type"),
+        (
+            {"folds": (3,), "task": Task.SEGMENT, "lesions_only": True},
+            r"folds \[3\] must hold a slice for task segment with lesions only",
+        ),
+    ],
+)
+def test_a_wrong_choice_is_named(gray_records, options, message):
+    with pytest.raises(ValueError, match=message):
+        dataset(gray_records, **options)
+
+
+def test_converted_real_slices_come_out_as_they_were(open_data: Path, tmp_path: Path):
+    from data_tools.build_tfrecords import Conversion, build_tfrecords
+
+    source = open_data / "open_stroke_ct"
+    build_tfrecords(Conversion(data=source, out=tmp_path / "records", jobs=2))
+    options = {"folds": (0, 1), "image_size": 512, "batch_size": 8, "with_ids": True}
+    for images, masks, known in dataset(tmp_path / "records", task=Task.SEGMENT, **options):
+        for image, mask, name in zip(images, masks, known["source_id"].numpy(), strict=True):
+            (picture,) = source.glob(f"TRAINING/*/PNG/{name.decode()}.png")
+            expected = cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE)
+            np.testing.assert_array_equal(image[..., 1], expected)
+            class_id = {"INMEYOK": 0, "ISKEMI": 1, "KANAMA": 2}[picture.parent.parent.name]
+            assert set(np.unique(mask)) == {0, class_id}

@@ -1,0 +1,73 @@
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.utils.class_weight import compute_class_weight
+
+from stroke_tf.data.selection import class_weights, count_samples, is_used, label_of
+from stroke_tf.labels import Task
+from stroke_tf.manifest import FoldRow
+
+LESION = FoldRow("a", "a", "ISCHEMIA", "0", 0, 8, 8, "a.png", 0)
+
+
+@pytest.mark.parametrize(
+    ("task", "lesions_only", "expected"),
+    [
+        (Task.DETECT, False, 5),
+        (Task.DETECT, True, 3),
+        (Task.TYPE, False, 3),
+        (Task.SEGMENT, False, 4),
+        (Task.SEGMENT, True, 2),
+    ],
+)
+def test_count_samples_counts_what_a_task_uses(gray_records, task, lesions_only, expected):
+    assert count_samples(gray_records, (1,), task, lesions_only=lesions_only) == expected
+
+
+def test_count_samples_adds_folds_up(gray_records):
+    assert count_samples(gray_records, (0, 3, "stage1"), Task.DETECT) == 5 + 3 + 1
+
+
+def test_a_lesion_of_unknown_place_is_no_background():
+    assert not is_used(LESION, task=Task.SEGMENT)
+    assert is_used(dataclasses.replace(LESION, has_mask=1), task=Task.SEGMENT)
+
+
+def test_a_stroke_of_unspecified_type_is_a_stroke_without_type():
+    row = dataclasses.replace(LESION, stroke_type="UNSPECIFIED")
+    assert label_of(row, task=Task.DETECT) == 1
+    assert not is_used(row, task=Task.TYPE)
+
+
+def test_labels_of_types_are_those_of_the_paper():
+    assert label_of(LESION, task=Task.TYPE) == 0
+    assert label_of(dataclasses.replace(LESION, stroke_type="HEMORRHAGE"), task=Task.TYPE) == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "labels"), [(Task.DETECT, [0, 1, 1, 1, 0] + [0] * 3), (Task.TYPE, [0, 1, 1])]
+)
+def test_class_weights_are_those_of_scikit_learn(gray_records, task, labels):
+    expected = compute_class_weight("balanced", classes=np.array([0, 1]), y=labels)
+    assert class_weights(gray_records, (0, 3), task) == pytest.approx(dict(enumerate(expected)))
+
+
+def test_class_weights_refuses_folds_that_lack_a_class(gray_records):
+    with pytest.raises(ValueError, match=r"folds \[3\] must hold both labels.*\[1\]"):
+        class_weights(gray_records, (3,), Task.DETECT)
+
+
+def test_class_weights_refuses_masks(gray_records):
+    with pytest.raises(ValueError, match="Received: segment"):
+        class_weights(gray_records, (0,), Task.SEGMENT)
+
+
+def test_a_folds_csv_of_other_records_is_refused(gray_records: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(gray_records, tmp_path / "records"))
+    lines = (folder / "folds.csv").read_text().splitlines(keepends=True)
+    (folder / "folds.csv").write_text("".join(lines[:1] + lines[2:]))
+    with pytest.raises(ValueError, match=r"5 records of fold 0.*Received: 4"):
+        count_samples(folder, (0,), Task.DETECT)

@@ -1,0 +1,193 @@
+import keras
+import numpy as np
+import pytest
+from keras.src.utils import file_utils
+
+from stroke_tf.labels import Task
+from stroke_tf.models.backbones import BACKBONES
+from stroke_tf.models.classifier import build_classifier
+
+SIZE = 32
+V2_FILE = "mobilenet_v2_1.0_224_no_top.weights.h5"
+
+
+def backbone_of(model):
+    return next(layer for layer in model.layers if isinstance(layer, keras.Model))
+
+
+def batch_norms(model):
+    layers = model.layers
+    return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    shape = (4, SIZE, SIZE, 3)
+    return np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def scratch():
+    return build_classifier("mobilenet025", image_size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def source():
+    """A network whose weights and moving statistics differ from fresh ones."""
+    keras.utils.set_random_seed(7)
+    network = keras.applications.MobileNet(
+        alpha=0.25, include_top=False, weights=None, input_shape=(SIZE, SIZE, 3)
+    )
+    random = np.random.default_rng(0)
+    network.set_weights([w * random.uniform(0.8, 1.2, w.shape) for w in network.get_weights()])
+    return network
+
+
+@pytest.fixture(scope="module")
+def weight_file(source, tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "source.weights.h5"
+    source.save_weights(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def loaded(weight_file):
+    return build_classifier("mobilenet025", image_size=SIZE, weights=weight_file)
+
+
+@pytest.mark.parametrize("task", [Task.DETECT, Task.TYPE])
+def test_raw_pixels_give_one_float32_probability_each(task, pixels):
+    model = build_classifier("mobilenet025", task=task, image_size=SIZE)
+    probs = model(pixels).numpy()
+    assert probs.shape == (4, 1) and probs.dtype == np.float32
+    assert ((probs > 0) & (probs < 1)).all()
+
+
+def test_the_head_is_that_of_the_usth_report(scratch):
+    pool, dropout, dense, probs = scratch.layers[-4:]
+    assert isinstance(pool, keras.layers.GlobalAveragePooling2D)
+    assert dropout.rate == 0.3
+    assert (dense.units, dense.activation) == (128, keras.activations.relu)
+    assert (probs.units, probs.activation) == (1, keras.activations.sigmoid)
+
+
+def test_features_are_those_of_keras_applications_with_the_file(source, loaded, pixels):
+    features = keras.Model(loaded.inputs[0], loaded.get_layer("pool").input)(pixels)
+    prepared = keras.applications.mobilenet.preprocess_input(pixels.copy())
+    np.testing.assert_allclose(features, source(prepared), rtol=1e-5, atol=1e-6)
+
+
+def test_loaded_batch_norms_use_their_statistics_while_training(loaded, pixels):
+    network = backbone_of(loaded)
+    assert len(batch_norms(network)) == 27
+    assert not any(layer.trainable for layer in batch_norms(network))
+    assert network.get_layer("conv1").trainable
+    while_training = network(pixels / 127.5 - 1, training=True)
+    np.testing.assert_array_equal(while_training, network(pixels / 127.5 - 1, training=False))
+
+
+def test_fresh_batch_norms_follow_a_tenth_of_each_batch(pixels):
+    model = build_classifier("mobilenet025", image_size=SIZE)
+    network = backbone_of(model)
+    model(pixels, training=True)
+    before = keras.Model(network.inputs[0], network.get_layer("conv1_bn").input)(pixels / 127.5 - 1)
+    expected = 0.1 * before.numpy().mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(network.get_layer("conv1_bn").moving_mean, expected, atol=1e-5)
+
+
+def test_a_frozen_backbone_leaves_the_head_to_train():
+    model = build_classifier("mobilenet025", image_size=SIZE, trainable=False)
+    names = [variable.path.split("/")[-2] for variable in model.trainable_variables]
+    assert names == ["dense", "dense", "probs", "probs"]
+
+
+@pytest.mark.parametrize("kind", ["scratch", "loaded"])
+def test_a_saved_model_loads_as_it_was(kind, pixels, tmp_path, request):
+    model = request.getfixturevalue(kind)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again(pixels), model(pixels))
+    now, then = batch_norms(backbone_of(again)), batch_norms(backbone_of(model))
+    assert [(n.trainable, n.momentum) for n in now] == [(t.trainable, t.momentum) for t in then]
+    assert not again.compiled
+
+
+def test_equal_seeds_give_equal_weights(scratch):
+    keras.layers.Dense(3).build((2, 2))  # layers made in between change nothing
+    same = build_classifier("mobilenet025", image_size=SIZE, seed=0).get_weights()
+    other = build_classifier("mobilenet025", image_size=SIZE, seed=1).get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(scratch.get_weights(), same, strict=True))
+    assert not np.array_equal(scratch.get_weights()[0], other[0])
+
+
+def test_the_output_stays_float32_in_mixed_precision(pixels):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = build_classifier("mobilenet025", image_size=SIZE)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert backbone_of(model).get_layer("conv1").compute_dtype == "float16"
+    assert model(pixels).dtype == "float32"
+
+
+def test_a_segmentation_task_is_refused():
+    with pytest.raises(ValueError, match="detect or type. Received: segment"):
+        build_classifier("mobilenet025", task=Task.SEGMENT)
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container")
+def test_a_file_of_another_network_is_refused_by_name(tmp_path):
+    other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    other.save_weights(tmp_path / "other.weights.h5")
+    with pytest.raises(ValueError, match="other.weights.h5: must hold weights of mobilenet025"):
+        build_classifier("mobilenet025", image_size=SIZE, weights=tmp_path / "other.weights.h5")
+
+
+def test_a_file_that_holds_no_weights_is_refused_by_name(tmp_path):
+    path = tmp_path / "text.weights.h5"
+    path.write_text("not weights")
+    with pytest.raises(ValueError, match="text.weights.h5: must hold weights of mobilenet025"):
+        build_classifier("mobilenet025", image_size=SIZE, weights=path)
+
+
+def test_a_failed_download_names_the_choices(monkeypatch):
+    def fail(*args, **kwargs):
+        raise Exception("URL fetch failure")  # what Keras raises
+
+    monkeypatch.setattr(file_utils, "get_file", fail)
+    with pytest.raises(OSError) as error:
+        build_classifier("mobilenet025", image_size=128, weights="imagenet")
+    for part in ("mobilenet025", "weights=None", 'weights="imagenet"', "weights=<file>", "URL"):
+        assert part in str(error.value)
+
+
+def test_the_pretrained_mobilenetv2_gives_its_features(pretrained, monkeypatch):
+    monkeypatch.setenv("STROKE_TF_WEIGHTS", str(pretrained))
+    model = build_classifier("mobilenetv2", image_size=64, weights=V2_FILE)
+    network = keras.applications.MobileNetV2(
+        include_top=False, input_shape=(64, 64, 3), weights=str(pretrained / V2_FILE)
+    )
+    pixels = np.random.default_rng(1).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+    expected = network(keras.applications.mobilenet_v2.preprocess_input(pixels.copy())).numpy()
+    features = keras.Model(model.inputs[0], model.get_layer("pool").input)(pixels, training=True)
+    np.testing.assert_allclose(features, expected, atol=1e-4)
+    assert (expected > 0).mean() > 0.05  # alive, also in training mode
+
+
+def test_the_pretrained_mobilenet025_loads(pretrained, monkeypatch):
+    monkeypatch.setenv("STROKE_TF_WEIGHTS", str(pretrained))
+    name = "mobilenet_1_0_25_224_no_top.weights.h5"
+    model = build_classifier("mobilenet025", image_size=SIZE, weights=name)
+    statistics = backbone_of(model).get_layer("conv1_bn").moving_variance.numpy()
+    assert not np.allclose(statistics, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_every_backbone_makes_a_classifier_that_loads_again(backbone, tmp_path):
+    size = BACKBONES[backbone].min_size
+    model = build_classifier(backbone, image_size=size, dense_units=4)
+    pixels = np.random.default_rng(0).uniform(0, 255, (1, size, size, 3)).astype(np.float32)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again(pixels), model(pixels))

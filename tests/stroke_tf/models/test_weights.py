@@ -1,0 +1,54 @@
+import pytest
+
+from stroke_tf.models.weights import resolve_weights, weight_errors
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The folder of weight files, and an empty current folder beside it."""
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("STROKE_TF_WEIGHTS", str(tmp_path / "weights"))
+    return tmp_path / "weights"
+
+
+@pytest.mark.parametrize("weights", [None, "imagenet"])
+def test_names_that_are_no_files_pass_through(weights):
+    assert resolve_weights(weights) == weights
+
+
+def test_a_bare_name_is_found_in_the_folder_of_the_environment(folder):
+    (folder / "a.h5").touch()
+    assert resolve_weights("a.h5") == folder / "a.h5"
+
+
+def test_the_current_folder_comes_first(folder, tmp_path):
+    (folder / "a.h5").touch()
+    (tmp_path / "here" / "a.h5").touch()
+    assert resolve_weights("a.h5").resolve() == tmp_path / "here" / "a.h5"
+
+
+def test_a_path_with_a_folder_is_taken_as_it_is(folder):
+    (folder / "a.h5").touch()
+    assert resolve_weights(folder / "a.h5") == folder / "a.h5"
+    with pytest.raises(FileNotFoundError):
+        resolve_weights("sub/a.h5")
+
+
+def test_a_missing_file_names_the_places_and_the_variable(folder):
+    with pytest.raises(FileNotFoundError) as error:
+        resolve_weights("a.h5")
+    assert "STROKE_TF_WEIGHTS" in str(error.value)
+    assert str(folder / "a.h5") in str(error.value)
+
+
+def test_a_missing_file_says_that_the_variable_is_unset(folder, monkeypatch):
+    monkeypatch.delenv("STROKE_TF_WEIGHTS")
+    with pytest.raises(FileNotFoundError, match="STROKE_TF_WEIGHTS, now unset"):
+        resolve_weights("a.h5")
+
+
+def test_an_error_that_is_not_about_weights_stays_as_it_is():
+    with pytest.raises(KeyError, match="other"), weight_errors(None, network="vgg16"):
+        raise KeyError("other")
