@@ -7,7 +7,7 @@ decoded arrays and does the rest (windows, augmentation, colour) on whole batche
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -136,18 +136,25 @@ def _check_arguments(*, image_size: int, batch_size: int, windows: tuple[Window,
 
 def _indices(count: int, *, batch_size: int, shuffle: bool, seed: int) -> tf.data.Dataset:
     """Returns which slices each batch of an epoch holds, and a seed for the batch."""
+    batches = -(-count // batch_size)
     epochs = itertools.count()
 
-    def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def draw() -> tuple[np.ndarray, np.ndarray]:
         # Not tf.data's own shuffle, whose order depends on TensorFlow's global seed too.
         random = np.random.default_rng((seed, next(epochs)))
         order = random.permutation(count) if shuffle else np.arange(count)
-        for start in range(0, count, batch_size):
-            yield order[start : start + batch_size], random.integers(2**31, size=2)
+        return order, random.integers(2**31, size=(batches, 2), dtype=np.int32)
 
-    signature = (tf.TensorSpec((None,), tf.int64), tf.TensorSpec((2,), tf.int32))
-    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    return dataset.apply(tf.data.experimental.assert_cardinality(-(-count // batch_size)))
+    @tf.autograph.experimental.do_not_convert
+    def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
+        order, seeds = tf.numpy_function(draw, [], (tf.int64, tf.int32))
+        order, seeds = tf.ensure_shape(order, (count,)), tf.ensure_shape(seeds, (batches, 2))
+        slices = tf.data.Dataset.from_tensor_slices
+        return tf.data.Dataset.zip(slices(order).batch(batch_size), slices(seeds))
+
+    # The outer data set has one element and is run anew, so draws anew, in each epoch.
+    dataset = tf.data.Dataset.range(1).flat_map(one_epoch)
+    return dataset.apply(tf.data.experimental.assert_cardinality(batches))
 
 
 def _batch_maker(

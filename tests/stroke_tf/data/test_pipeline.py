@@ -224,7 +224,8 @@ def test_a_wrong_choice_is_named(gray_records, options, message):
 
 
 def test_converted_real_slices_come_out_as_they_were(open_data: Path, tmp_path: Path):
-    from data_tools.build_tfrecords import Conversion, build_tfrecords
+    from data_tools.build_tfrecords import Conversion
+    from data_tools.conversion import build_tfrecords
 
     source = open_data / "open_stroke_ct"
     build_tfrecords(Conversion(data=source, out=tmp_path / "records", jobs=2))
