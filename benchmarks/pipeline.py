@@ -327,4 +327,4 @@ def _manifest(path: Path, images: np.ndarray) -> Manifest:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    main(tyro.cli(Settings, prog="python -m benchmarks.pipeline", description=__doc__))

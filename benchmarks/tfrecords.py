@@ -32,7 +32,6 @@ from rich.console import Console
 from rich.table import Table
 
 from data_tools.build_tfrecords import Conversion
-from data_tools.conversion import build_tfrecords
 from data_tools.pictures import encode_png
 from data_tools.workers import default_jobs
 
@@ -78,6 +77,8 @@ def measure(run: Callable[..., int], *arguments: object) -> Measured:
 
 def ours(data: Path, out: Path, jobs: int) -> int:
     """Converts with the package; returns bytes written."""
+    from data_tools.conversion import build_tfrecords
+
     manifest = build_tfrecords(Conversion(data=data, out=out, jobs=jobs))
     return sum(shard.bytes for fold in manifest.folds for shard in fold.shards)
 

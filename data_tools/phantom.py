@@ -193,4 +193,6 @@ def main(config: PhantomConfig) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(PhantomConfig, description=__doc__)))
+    sys.exit(
+        main(tyro.cli(PhantomConfig, prog="python -m data_tools.phantom", description=__doc__))
+    )

@@ -3,7 +3,8 @@
     python -m experiments.demo [--data DATA] [--out results]
 
 Without --data the slices are head phantoms, made on the spot: they show that everything works, and
-say nothing about patients. The report is OUT/demo/report.html. A run that was killed continues.
+say nothing about patients. The classifier starts from pretrained weights where they can be had, the
+U-Net from random ones. The report is OUT/demo/report.html. A run that was killed continues.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
+from data_tools.options import Prefer
 from data_tools.workers import default_jobs
 from experiments.settings import ClassifierRun, UnetRun
 from stroke_tf.config import FitConfig
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "demo"
 _DATA = "demo-data"
+_WEIGHTS_FILE = "mobilenet_v2_1.0_224_no_top.weights.h5"
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,11 @@ class Demo:
         out: Folder of results.
         patients: Number of phantom patients.
         size: Side of the slices, pixels; a multiple of 32.
+        prefer: Which file gives the pixels where a slice has both: DICOM keeps HU.
         classifier_epochs: Most epochs of the classifier.
         unet_epochs: Most epochs of the U-Net.
-        weights: Weights of both encoders: imagenet, a file, or None for random.
+        weights: Weights of the classifier: imagenet, a file, None for random, or auto: a file of
+            $STROKE_TF_WEIGHTS, else imagenet, else, where that cannot be downloaded, random.
         max_bad: How many faults of the slices may be left out.
         groups: CSV with columns id and patient.
         jobs: Worker processes of the conversion.
@@ -48,11 +53,12 @@ class Demo:
 
     data: Path | None = None
     out: Path = Path("results")
-    patients: int = 40
+    patients: int = 48
     size: int = 128
-    classifier_epochs: int = 12
-    unet_epochs: int = 14
-    weights: str | None = None
+    prefer: Prefer = "dicom"
+    classifier_epochs: int = 10
+    unet_epochs: int = 12
+    weights: str | None = "auto"
     max_bad: int = 0
     groups: Path | None = None
     jobs: int = dataclasses.field(default_factory=default_jobs)
@@ -84,13 +90,18 @@ def convert(config: Demo) -> Path:
         if data is None:
             data = folder / f"phantom-{config.patients}-s{config.seed}"
             phantom = PhantomConfig(
-                out=data, patients=config.patients, seed=config.seed, jobs=config.jobs
+                out=data,
+                patients=config.patients,
+                seed=config.seed,
+                size=2 * config.size,
+                jobs=config.jobs,
             )
             make_phantom(phantom, progress=lambda n, total: progress("draw phantoms", n, total))
         conversion = Conversion(
             data=data,
             out=folder / f"records-{data.name}-{config.size}",
             size=config.size,
+            prefer=config.prefer,
             jobs=config.jobs,
             groups=config.groups,
             max_bad=config.max_bad,
@@ -117,17 +128,22 @@ def train(config: Demo, records: Path) -> list[RunMetrics]:
 
 def classifier_run(config: Demo, records: Path) -> ClassifierRun:
     """Returns the settings of the demo's classifier."""
+    weights = _find_weights(config)
     return ClassifierRun(
         records=records,
         out=config.out,
         experiment=EXPERIMENT,
         row="classifier-mobilenetv2",
-        weights=config.weights,
+        weights=weights,
         image_size=config.size,
         batch_size=16,
         val_folds=(6, 7),
         test_folds=(8, 9),
-        fit=FitConfig(epochs=config.classifier_epochs, seed=config.seed),
+        fit=FitConfig(
+            epochs=config.classifier_epochs,
+            learning_rate=1e-4 if weights else 1e-3,
+            seed=config.seed,
+        ),
     )
 
 
@@ -138,14 +154,34 @@ def unet_run(config: Demo, records: Path) -> UnetRun:
         out=config.out,
         experiment=EXPERIMENT,
         row="unet-mobilenetv2",
-        weights=config.weights,
+        weights=None,
         image_size=config.size,
         batch_size=8,
-        decoder_filters=(128, 64, 32, 24, 16),
+        decoder_filters=(64, 48, 32, 16, 8),
         val_folds=(6, 7),
         test_folds=(8, 9),
-        fit=FitConfig(epochs=config.unet_epochs, seed=config.seed),
+        fit=FitConfig(epochs=config.unet_epochs, learning_rate=1e-3, seed=config.seed),
     )
+
+
+def _find_weights(config: Demo) -> str | None:
+    """Settles what auto stands for; which weights were taken is in the run's settings."""
+    from stroke_tf.models import build_backbone, resolve_weights
+
+    if config.weights != "auto":
+        return config.weights
+    try:
+        resolve_weights(_WEIGHTS_FILE)
+    except FileNotFoundError:
+        pass
+    else:
+        return _WEIGHTS_FILE
+    try:
+        build_backbone("mobilenetv2", image_size=config.size, weights="imagenet")
+    except OSError as error:
+        logging.warning("%s\nThe classifier starts from random weights: expect little of it", error)
+        return None
+    return "imagenet"
 
 
 def report(config: Demo) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -51,11 +51,11 @@ class ClassifierRun:
     dense_units: int = 128
     class_weights: bool = True
     augment: bool = True
-    strength: AugmentStrength = field(default_factory=AugmentStrength)
+    strength: AugmentStrength = AugmentStrength()
     threshold_rule: ThresholdRule = "recall-floor"
     val_folds: tuple[int, ...] = (8,)
     test_folds: tuple[TestFold, ...] = (9,)
-    fit: FitConfig = field(default_factory=FitConfig)
+    fit: FitConfig = FitConfig(learning_rate=1e-4)
 
     @property
     def row_name(self) -> str:
@@ -100,10 +100,10 @@ class UnetRun:
     loss: Literal["dice", "cross-entropy", "dice+ce", "sm-dice"] = "dice+ce"
     lesions_only: bool = False
     augment: bool = True
-    strength: AugmentStrength = field(default_factory=AugmentStrength)
+    strength: AugmentStrength = AugmentStrength()
     val_folds: tuple[int, ...] = (8,)
     test_folds: tuple[TestFold, ...] = (9,)
-    fit: FitConfig = field(default_factory=FitConfig)
+    fit: FitConfig = FitConfig(learning_rate=3e-4)
 
     @property
     def row_name(self) -> str:

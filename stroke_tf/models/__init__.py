@@ -3,8 +3,15 @@
 `stroke_tf.models.unet` is not loaded here, so that classifiers need no segmentation_models.
 """
 
-from stroke_tf.models.backbones import BACKBONES, Backbone
+from stroke_tf.models.backbones import BACKBONES, Backbone, build_backbone
 from stroke_tf.models.classifier import build_classifier
 from stroke_tf.models.weights import Weights, resolve_weights
 
-__all__ = ["BACKBONES", "Backbone", "Weights", "build_classifier", "resolve_weights"]
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "Weights",
+    "build_backbone",
+    "build_classifier",
+    "resolve_weights",
+]
