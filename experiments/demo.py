@@ -53,11 +53,11 @@ class Demo:
 
     data: Path | None = None
     out: Path = Path("results")
-    patients: int = 48
-    size: int = 128
+    patients: int = 40
+    size: int = 96
     prefer: Prefer = "dicom"
-    classifier_epochs: int = 10
-    unet_epochs: int = 12
+    classifier_epochs: int = 9
+    unet_epochs: int = 8
     weights: str | None = "auto"
     max_bad: int = 0
     groups: Path | None = None
@@ -93,7 +93,7 @@ def convert(config: Demo) -> Path:
                 out=data,
                 patients=config.patients,
                 seed=config.seed,
-                size=2 * config.size,
+                size=256,
                 jobs=config.jobs,
             )
             make_phantom(phantom, progress=lambda n, total: progress("draw phantoms", n, total))
@@ -157,7 +157,7 @@ def unet_run(config: Demo, records: Path) -> UnetRun:
         weights=None,
         image_size=config.size,
         batch_size=8,
-        decoder_filters=(64, 48, 32, 16, 8),
+        decoder_filters=(128, 64, 32, 24, 16),
         val_folds=(6, 7),
         test_folds=(8, 9),
         fit=FitConfig(epochs=config.unet_epochs, learning_rate=1e-3, seed=config.seed),
