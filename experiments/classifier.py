@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from experiments.augmentation_figure import draw_augmentations
 from experiments.running import OpenRun, Outcome, Split, finished, folder_of, open_run
 from experiments.settings import ClassifierRun
 from stroke_tf.data import class_weights, make_dataset
@@ -97,10 +98,14 @@ def _train(config: ClassifierRun, run: OpenRun) -> keras.Model:
             seed=config.fit.seed,
         )
     weights = class_weights(config.records, run.split.train, task) if config.class_weights else None
+    val = _dataset(config, run.split.val)
+    if config.augment:
+        figure = draw_augmentations(val, strength=config.strength, seed=config.fit.seed)
+        save_figure(figure, run.folder.figures / "augmentations.png")
     history = fit(
         model,
         _dataset(config, run.split.train, training=True),
-        _dataset(config, run.split.val),
+        val,
         config=config.fit,
         run_dir=run.folder.path,
         loss="binary_crossentropy",

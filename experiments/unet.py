@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
+from experiments.augmentation_figure import draw_augmentations
 from experiments.running import OpenRun, Outcome, Split, finished, folder_of, open_run
 from experiments.settings import UnetRun
 from stroke_tf.data import make_dataset
@@ -93,10 +94,14 @@ def _train(config: UnetRun, run: OpenRun) -> keras.Model:
             decoder_filters=config.decoder_filters,
             seed=config.fit.seed,
         )
+    val = _dataset(config, run.split.val)
+    if config.augment:
+        figure = draw_augmentations(val, strength=config.strength, seed=config.fit.seed)
+        save_figure(figure, run.folder.figures / "augmentations.png")
     history = fit(
         model,
         _dataset(config, run.split.train, training=True),
-        _dataset(config, run.split.val),
+        val,
         config=config.fit,
         run_dir=run.folder.path,
         loss=LOSSES[config.loss](),

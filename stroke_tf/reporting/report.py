@@ -25,7 +25,7 @@ CAPTIONS: dict[str, str] = {
     "precision_recall": "Precision over recall of the test slices with the operating point.",
     "predictions": "Test slices by outcome, the surest answers first: truth / score.",
     "segmentation": "Test slices, their true and their predicted outlines.",
-    "augmentations": "Training slices as each augmentation changes them.",
+    "augmentations": "Slices as they are and after each augmentation alone.",
 }
 """Captions by the stem of a figure's file name, in the order of the report."""
 

@@ -63,7 +63,7 @@ def test_a_classifier_run_leaves_all_its_files(classifier):
         *("figures", "metrics.json"),
     }
     figures = {path.stem for path in (run / "figures").iterdir()}
-    assert figures == {"history", "confusion", "roc", "predictions"}
+    assert figures == {"augmentations", "history", "confusion", "roc", "predictions"}
     values = json.loads((run / "metrics.json").read_text())
     assert values["split"] == {"train": [0, 1, 2, 3, 4, 5, 6, 7], "val": [8], "test": [9]}
     assert (values["protocol"], values["seed"]) == ("clean", 3)
@@ -106,7 +106,9 @@ def test_the_type_task_sees_lesion_slices_only(classifier):
 def test_a_unet_run_leaves_all_its_files(unet):
     config, result = unet
     run = config.out / "unet" / "mobilenetv2-s3"
-    assert {path.stem for path in (run / "figures").iterdir()} == {"history", "segmentation"}
+    assert {path.stem for path in (run / "figures").iterdir()} == {
+        *("augmentations", "history", "segmentation")
+    }
     table = pd.read_csv(run / "predictions.csv")
     assert len(table) == result.n
     assert result.threshold is None
