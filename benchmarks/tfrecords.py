@@ -36,7 +36,7 @@ from data_tools.pictures import encode_png
 from data_tools.workers import default_jobs
 
 _QUICK_SLICES = 60
-_SAMPLE_SECONDS = 0.05
+_SAMPLE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from data_tools.near_duplicates import near_duplicate_groups
 from stroke_tf.manifest import FOLDS, Protocol
@@ -68,6 +67,9 @@ def assign_folds(
     Raises:
         ValueError: If there are fewer than 10 groups (`clean`) or records (`as-published`).
     """
+    # Half of all import time, and workers need none of it.
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
     what, units = ("groups", len(set(groups))) if protocol == "clean" else ("records", len(classes))
     if units < FOLDS:
         raise ValueError(f"{protocol} folds need at least {FOLDS} {what}. Received: {units}")

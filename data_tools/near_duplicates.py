@@ -6,6 +6,7 @@ bits; a group is a connected component of that relation.
 
 from __future__ import annotations
 
+import cv2
 import imagehash
 import numpy as np
 from PIL import Image
@@ -14,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 HASH_BITS = 256
 MAX_DISTANCE = 6
+_SHRUNK = 136  # 8 pixels for each of the 17 columns compared
 _BLOCK = 2048  # rows of one bucket compared at a time
 
 
@@ -23,6 +25,8 @@ def dhash(picture: np.ndarray) -> bytes:
     Args:
         picture: uint8 grey, shape (H, W).
     """
+    if min(picture.shape) > _SHRUNK:  # averaging first takes a quarter of the time
+        picture = cv2.resize(picture, (_SHRUNK, _SHRUNK), interpolation=cv2.INTER_AREA)
     bits = imagehash.dhash(Image.fromarray(picture), hash_size=16).hash
     return np.packbits(bits).tobytes()
 

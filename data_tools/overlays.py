@@ -48,14 +48,13 @@ def mask_from_colours(mask_rgb: np.ndarray, *, name: str = "mask") -> np.ndarray
         ValueError: If the array is not of that shape and type, or holds any other colour.
     """
     _check_rgb(mask_rgb, name=name)
-    codes = _colour_codes(mask_rgb)
-    mask = np.zeros(codes.shape, np.uint8)
-    known = codes == 0
-    for stroke_type in LESION_CLASSES:
-        here = codes == _colour_codes(np.array(MASK_COLOURS[stroke_type], np.uint8))
-        mask[here] = stroke_type
-        known |= here
-    if not known.all():
+    red, green, blue = (np.asarray(channel, np.uint8) for channel in cv2.split(mask_rgb))
+    # 255 has the bits of both class ids.
+    mask = blue & np.uint8(StrokeType.ISCHEMIA) | green & np.uint8(StrokeType.HEMORRHAGE)
+    wrong_blue = (blue != 0) & ((blue != 255) | (green != 0))
+    if red.any() or wrong_blue.any() or ((green != 0) & (green != 255)).any():
+        codes = _colour_codes(mask_rgb)
+        known = np.isin(codes, [0, *map(_code_of, LESION_CLASSES)])
         unknown = np.unique(codes[~known])
         first = [(int(c) >> 16, int(c) >> 8 & 255, int(c) & 255) for c in unknown[:3]]
         raise ValueError(
@@ -63,6 +62,10 @@ def mask_from_colours(mask_rgb: np.ndarray, *, name: str = "mask") -> np.ndarray
             f"{unknown.size} other colours on {np.sum(~known)} pixels, first {first}"
         )
     return mask
+
+
+def _code_of(stroke_type: StrokeType) -> int:
+    return int(_colour_codes(np.array(MASK_COLOURS[stroke_type], np.uint8)))
 
 
 def mask_from_binary(

@@ -127,7 +127,7 @@ def _decode(data: bytes, *, name: str) -> NDArray[np.uint8]:
         raise ValueError(f"{name}: pixels must be decodable. Received: damaged image data")
     if pixels.ndim == 2 or pixels.shape[2] == 3:
         return pixels
-    if (lowest := int(pixels[..., 3].min())) < 255:
+    if (lowest := int(cv2.extractChannel(pixels, 3).min())) < 255:
         raise ValueError(f"{name}: a picture must be opaque. Received: alpha down to {lowest}")
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR), np.uint8)
 

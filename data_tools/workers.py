@@ -40,7 +40,7 @@ def run_tasks(
     # Forked from a small server that has the imports: no second import for each worker, and no
     # fork of a process that runs threads.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["data_tools.assemble"])
+    context.set_forkserver_preload(["data_tools.spool"])
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker) as pool:
         waiting: set[Future[_Result]] = set()
         try:

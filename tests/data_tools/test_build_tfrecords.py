@@ -203,7 +203,7 @@ def break_tree(tree):
     return {
         *(f"TRAINING/INMEYOK/PNG/{number}.png" for number in range(10000, 10006)),
         *(f"TRAINING/KANAMA/MASK/{number}.png" for number in range(10030, 10034)),
-        "TRAINING/KANAMA/MASK/10034.png",
+        "TRAINING/KANAMA/PNG/10034.png",
         "TRAINING/ISKEMI/PNG/10034.png",
     }
 
