@@ -9,6 +9,7 @@ U-Net from random ones. The report is OUT/demo/report.html. A run that was kille
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import sys
@@ -170,11 +171,8 @@ def _find_weights(config: Demo) -> str | None:
 
     if config.weights != "auto":
         return config.weights
-    try:
+    with contextlib.suppress(FileNotFoundError):
         resolve_weights(_WEIGHTS_FILE)
-    except FileNotFoundError:
-        pass
-    else:
         return _WEIGHTS_FILE
     try:
         build_backbone("mobilenetv2", image_size=config.size, weights="imagenet")
