@@ -13,7 +13,9 @@ import json
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 
 from data_tools.assemble import Assembly, assemble
 from data_tools.build_tfrecords import Conversion
@@ -62,6 +64,8 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
         OSError: If the output cannot be written; what is finished stays, a rerun continues.
     """
     _check(config)
+    # For dealing folds: a second and a half that pass while worker processes start.
+    Thread(target=import_module, args=("sklearn.model_selection",), daemon=True).start()
     report = progress or (lambda what, done, total: None)
     source = find_slices(config.data, layout=config.layout)
     if config.groups:

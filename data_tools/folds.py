@@ -6,8 +6,6 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from data_tools.near_duplicates import near_duplicate_groups
 from stroke_tf.manifest import FOLDS, Protocol
@@ -31,6 +29,9 @@ def group_slices(
     Returns:
         The group id of each slice.
     """
+    from scipy.sparse import coo_array  # workers need none of SciPy
+    from scipy.sparse.csgraph import connected_components
+
     count = len(source_ids)
     hashed = np.flatnonzero([value is not None for value in hashes])
     packed = np.frombuffer(b"".join(value for value in hashes if value), np.uint8)
@@ -67,7 +68,6 @@ def assign_folds(
     Raises:
         ValueError: If there are fewer than 10 groups (`clean`) or records (`as-published`).
     """
-    # Half of all import time, and workers need none of it.
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     what, units = ("groups", len(set(groups))) if protocol == "clean" else ("records", len(classes))

@@ -10,8 +10,6 @@ import cv2
 import imagehash
 import numpy as np
 from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 HASH_BITS = 256
 MAX_DISTANCE = 6
@@ -52,6 +50,9 @@ def near_duplicate_groups(hashes: np.ndarray, *, max_distance: int = MAX_DISTANC
         raise ValueError(f"`hashes` must have shape (N, 32). Received: {hashes.shape}")
     if not len(hashes):
         return np.zeros(0, np.int32)
+    from scipy.sparse import coo_array  # workers, which only hash, need not wait for SciPy
+    from scipy.sparse.csgraph import connected_components
+
     unique, inverse = np.unique(hashes, axis=0, return_inverse=True)
     words = unique.view(np.uint64)
     pairs = [_close_pairs(words, band, max_distance) for band in _bands(unique, max_distance + 1)]

@@ -47,6 +47,8 @@ def augmented_copies(
         source_id: Id of the slice; with `seed` it fixes the operations and their strengths.
         seed: Seed of the conversion.
     """
+    if not count:
+        return []
     random = np.random.default_rng([seed, *source_id.encode()])
     names = sorted(random.choice(len(_OPERATIONS), size=count, replace=False))
     operations = list(_OPERATIONS.values())

@@ -7,10 +7,14 @@ pixel is decoded, so a small file cannot claim more memory than `MAX_PIXELS` nee
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from typing import Any
 
 import cv2
 import numpy as np
+from isal import isal_zlib
+from kornia_rs.io import decode_image_png_u8
 from numpy.typing import NDArray
 from PIL import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -26,15 +30,10 @@ _FORMATS: dict[bytes, type[ImageFile.ImageFile]] = {
     b"\xff\xd8\xff": JpegImageFile,
 }
 _MODES = {"1", "L", "LA", "P", "RGB", "RGBA"}
-# On real slices smaller than at level 6 with any other strategy, in a third of its time.
-_ENCODING = (
-    cv2.IMWRITE_PNG_COMPRESSION,
-    1,
-    cv2.IMWRITE_PNG_STRATEGY,
-    cv2.IMWRITE_PNG_STRATEGY_RLE,
-    cv2.IMWRITE_PNG_FILTER,
-    cv2.IMWRITE_PNG_FILTER_PAETH,
-)
+# Decoded by kornia_rs in a third of OpenCV's time; it takes no palette, 16 bits or interlacing.
+_CHANNELS = {"L": "mono", "RGB": "rgb", "RGBA": "rgba"}
+_ISAL_LEVEL = 1
+_FILTER_UP = 2
 
 
 def decode_grey(data: bytes, *, name: str) -> NDArray[np.uint8]:
@@ -55,8 +54,13 @@ def decode_grey(data: bytes, *, name: str) -> NDArray[np.uint8]:
     pixels = _decode(data, name=name)
     if pixels.ndim == 2:
         return pixels
-    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
-    again = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+    channel = cv2.extractChannel(pixels, 0)
+    back = cv2.COLOR_GRAY2RGB if pixels.shape[2] == 3 else cv2.COLOR_GRAY2RGBA
+    if not cv2.norm(cv2.cvtColor(channel, back), pixels, cv2.NORM_INF):
+        return np.asarray(channel, np.uint8)
+    pixels = _opaque(pixels, name=name)
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    again = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
     tolerance = 0 if data.startswith(_PNG) else JPEG_TOLERANCE
     if cv2.norm(again, pixels, cv2.NORM_INF) > tolerance:
         coloured = int((cv2.absdiff(again, pixels) > tolerance).any(axis=2).sum())
@@ -81,8 +85,9 @@ def decode_colours(data: bytes, *, name: str) -> NDArray[np.uint8]:
         ValueError: As `decode_grey`, colours aside.
     """
     pixels = _decode(data, name=name)
-    code = cv2.COLOR_GRAY2RGB if pixels.ndim == 2 else cv2.COLOR_BGR2RGB
-    return np.asarray(cv2.cvtColor(pixels, code), np.uint8)
+    if pixels.ndim == 3:
+        return _opaque(pixels, name=name)
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 def picture_size(data: bytes, *, name: str) -> tuple[int, int]:
@@ -104,6 +109,9 @@ def is_plain_grey_png(data: bytes) -> bool:
 def encode_png(array: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
     """Returns a grey PNG; equal arrays give equal bytes.
 
+    Every row is filtered by the row above and deflated with ISA-L: a fifth of the time of
+    OpenCV's fastest setting, for files an eighth larger.
+
     Args:
         array: uint8 or uint16, shape (H, W).
 
@@ -115,21 +123,65 @@ def encode_png(array: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
             "`array` must be uint8 or uint16 of shape (H, W). "
             f"Received: {array.dtype} of shape {array.shape}"
         )
-    return cv2.imencode(".png", array, _ENCODING)[1].tobytes()
+    (height, width), depth = array.shape, 8 * array.itemsize
+    rows = np.ascontiguousarray(array, array.dtype.newbyteorder(">")).view(np.uint8)
+    filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
+    filtered[:, 0] = _FILTER_UP
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    header = struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 0)
+    pixels = isal_zlib.compress(filtered, _ISAL_LEVEL)
+    return _PNG + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    checksum = zlib.crc32(data, zlib.crc32(kind))
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
 
 
 def _decode(data: bytes, *, name: str) -> NDArray[np.uint8]:
-    """Returns uint8 pixels, (H, W) or BGR (H, W, 3)."""
-    _check_whole(_open(data, name=name), data, name=name)
+    """Returns uint8 grey, (H, W), RGB or RGBA."""
+    image = _open(data, name=name)
+    if isinstance(image, PngImageFile) and image.mode in _CHANNELS and _is_byte_wise(data):
+        return _decode_png(data, image, name=name)
+    _check_whole(image, data, name=name)
+    return _decode_other(data, name=name)
+
+
+def _opaque(pixels: NDArray[np.uint8], *, name: str) -> NDArray[np.uint8]:
+    """Returns RGB of RGB or opaque RGBA."""
+    if pixels.shape[2] == 3:
+        return pixels
+    if (lowest := int(cv2.extractChannel(pixels, 3).min())) < 255:
+        raise ValueError(f"{name}: a picture must be opaque. Received: alpha down to {lowest}")
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB), np.uint8)
+
+
+def _is_byte_wise(data: bytes) -> bool:
+    """Returns whether a PNG has 8 bits per channel and is not interlaced."""
+    return data[24] == 8 and data[28] == 0
+
+
+def _decode_png(data: bytes, image: PngImageFile, *, name: str) -> NDArray[np.uint8]:
+    """Returns uint8 grey, (H, W), RGB or RGBA; checksums and the file's end are checked too."""
+    width, height = image.size
+    try:
+        pixels = decode_image_png_u8(data, (height, width), _CHANNELS[image.mode])
+    except Exception as error:  # it raises nothing more exact
+        raise ValueError(f"{name}: a PNG must be whole. Received: {error}") from error
+    return pixels[..., 0] if image.mode == "L" else pixels
+
+
+def _decode_other(data: bytes, *, name: str) -> NDArray[np.uint8]:
+    """Returns uint8 grey, (H, W), RGB or RGBA."""
     # Unchanged: any other flag would turn the picture as its EXIF data says, but not its mask.
     pixels: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError(f"{name}: pixels must be decodable. Received: damaged image data")
-    if pixels.ndim == 2 or pixels.shape[2] == 3:
+    if pixels.ndim == 2:
         return pixels
-    if (lowest := int(cv2.extractChannel(pixels, 3).min())) < 255:
-        raise ValueError(f"{name}: a picture must be opaque. Received: alpha down to {lowest}")
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR), np.uint8)
+    code = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+    return np.asarray(cv2.cvtColor(pixels, code), np.uint8)
 
 
 def _open(data: bytes, *, name: str) -> ImageFile.ImageFile:

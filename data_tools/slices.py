@@ -6,12 +6,11 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
 
-from data_tools.dicom import Header, read_dicom, read_header
 from data_tools.near_duplicates import dhash
 from data_tools.options import MaskMethod, Prefer
 from data_tools.overlays import mask_from_binary, mask_from_colours, mask_from_overlay
@@ -21,6 +20,9 @@ from stroke_tf.config import BRAIN, Window
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.manifest import Rejected
 from stroke_tf.records import AIR_HU, Pixels
+
+if TYPE_CHECKING:
+    from data_tools.dicom import Header
 
 
 @dataclass(frozen=True)
@@ -157,11 +159,15 @@ class _Reader:
         return self._try(files.picture, self._read_grey) if files.picture else None
 
     def _read_hu(self, data: bytes, name: str) -> np.ndarray:
+        from data_tools.dicom import read_dicom  # pictures need not wait for pydicom and SciPy
+
         read = read_dicom(data, name=name, key=self.reading.patient_key)
         self._keep(read)
         return read.hu
 
     def _read_header(self, data: bytes, name: str) -> None:
+        from data_tools.dicom import read_header
+
         self._keep(read_header(data, name=name, key=self.reading.patient_key))
 
     def _keep(self, header: Header) -> None:
