@@ -1,54 +1,64 @@
-"""One run of a classifier: trained, its threshold chosen on validation, tested once."""
+"""One run of a classifier: trained, its operating point chosen on validation, tested once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import dataclasses
+import json
 
 import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+from matplotlib.figure import Figure
 
 from experiments.augmentation_figure import draw_augmentations
 from experiments.running import OpenRun, Outcome, Split, finished, folder_of, open_run
+from experiments.scoring import Scored, inputs_of, score_slices
 from experiments.settings import ClassifierRun
 from stroke_tf.data import class_weights, make_dataset
+from stroke_tf.evaluation.calibration import apply_temperature, fit_temperature, reliability
+from stroke_tf.evaluation.grad_cam import grad_cam
+from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.evaluation.metrics import classification_metrics, count
 from stroke_tf.evaluation.operating_point import choose_threshold
 from stroke_tf.labels import Task
 from stroke_tf.manifest import FoldName
-from stroke_tf.models import build_classifier
+from stroke_tf.models import build_classifier, split_head
+from stroke_tf.models.custom_cnn import CUSTOM_CNNS
 from stroke_tf.reporting.figures import (
     figure_confusion,
     figure_history,
     figure_predictions,
+    figure_reliability,
     figure_roc,
     save_figure,
 )
-from stroke_tf.reporting.runs import RunMetrics, read_metrics, write_predictions
+from stroke_tf.reporting.grad_cam_figure import figure_grad_cam
+from stroke_tf.reporting.runs import (
+    RunMetrics,
+    read_metrics,
+    replacing,
+    write_predictions,
+    write_text,
+)
 from stroke_tf.training import fit, training_scope
+from stroke_tf.training.classification import class_one_auc, classifier_loss
+from stroke_tf.training.features import FeatureSet, extract_features, feature_dataset
+from stroke_tf.training.fit import MODEL_NAME
+from stroke_tf.training.probe import fit_probe
 
+FEATURES = "features"
 _LABELS = {Task.DETECT: ("no stroke", "stroke"), Task.TYPE: ("ischaemia", "haemorrhage")}
+_EXPLAINED = 6
 
 
-@dataclass(frozen=True)
-class Scored:
-    """What a classifier said of some slices.
+@dataclasses.dataclass(frozen=True)
+class OperatingPoint:
+    """What was chosen on the validation folds, and what the other rules would have chosen."""
 
-    Attributes:
-        ids: Source id of each slice.
-        groups: Group id of each slice.
-        truth: bool, shape (N,).
-        scores: float64, shape (N,), in [0, 1]: the probability given to class 1.
-        images: uint8, shape (N, S, S): the first channel of each slice.
-    """
-
-    ids: Sequence[str]
-    groups: Sequence[str]
-    truth: np.ndarray
-    scores: np.ndarray
-    images: np.ndarray
+    threshold: float
+    temperature: float
+    thresholds: dict[str, float]
 
 
 def run_classifier(config: ClassifierRun) -> RunMetrics:
@@ -70,34 +80,82 @@ def run_classifier(config: ClassifierRun) -> RunMetrics:
     return read_metrics(folder.metrics)
 
 
-def score_slices(model: keras.Model, dataset: tf.data.Dataset) -> Scored:
-    """Scores every slice of a data set made `with_ids`."""
-    ids, groups, truth, scores, images = [], [], [], [], []
-    for batch, labels, known in dataset:
-        scores.append(model(batch, training=False).numpy()[:, 0].astype(np.float64))
-        truth.append(labels.numpy()[:, 0] > 0)
-        images.append(batch.numpy()[..., 0].round().astype(np.uint8))
-        ids.extend(it.decode() for it in known["source_id"].numpy())
-        groups.extend(it.decode() for it in known["group_id"].numpy())
-    return Scored(
-        ids, groups, np.concatenate(truth), np.concatenate(scores), np.concatenate(images)
+def _train(config: ClassifierRun, run: OpenRun) -> keras.Model:
+    with training_scope(config.fit):
+        model = _build(config)
+    if config.training != "full":
+        _train_head(config, run, model)
+    if config.training in ("frozen", "probe"):
+        with replacing(run.folder.path / MODEL_NAME) as path:
+            model.save(path)
+    else:
+        _train_backbone(config, run, model)
+    return model
+
+
+def _build(config: ClassifierRun) -> keras.Model:
+    from_scratch = config.backbone in CUSTOM_CNNS
+    return build_classifier(
+        config.backbone,
+        task=Task(config.task),
+        image_size=config.image_size,
+        weights=config.weights,
+        head=None if config.head == "auto" else config.head,
+        trainable=True if from_scratch else config.unfreeze_from,
+        pooling=config.pooling,
+        dropout=config.dropout,
+        dense_units=config.dense_units,
+        seed=config.fit.seed,
     )
 
 
-def _train(config: ClassifierRun, run: OpenRun) -> keras.Model:
-    task = Task(config.task)
-    with training_scope(config.fit):
-        model = build_classifier(
-            config.backbone,
-            task=task,
-            image_size=config.image_size,
-            weights=config.weights,
-            trainable=not config.freeze,
-            dropout=config.dropout,
-            dense_units=config.dense_units,
-            seed=config.fit.seed,
-        )
-    weights = class_weights(config.records, run.split.train, task) if config.class_weights else None
+def _train_head(config: ClassifierRun, run: OpenRun, model: keras.Model) -> None:
+    """Trains the head on what the backbone says of each slice; `model` holds what it learned."""
+    extractor, head = split_head(model)
+    train = _features(config, extractor, run.split.train, copies=config.copies)
+    weights = _class_weights(config, run, ratio=None)
+    if config.training.startswith("probe"):
+        fit_probe(head, train, inverse_penalty=config.inverse_penalty, class_weight=weights)
+        return
+    val = _features(config, extractor, run.split.val, copies=0)
+    seed = config.fit.seed
+    history = fit(
+        head,
+        feature_dataset(train, batch_size=config.batch_size, training=True, seed=seed),
+        feature_dataset(val, batch_size=config.batch_size),
+        config=dataclasses.replace(config.head_fit, seed=seed),
+        run_dir=run.folder.path / "head",
+        class_weight=weights,
+        progress=f"{config.experiment}/{run.folder.path.name}, head",
+        **_how(config, model),
+    )
+    save_figure(figure_history(history), run.folder.figures / "history_head.png")
+
+
+def _features(
+    config: ClassifierRun,
+    extractor: keras.Model,
+    folds: tuple[FoldName, ...],
+    *,
+    copies: int,
+) -> FeatureSet:
+    return extract_features(
+        extractor,
+        config.records,
+        folds,
+        task=Task(config.task),
+        image_size=config.image_size,
+        key_of_network=f"{config.backbone} {config.pooling}",
+        copies=copies,
+        strength=config.strength,
+        view=config.view,
+        windows=config.windows,
+        seed=config.fit.seed,
+        cache_dir=config.out / FEATURES,
+    )
+
+
+def _train_backbone(config: ClassifierRun, run: OpenRun, model: keras.Model) -> None:
     val = _dataset(config, run.split.val)
     if config.augment:
         figure = draw_augmentations(val, strength=config.strength, seed=config.fit.seed)
@@ -108,26 +166,73 @@ def _train(config: ClassifierRun, run: OpenRun) -> keras.Model:
         val,
         config=config.fit,
         run_dir=run.folder.path,
-        loss="binary_crossentropy",
-        metrics=["accuracy", keras.metrics.AUC(name="auc")],
-        class_weight=weights,
+        class_weight=_class_weights(config, run, ratio=config.negatives_per_positive),
         progress=f"{config.experiment}/{run.folder.path.name}",
+        **_how(config, model),
     )
     save_figure(figure_history(history), run.folder.figures / "history.png")
-    return model
+
+
+def _how(config: ClassifierRun, model: keras.Model) -> dict:
+    """Returns what both phases of a training have in common, for `fit`."""
+    outputs = model.output_shape[-1]
+    return {
+        "loss": classifier_loss(outputs, label_smoothing=config.label_smoothing),
+        "metrics": ["accuracy", class_one_auc()],
+        "monitor": f"val_{config.watch}",
+        "mode": "min" if config.watch == "loss" else "max",
+    }
+
+
+def _class_weights(
+    config: ClassifierRun, run: OpenRun, *, ratio: float | None
+) -> dict[int, float] | None:
+    if not config.class_weights:
+        return None
+    return class_weights(
+        config.records, run.split.train, Task(config.task), negatives_per_positive=ratio
+    )
 
 
 def _test(config: ClassifierRun, run: OpenRun, model: keras.Model) -> Outcome:
-    val = score_slices(model, _dataset(config, run.split.val, with_ids=True))
-    threshold = choose_threshold(val.truth, val.scores, rule=config.threshold_rule)
-    test = score_slices(model, _dataset(config, run.split.test, with_ids=True))
+    val = _scored(config, model, run.split.val)
+    point = _operating_point(config, val)
+    text = json.dumps(dataclasses.asdict(point), indent=2)
+    write_text(run.folder.path / "operating_point.json", text + "\n")
+    test = _scored(config, model, run.split.test)
     table = {"id": test.ids, "truth": test.truth.astype(int), "score": test.scores}
     write_predictions(run.folder, pd.DataFrame(table))
-    _draw(run, test, threshold=threshold, labels=_LABELS[Task(config.task)])
-    metrics = classification_metrics(
-        test.truth, test.scores, threshold=threshold, groups=test.groups, seed=config.fit.seed
+    _draw(config, run, model, test, threshold=point.threshold)
+    metrics = _metrics(config, test, point)
+    return Outcome(n=len(test.ids), threshold=point.threshold, metrics=metrics)
+
+
+def _scored(config: ClassifierRun, model: keras.Model, folds: tuple[FoldName, ...]) -> Scored:
+    dataset = _dataset(config, folds, with_ids=True)
+    scored = score_slices(
+        model, dataset, mirror=config.mirror_test, channel=int(config.view == "neighbours")
     )
-    return Outcome(n=len(test.ids), threshold=threshold, metrics=metrics)
+    return scored.smoothed(config.smooth_slices) if config.smooth_slices else scored
+
+
+def _operating_point(config: ClassifierRun, val: Scored) -> OperatingPoint:
+    thresholds = {
+        rule: choose_threshold(val.truth, val.scores, rule=rule)
+        for rule in ("recall-floor", "youden", "fixed")
+    }
+    return OperatingPoint(
+        threshold=thresholds[config.threshold_rule],
+        temperature=fit_temperature(val.truth, val.scores),
+        thresholds=thresholds,
+    )
+
+
+def _metrics(config: ClassifierRun, test: Scored, point: OperatingPoint) -> dict[str, Metric]:
+    options = {"groups": test.groups, "seed": config.fit.seed}
+    metrics = classification_metrics(test.truth, test.scores, threshold=point.threshold, **options)
+    calibrated = apply_temperature(test.scores, point.temperature)
+    again = classification_metrics(test.truth, calibrated, threshold=0.5, **options)
+    return metrics | {f"{name}_calibrated": again[name] for name in ("brier", "ece")}
 
 
 def _dataset(
@@ -145,18 +250,41 @@ def _dataset(
         batch_size=config.batch_size,
         training=training,
         augment=config.strength if training and config.augment else None,
+        negatives_per_positive=config.negatives_per_positive if training else None,
+        windows=config.windows,
+        view=config.view,
         with_ids=with_ids,
         seed=config.fit.seed,
     )
 
 
-def _draw(run: OpenRun, test: Scored, *, threshold: float, labels: tuple[str, str]) -> None:
+def _draw(
+    config: ClassifierRun, run: OpenRun, model: keras.Model, test: Scored, *, threshold: float
+) -> None:
+    labels = _LABELS[Task(config.task)]
     figures = {
         "confusion": figure_confusion(count(test.truth, test.scores >= threshold), labels),
         "roc": figure_roc(test.truth, test.scores, threshold),
+        "reliability": figure_reliability(reliability(test.truth, test.scores)),
         "predictions": figure_predictions(
             test.images, test.truth, test.scores, threshold=threshold, labels=labels
         ),
+        "grad_cam": _explained(config, run, model, test),
     }
     for name, figure in figures.items():
         save_figure(figure, run.folder.figures / f"{name}.png")
+
+
+def _explained(config: ClassifierRun, run: OpenRun, model: keras.Model, test: Scored) -> Figure:
+    """Draws Grad-CAM of the slices scored highest, those of class 1 first."""
+    order = np.argsort(-test.scores, kind="stable")
+    half = _EXPLAINED // 2
+    shown = [*order[test.truth[order]][:half], *order[~test.truth[order]][:half]]
+    names = [test.ids[index] for index in shown]
+    inputs = inputs_of(_dataset(config, run.split.test, with_ids=True), names)
+    images = np.stack([inputs[name] for name in names])
+    labels = _LABELS[Task(config.task)]
+    titles = [f"{test.ids[i]}: {labels[int(test.truth[i])]} / {test.scores[i]:.2f}" for i in shown]
+    return figure_grad_cam(
+        images[..., int(config.view == "neighbours")], grad_cam(model, images), titles
+    )

@@ -16,6 +16,10 @@ SUBDURAL: Window = (80, 200)
 STROKE: Window = (32, 8)
 THREE_WINDOWS: tuple[Window, ...] = (BRAIN, SUBDURAL, STROKE)
 
+View = Literal["windows", "neighbours", "head"]
+"""What a model sees in the three channels: the slice through its windows; the slice between those
+before and after it; or its head upright and centred, with its brain at one grey."""
+
 ThresholdRule = Literal["recall-floor", "youden", "fixed"]
 """How a classifier's threshold is chosen on validation slices."""
 
@@ -62,3 +66,32 @@ class FitConfig:
     mixed_precision: bool = False
     jit_compile: bool = False
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Improvements:
+    """What the improved U-Net of SAUCIS adds to the plain one, each to be switched off.
+
+    Attributes:
+        attention: Attention gates on the skip connections.
+        multi_scale: Each decoder level also sees the next finer encoder level (eq. 1).
+        residual: A shortcut past the two convolutions of each level (eq. 2).
+        spatial_dropout: Share of the feature maps dropped before each decoder level (eq. 3), in
+            [0, 1). The paper does not print its rate.
+        batch_norm: Batch normalisation after each convolution (eq. 4).
+    """
+
+    attention: bool = True
+    multi_scale: bool = True
+    residual: bool = True
+    spatial_dropout: float = 0.2
+    batch_norm: bool = True
+
+
+IMPROVED_UNET = Improvements()
+"""All of them."""
+
+PLAIN_UNET = Improvements(
+    attention=False, multi_scale=False, residual=False, spatial_dropout=0.0, batch_norm=False
+)
+"""None of them: the U-Net of Ronneberger et al. 2015."""

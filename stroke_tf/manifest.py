@@ -9,6 +9,7 @@ import csv
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -146,6 +147,11 @@ def read_folds(records: Path | str) -> list[FoldRow]:
 def _fold_row(row: dict[str, Any]) -> FoldRow:
     numbers = {key: int(row[key]) for key in ("has_mask", "width", "height", "copy")}
     return FoldRow(**{**row, **numbers})
+
+
+def natural_key(source_id: str) -> list[str | int]:
+    """Returns a key that sorts slices as they follow each other: "s-10" after "s-9"."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", source_id))]
 
 
 def manifest_sha256(records: Path | str) -> str:

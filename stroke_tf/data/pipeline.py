@@ -6,20 +6,25 @@ decoded arrays and does the rest (windows, augmentation, colour) on whole batche
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import tensorflow as tf
 
-from stroke_tf.config import THREE_WINDOWS, AugmentStrength, Window
+from stroke_tf.config import BRAIN, THREE_WINDOWS, AugmentStrength, View, Window
 from stroke_tf.data.augment import augment_batch
+from stroke_tf.data.heads import head_views
 from stroke_tf.data.memory import Cache, Slices, load_slices
-from stroke_tf.data.selection import label_of
+from stroke_tf.data.selection import drawn_negatives, label_of, neighbours_of
 from stroke_tf.labels import StrokeType, Task
-from stroke_tf.manifest import FoldName
+from stroke_tf.manifest import FoldName, Manifest, read_manifest
 from stroke_tf.records import HU_OFFSET, STAGE_FOLDS
+
+_HEAD_SIZE = 1.25  # side of the decoded slice over that of the head in it
 
 
 def make_dataset(
@@ -31,7 +36,9 @@ def make_dataset(
     batch_size: int,
     training: bool = False,
     augment: AugmentStrength | None = None,
+    negatives_per_positive: float | None = None,
     windows: tuple[Window, ...] = THREE_WINDOWS,
+    view: View = "windows",
     lesions_only: bool = False,
     with_ids: bool = False,
     seed: int = 0,
@@ -52,8 +59,16 @@ def make_dataset(
         batch_size: Slices in a batch; the last one of an epoch may be smaller.
         training: Whether slices are shuffled anew over all folds in each epoch.
         augment: Strength of the augmentations, or None for none.
+        negatives_per_positive: Where given, an epoch of training holds all slices with label 1 and
+            at most so many with label 0 for each of them, drawn anew: neighbouring slices without
+            a lesion are much alike. For DETECT and TYPE.
         windows: One or three HU windows, (centre, width), for slices stored in HU: one for each
             channel, or one for all. Slices stored as 8-bit grey have the grey in all channels.
+        view: What the channels show. "windows": the slice through each window. "neighbours": the
+            slice before, the slice itself and the slice after it in the patient's series, for task
+            DETECT, records whose patients are known, the `clean` protocol and one window. "head":
+            the head upright and centred, its brain at one grey (see `head_views`), for DETECT and
+            TYPE; slices in HU are seen through the brain window first.
         lesions_only: Whether slices of class NONE are left out.
         with_ids: Whether each batch ends with a dict of what is known of its slices, for
             evaluation (Keras would take it for sample weights).
@@ -78,16 +93,24 @@ def make_dataset(
     """
     _check_folds(folds, training=training)
     _check_arguments(image_size=image_size, batch_size=batch_size, windows=windows)
+    _check_negatives(negatives_per_positive, task=task, training=training)
+    _check_view(view, read_manifest(records), task=task, windows=windows, lesions=lesions_only)
     slices = load_slices(
         records,
         folds,
         task=task,
-        image_size=image_size,
+        image_size=round(_HEAD_SIZE * image_size) if view == "head" else image_size,
         lesions_only=lesions_only,
         cache=cache,
     )
-    indices = _indices(len(slices.rows), batch_size=batch_size, shuffle=training, seed=seed)
-    make_batch = _batch_maker(slices, task, windows=windows, augment=augment, with_ids=with_ids)
+    if view == "head":
+        slices = _heads_of(slices, image_size)
+    labels = None if task == Task.SEGMENT else [label_of(row, task=task) for row in slices.rows]
+    draw = _epoch_drawer(len(slices.rows), labels, ratio=negatives_per_positive, shuffle=training)
+    indices = _indices(draw, batch_size=batch_size, seed=seed)
+    make_batch = _batch_maker(
+        slices, task, windows=windows, augment=augment, view=view, with_ids=with_ids
+    )
     batches = indices.map(make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return batches.prefetch(1)
 
@@ -134,20 +157,73 @@ def _check_arguments(*, image_size: int, batch_size: int, windows: tuple[Window,
         raise ValueError(f"`windows` must be one or three of a width > 0. Received: {windows}")
 
 
-def _indices(count: int, *, batch_size: int, shuffle: bool, seed: int) -> tf.data.Dataset:
+def _check_view(
+    view: View, manifest: Manifest, *, task: Task, windows: tuple[Window, ...], lesions: bool
+) -> None:
+    if view not in get_args(View):
+        raise ValueError(f"`view` must be one of {get_args(View)}. Received: {view!r}")
+    if view == "head" and task == Task.SEGMENT:
+        raise ValueError(f"view 'head' moves slices, not masks. Received: task {task}")
+    if view != "neighbours":
+        return
+    if manifest.grouping != "patient" or manifest.protocol != "clean":
+        raise ValueError(
+            "view 'neighbours' needs records of known patients in the clean protocol, whose series "
+            f"are whole in a fold. Received: {manifest.protocol}, groups by {manifest.grouping}"
+        )
+    if task != Task.DETECT or lesions:
+        raise ValueError(
+            f"view 'neighbours' needs every slice, so task {Task.DETECT}. Received: {task}"
+        )
+    if manifest.pixels != "gray8" and len(windows) != 1:
+        raise ValueError(f"view 'neighbours' needs one window. Received: {windows}")
+
+
+def _check_negatives(ratio: float | None, *, task: Task, training: bool) -> None:
+    if ratio is None:
+        return
+    if task == Task.SEGMENT or not training or ratio <= 0:
+        raise ValueError(
+            "`negatives_per_positive` must be None, or above 0 in training for tasks with a label "
+            f"for each slice. Received: {ratio} for task {task}, training {training}"
+        )
+
+
+def _epoch_drawer(
+    count: int, labels: list[int] | None, *, ratio: float | None, shuffle: bool
+) -> Callable[[np.random.Generator], np.ndarray]:
+    """Returns what draws the slices of an epoch in their order, always as many."""
+    if not shuffle:
+        return lambda random: np.arange(count)
+    if ratio is None or labels is None:
+        return lambda random: random.permutation(count)
+    positives, negatives = np.flatnonzero(labels), np.flatnonzero(np.equal(labels, 0))
+    kept = drawn_negatives(len(positives), len(negatives), ratio=ratio)
+
+    def draw(random: np.random.Generator) -> np.ndarray:
+        chosen = random.choice(negatives, kept, replace=False)
+        return random.permutation(np.concatenate([positives, chosen]))
+
+    return draw
+
+
+def _indices(
+    draw: Callable[[np.random.Generator], np.ndarray], *, batch_size: int, seed: int
+) -> tf.data.Dataset:
     """Returns which slices each batch of an epoch holds, and a seed for the batch."""
+    count = len(draw(np.random.default_rng(seed)))
     batches = -(-count // batch_size)
     epochs = itertools.count()
 
-    def draw() -> tuple[np.ndarray, np.ndarray]:
+    def draw_epoch() -> tuple[np.ndarray, np.ndarray]:
         # Not tf.data's own shuffle, whose order depends on TensorFlow's global seed too.
         random = np.random.default_rng((seed, next(epochs)))
-        order = random.permutation(count) if shuffle else np.arange(count)
+        order = draw(random)
         return order, random.integers(2**31, size=(batches, 2), dtype=np.int32)
 
     @tf.autograph.experimental.do_not_convert
     def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
-        order, seeds = tf.numpy_function(draw, [], (tf.int64, tf.int32))
+        order, seeds = tf.numpy_function(draw_epoch, [], (tf.int64, tf.int32))
         order, seeds = tf.ensure_shape(order, (count,)), tf.ensure_shape(seeds, (batches, 2))
         slices = tf.data.Dataset.from_tensor_slices
         return tf.data.Dataset.zip(slices(order).batch(batch_size), slices(seeds))
@@ -157,31 +233,51 @@ def _indices(count: int, *, batch_size: int, shuffle: bool, seed: int) -> tf.dat
     return dataset.apply(tf.data.experimental.assert_cardinality(batches))
 
 
+def _heads_of(slices: Slices, size: int) -> Slices:
+    gray = slices.images[..., 0]
+    if slices.is_hu.any():
+        (centre, width), hu = BRAIN, gray.astype(np.float32) - HU_OFFSET
+        windowed = (hu - (centre - width / 2)) * (255 / width)
+        gray = np.where(slices.is_hu[:, None, None], windowed.clip(0, 255).round(), gray)
+    views = head_views(gray.astype(np.uint8), [row.group_id for row in slices.rows], size=size)
+    return dataclasses.replace(slices, images=views, is_hu=np.zeros(len(gray), bool))
+
+
 def _batch_maker(
     slices: Slices,
     task: Task,
     *,
     windows: tuple[Window, ...],
     augment: AugmentStrength | None,
+    view: View,
     with_ids: bool,
 ) -> Callable[[tf.Tensor, tf.Tensor], tuple]:
     """Returns what makes a batch of the indices of its slices and a seed."""
     known = _tensors(slices, task)
+    stored, is_hu = known.pop("image"), known.pop("is_hu")
     all_hu, none_hu = bool(slices.is_hu.all()), not slices.is_hu.any()
+    around = tf.constant(neighbours_of(slices.rows)) if view == "neighbours" else None
 
-    def to_gray(stored: tf.Tensor, is_hu: tf.Tensor) -> tf.Tensor:
+    def to_gray(values: tf.Tensor, in_hu: tf.Tensor) -> tf.Tensor:
         if none_hu:
-            return stored
-        windowed = window_hu(stored - HU_OFFSET, windows)
+            return values
+        windowed = window_hu(values - HU_OFFSET, windows)
         if all_hu:
             return windowed
-        plain = stored if len(windows) == 1 else gray_to_rgb(stored)
-        return tf.where(is_hu[:, None, None, None], windowed, plain)
+        plain = values if len(windows) == 1 else gray_to_rgb(values)
+        return tf.where(in_hu[:, None, None, None], windowed, plain)
+
+    def gray_of(index: tf.Tensor) -> tf.Tensor:
+        return to_gray(tf.cast(tf.gather(stored, index), tf.float32), tf.gather(is_hu, index))
+
+    def series_of(index: tf.Tensor) -> tf.Tensor:
+        places = tf.unstack(tf.gather(around, index), axis=1)
+        return tf.concat([gray_of(place) for place in places], axis=-1)
 
     @tf.autograph.experimental.do_not_convert
     def make_batch(index: tf.Tensor, seed: tf.Tensor) -> tuple:
         batch = {name: tf.gather(values, index) for name, values in known.items()}
-        images = to_gray(tf.cast(batch.pop("image"), tf.float32), batch.pop("is_hu"))
+        images = gray_of(index) if around is None else series_of(index)
         labels = batch.pop("label")
         if augment is not None:  # while there may still be one channel only
             masks = labels if task == Task.SEGMENT else None

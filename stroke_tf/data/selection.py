@@ -5,12 +5,22 @@ Knows nothing of TensorFlow.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from stroke_tf.labels import LESION_CLASSES, StrokeType, Task
-from stroke_tf.manifest import FoldName, FoldRow, read_folds, read_manifest, select_folds
+from stroke_tf.manifest import (
+    FoldName,
+    FoldRow,
+    natural_key,
+    read_folds,
+    read_manifest,
+    select_folds,
+)
 
 
 def rows_of_folds(records: Path | str, folds: tuple[FoldName, ...]) -> list[FoldRow]:
@@ -81,6 +91,29 @@ def check_not_empty(
         )
 
 
+def neighbours_of(rows: Sequence[FoldRow]) -> np.ndarray:
+    """Returns where the slices before and after each slice are among the rows.
+
+    Slices of one group follow each other as their ids do (see `natural_key`).
+
+    Args:
+        rows: N rows of folds.csv, each of another slice.
+
+    Returns:
+        int64, shape (N, 3): the slice before, itself, the slice after. The first and the last
+        slice of a group stand in for what they lack.
+    """
+    series = defaultdict(list)
+    for place in sorted(range(len(rows)), key=lambda place: natural_key(rows[place].source_id)):
+        series[rows[place].group_id].append(place)
+    around = np.empty((len(rows), 3), np.int64)
+    for places in series.values():
+        around[places] = np.stack(
+            [[places[0], *places[:-1]], places, [*places[1:], places[-1]]], axis=1
+        )
+    return around
+
+
 def count_samples(
     records: Path | str, folds: tuple[FoldName, ...], task: Task, *, lesions_only: bool = False
 ) -> int:
@@ -94,13 +127,25 @@ def count_samples(
     return sum(is_used(row, task=task, lesions_only=lesions_only) for row in rows)
 
 
-def class_weights(records: Path | str, folds: tuple[FoldName, ...], task: Task) -> dict[int, float]:
+def drawn_negatives(positives: int, negatives: int, *, ratio: float) -> int:
+    """Returns how many negatives an epoch holds: `ratio` for each positive, as far as there are."""
+    return min(negatives, math.ceil(ratio * positives))
+
+
+def class_weights(
+    records: Path | str,
+    folds: tuple[FoldName, ...],
+    task: Task,
+    *,
+    negatives_per_positive: float | None = None,
+) -> dict[int, float]:
     """Returns scikit-learn's "balanced" weights: samples / (2 * samples of the class).
 
     Args:
         records: Folder of records.
         folds: Folds that are trained on.
         task: DETECT or TYPE.
+        negatives_per_positive: As for `make_dataset`.
 
     Returns:
         The weight of label 0 and of label 1, for `Model.fit(class_weight=...)`.
@@ -117,6 +162,8 @@ def class_weights(records: Path | str, folds: tuple[FoldName, ...], task: Task) 
             f"{records}: folds {list(folds)} must hold both labels of task {task}. Received: "
             f"none with label {missing}"
         )
+    if negatives_per_positive is not None:
+        counts[0] = drawn_negatives(counts[1], counts[0], ratio=negatives_per_positive)
     return {label: counts.total() / (2 * counts[label]) for label in (0, 1)}
 
 

@@ -1,1 +1,1 @@
-"""Counts, the ratios made from them and their intervals. Knows nothing of TensorFlow."""
+"""Counts, the ratios made from them and their intervals. Only `grad_cam` knows TensorFlow."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,6 +34,18 @@ def wilson(successes: int, trials: int) -> Metric:
 
     interval = binomtest(successes, trials).proportion_ci(CONFIDENCE, method="wilson")
     return Metric(successes / trials, float(interval.low), float(interval.high))
+
+
+def check_groups(groups: ArrayLike | None, size: int) -> NDArray[Any]:
+    """Returns the group of each of `size` slices; without groups each slice is its own.
+
+    Raises:
+        ValueError: If there is not one group for each slice.
+    """
+    array = np.arange(size) if groups is None else np.asarray(groups)
+    if array.shape != (size,):
+        raise ValueError(f"`groups` must have shape ({size},). Received: {array.shape}")
+    return array
 
 
 def bootstrap(

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stroke_tf.evaluation.intervals import UNDEFINED, Metric, bootstrap, wilson
+from stroke_tf.evaluation.intervals import UNDEFINED, Metric, bootstrap, check_groups, wilson
+
+CALIBRATION_BINS = 15
+HIGH_SPECIFICITY = 0.9
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,7 @@ def count(truth: ArrayLike, predicted: ArrayLike) -> Counts:
     Raises:
         ValueError: If the shapes differ or a value is neither 0 nor 1.
     """
-    truth, predicted = _binary("truth", truth), _binary("predicted", predicted)
-    if truth.shape != predicted.shape:
-        raise ValueError(
-            "`truth` and `predicted` must have the same shape. "
-            f"Received: {truth.shape} and {predicted.shape}"
-        )
+    truth, predicted = check_answers(truth, predicted)
     return _weighted_counts(truth, predicted, np.ones(len(truth), dtype=np.int64))
 
 
@@ -66,6 +64,11 @@ def precision(counts: Counts) -> float:
     return _ratio(*_precision(counts))
 
 
+def npv(counts: Counts) -> float:
+    """Returns TN / (TN + FN), the precision of the negative class; NaN when none was called so."""
+    return _ratio(*_npv(counts))
+
+
 def f1(counts: Counts) -> float:
     """Returns 2 TP / (2 TP + FP + FN), the Dice score; NaN when neither side has a positive."""
     return _ratio(2 * counts.tp, 2 * counts.tp + counts.fp + counts.fn)
@@ -74,6 +77,55 @@ def f1(counts: Counts) -> float:
 def iou(counts: Counts) -> float:
     """Returns TP / (TP + FP + FN), the Jaccard index; NaN when neither side has a positive."""
     return _ratio(counts.tp, counts.tp + counts.fp + counts.fn)
+
+
+def f1_negative(counts: Counts) -> float:
+    """Returns 2 TN / (2 TN + FP + FN), the F1 score of the negative class; NaN when it is absent.
+
+    The other scores of that class are `npv` (precision) and `specificity` (recall).
+    """
+    return f1(_swapped(counts))
+
+
+def class_averages(counts: Counts) -> dict[str, float]:
+    """Returns precision, recall and F1 averaged over the negative and the positive class.
+
+    Args:
+        counts: The counts, as always those of the positive class.
+
+    Returns:
+        - `precision_macro`, `recall_macro`, `f1_macro`: the mean of both classes; NaN when the
+          score of either is. `f1_macro` is the mean of two F1 scores.
+        - `precision_weighted`, `recall_weighted`, `f1_weighted`: the mean weighted by the number
+          of slices of each class; a class without slices is left out, NaN when the score of a
+          class with slices is. `recall_weighted` is the accuracy.
+    """
+    sides = (_swapped(counts), counts)
+    sizes = [side.tp + side.fn for side in sides]
+    macro, weighted = {}, {}
+    for name, score in (("precision", precision), ("recall", sensitivity), ("f1", f1)):
+        scores = [score(side) for side in sides]
+        total = sum(size * value for size, value in zip(sizes, scores, strict=True) if size)
+        macro[f"{name}_macro"] = sum(scores) / 2
+        weighted[f"{name}_weighted"] = total / sum(sizes) if sum(sizes) else float("nan")
+    return macro | weighted
+
+
+def roc_auc(truth: ArrayLike, scores: ArrayLike) -> float:
+    """Returns the area under the ROC curve, equal scores counting half; NaN without both classes.
+
+    Args:
+        truth: Shape (N,), 0 or 1 (or bool).
+        scores: Shape (N,), in [0, 1].
+
+    Raises:
+        ValueError: If shapes differ, a truth is neither 0 nor 1 or a score is not in [0, 1].
+    """
+    truth, scores = check_scored(truth, scores)
+    if not len(truth):
+        return float("nan")
+    _, rank = np.unique(scores, return_inverse=True)
+    return _ranked(truth, rank, np.ones(len(truth), dtype=np.int64))[0]
 
 
 def classification_metrics(
@@ -85,7 +137,7 @@ def classification_metrics(
     seed: int = 0,
     resamples: int = 1000,
 ) -> dict[str, Metric]:
-    """Scores a binary classifier; the positive class alone is looked at, nothing is averaged.
+    """Scores a binary classifier; names without a class or an average mean the positive class.
 
     Args:
         truth: Shape (N,), 0 or 1 (or bool).
@@ -96,36 +148,77 @@ def classification_metrics(
         resamples: Number of bootstrap resamples.
 
     Returns:
-        accuracy, sensitivity, specificity, precision, f1, roc_auc, average_precision and brier,
-        NaN where undefined. Intervals are from a bootstrap over groups; without groups those of
-        the first four are Wilson's.
+        The metrics named in `CLASSIFICATION_METRICS`, NaN where undefined:
+
+        - accuracy, sensitivity, specificity, precision, npv, f1, f1_negative and the averages of
+          both classes at the threshold: see the functions of these names and `class_averages`;
+        - roc_auc, and average_precision: the sum of (rise of recall) x precision, not interpolated;
+        - sensitivity_at_90_specificity: the highest sensitivity of a point of the ROC curve whose
+          specificity is at least 0.90, nothing interpolated; 0 where only the point at which
+          nothing is called positive is so specific; NaN without both classes. That point is
+          chosen on the very slices it is measured on, which flatters a little;
+        - brier: the mean squared difference of score and truth;
+        - ece: the expected calibration error of the score of class 1 in 15 bins, as in
+          `calibration.expected_calibration_error`.
+
+        Intervals are from a bootstrap over groups; without groups those of the first five are
+        Wilson's. Resampling adds noise to every bin of ece, so that its interval lies to the high
+        side and may leave out the value of a well calibrated model.
 
     Raises:
         ValueError: If shapes differ, a truth is neither 0 nor 1 or a score is not in [0, 1].
     """
     truth, scores = check_scored(truth, scores)
-    slices = np.arange(len(truth)) if groups is None else np.asarray(groups)
-    if slices.shape != truth.shape:
-        raise ValueError(f"`groups` must have shape {truth.shape}. Received: {slices.shape}")
+    slices = check_groups(groups, len(truth))
     if not len(truth):
         return dict.fromkeys(CLASSIFICATION_METRICS, UNDEFINED)
     _, rank = np.unique(scores, return_inverse=True)
+    called, errors = scores >= threshold, scores - truth
+    bin_of = score_bins(scores, CALIBRATION_BINS)
 
     def statistics(weights: NDArray[np.int64]) -> list[float]:
-        counts = _weighted_counts(truth, scores >= threshold, weights)
+        counts = _weighted_counts(truth, called, weights)
         return [
             *(_ratio(*parts(counts)) for parts in _PROPORTIONS.values()),
             f1(counts),
             *_ranked(truth, rank, weights),
-            float(np.average((scores - truth) ** 2, weights=weights)),
+            float(weights @ errors**2 / weights.sum()),
+            float(np.abs(np.bincount(bin_of, weights * errors)).sum() / weights.sum()),
+            f1_negative(counts),
+            *class_averages(counts).values(),
         ]
 
     values = bootstrap(statistics, slices, seed=seed, resamples=resamples)
     metrics = dict(zip(CLASSIFICATION_METRICS, values, strict=True))
     if groups is None:
-        counts = count(truth, scores >= threshold)
+        counts = _weighted_counts(truth, called, np.ones(len(truth), dtype=np.int64))
         metrics |= {name: wilson(*parts(counts)) for name, parts in _PROPORTIONS.items()}
     return metrics
+
+
+def score_bins(scores: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+    """Returns the bin of each score, shape (N,): `bins` of equal width on [0, 1].
+
+    A bin holds its upper limit and not its lower; 0 is in the first.
+    """
+    return np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], scores)
+
+
+def check_answers(
+    truth: ArrayLike, predicted: ArrayLike
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Returns truth and predicted answers as bool, both of shape (N,).
+
+    Raises:
+        ValueError: If the shapes differ or a value is neither 0 nor 1.
+    """
+    truth, predicted = _binary("truth", truth), _binary("predicted", predicted)
+    if truth.shape != predicted.shape:
+        raise ValueError(
+            "`truth` and `predicted` must have the same shape. "
+            f"Received: {truth.shape} and {predicted.shape}"
+        )
+    return truth, predicted
 
 
 def check_scored(
@@ -164,17 +257,37 @@ def _precision(counts: Counts) -> tuple[int, int]:
     return counts.tp, counts.tp + counts.fp
 
 
+def _npv(counts: Counts) -> tuple[int, int]:
+    return counts.tn, counts.tn + counts.fn
+
+
 _PROPORTIONS = {
     "accuracy": _accuracy,
     "sensitivity": _sensitivity,
     "specificity": _specificity,
     "precision": _precision,
+    "npv": _npv,
 }
-CLASSIFICATION_METRICS = (*_PROPORTIONS, "f1", "roc_auc", "average_precision", "brier")
+CLASSIFICATION_METRICS = (
+    *_PROPORTIONS,
+    "f1",
+    "roc_auc",
+    "average_precision",
+    "sensitivity_at_90_specificity",
+    "brier",
+    "ece",
+    "f1_negative",
+    *(f"{name}_{mean}" for mean in ("macro", "weighted") for name in ("precision", "recall", "f1")),
+)
 
 
 def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else float("nan")
+
+
+def _swapped(counts: Counts) -> Counts:
+    """Returns the counts with the negative class as the positive one."""
+    return Counts(tp=counts.tn, fp=counts.fn, fn=counts.fp, tn=counts.tp)
 
 
 def _weighted_counts(
@@ -187,22 +300,24 @@ def _weighted_counts(
 
 def _ranked(
     truth: NDArray[np.bool_], rank: NDArray[np.int64], weights: NDArray[np.int64]
-) -> tuple[float, float]:
-    """Returns ROC AUC and average precision, equal scores counting half and together.
+) -> tuple[float, float, float]:
+    """Returns ROC AUC, average precision and sensitivity at high specificity; ties are one point.
 
-    scikit-learn has both, but sorts and checks at every call: 20 times the time of a bootstrap.
+    scikit-learn has the curves, but sorts and checks at every call: 20 times the time.
     """
     positives = np.bincount(rank, weights=weights * truth)[::-1]
     negatives = np.bincount(rank, weights=weights * ~truth)[::-1]
     tp, fp = positives.cumsum(), negatives.cumsum()
     if not tp[-1]:
-        return float("nan"), float("nan")
+        return float("nan"), float("nan"), float("nan")
     found = positives > 0
     average_precision = positives[found] @ (tp[found] / (tp + fp)[found]) / tp[-1]
     if not fp[-1]:
-        return float("nan"), float(average_precision)
-    roc_auc = negatives @ (tp - positives / 2) / (tp[-1] * fp[-1])
-    return float(roc_auc), float(average_precision)
+        return float("nan"), float(average_precision), float("nan")
+    area = negatives @ (tp - positives / 2) / (tp[-1] * fp[-1])
+    specific = (fp[-1] - fp) / fp[-1] >= HIGH_SPECIFICITY
+    sensitivity_there = np.max(tp, where=specific, initial=0) / tp[-1]
+    return float(area), float(average_precision), float(sensitivity_there)
 
 
 def _binary(name: str, values: ArrayLike) -> NDArray[np.bool_]:

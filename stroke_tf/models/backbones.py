@@ -1,11 +1,11 @@
-"""The image networks of keras.applications: what each expects, and how its batch norms train.
+"""The image networks: what each expects, how its batch norms train, and how it is unfrozen.
 
 Knows nothing of tasks, heads or decoders.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,10 @@ SCRATCH_MOMENTUM = 0.9
 """Momentum of batch norms that start untrained. The usual 0.99 or 0.999 takes thousands of steps to
 forget where the moving statistics began: a short training looks good, its inference does not."""
 
+PRETRAINED_MOMENTUM = 1.0
+"""Momentum of pretrained batch norms: their statistics never move. It also marks them, so that
+`unfreeze` leaves them frozen, in a model loaded from disk too."""
+
 _IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -30,34 +34,84 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Backbone:
-    """One network of keras.applications.
+    """One network.
 
     Attributes:
-        constructor: Its name in keras.applications, looked up when the network is built.
+        constructor: Called like those of keras.applications.
         preprocessing: What it expects its input to be.
+        blocks: Its last blocks for `unfreeze`, from the last to earlier ones: each is the name, or
+            the beginning of the name, of the layer the block starts with.
         min_size: Smallest side of the input in pixels.
         default_size: Side of the input in pixels it was pretrained with.
         options: Further keyword arguments of the constructor.
     """
 
-    constructor: str
+    constructor: Callable[..., keras.Model]
     preprocessing: Preprocessing
+    blocks: tuple[str, ...]
     min_size: int = 32
     default_size: int = 224
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+def _resnet18(*, weights: str | None, **options: Any) -> keras.Model:
+    # Imported when it is built, as the only network from there. Its modules know no Keras of their
+    # own: given that of Keras 3, they build a plain Keras 3 model.
+    from classification_models.models.resnet import ResNet18
+
+    modules = {name: getattr(keras, name) for name in ("backend", "layers", "models", "utils")}
+    network = ResNet18(weights=weights, **options, **modules)
+    if weights is None:
+        # It takes RGB in [0, 255] as it is: its first layer, a batch norm, knows their statistics.
+        first = network.get_layer("bn_data")
+        first.moving_mean.assign([255 * mean for mean in _IMAGENET_MEAN])
+        first.moving_variance.assign([(255 * std) ** 2 for std in _IMAGENET_STD])
+    return network
+
+
+def _numbered(name: str, last: int, *, first: int = 1) -> tuple[str, ...]:
+    return tuple(f"{name}{number}" for number in range(last, first - 1, -1))
+
+
+_APPS = keras.applications
+
+# The Inception networks name the layers where blocks meet, not those inside: a block there is named
+# after the layer it starts from, the last output of the block before it.
 BACKBONES: dict[str, Backbone] = {
-    "mobilenet025": Backbone("MobileNet", "tf", options={"alpha": 0.25}),
-    "mobilenetv2": Backbone("MobileNetV2", "tf"),
-    "efficientnetb0": Backbone("EfficientNetB0", "none"),
-    "efficientnetv2b0": Backbone("EfficientNetV2B0", "none"),
-    "resnet50": Backbone("ResNet50", "caffe"),
-    "vgg16": Backbone("VGG16", "caffe"),
-    "densenet121": Backbone("DenseNet121", "torch"),
-    "inceptionv3": Backbone("InceptionV3", "tf", min_size=75, default_size=299),
-    "xception": Backbone("Xception", "tf", min_size=71, default_size=299),
-    "inceptionresnetv2": Backbone("InceptionResNetV2", "tf", min_size=75, default_size=299),
+    "mobilenet025": Backbone(
+        _APPS.MobileNet, "tf", _numbered("conv_dw_", 13), options={"alpha": 0.25}
+    ),
+    "mobilenetv2": Backbone(_APPS.MobileNetV2, "tf", ("Conv_1", *_numbered("block_", 16))),
+    "mobilenetv3small": Backbone(
+        _APPS.MobileNetV3Small, "none", ("conv_1", *_numbered("expanded_conv_", 10))
+    ),
+    # Given a file of its ImageNet weights, keras.applications leaves out a factor of the
+    # preprocessing that it adds for "imagenet".
+    "efficientnetb0": Backbone(_APPS.EfficientNetB0, "none", ("top", *_numbered("block", 7))),
+    "efficientnetv2b0": Backbone(_APPS.EfficientNetV2B0, "none", ("top", *_numbered("block", 6))),
+    "efficientnetv2s": Backbone(
+        _APPS.EfficientNetV2S, "none", ("top", *_numbered("block", 6)), default_size=384
+    ),
+    "convnexttiny": Backbone(
+        _APPS.ConvNeXtTiny, "none", _numbered("convnext_tiny_stage_", 3, first=0)
+    ),
+    "resnet18": Backbone(_resnet18, "none", _numbered("stage", 4)),
+    "resnet50": Backbone(_APPS.ResNet50, "caffe", _numbered("conv", 5, first=2)),
+    "vgg16": Backbone(_APPS.VGG16, "caffe", _numbered("block", 5)),
+    "densenet121": Backbone(_APPS.DenseNet121, "torch", _numbered("conv", 5, first=2)),
+    "inceptionv3": Backbone(
+        _APPS.InceptionV3, "tf", _numbered("mixed", 9, first=0), min_size=75, default_size=299
+    ),
+    "xception": Backbone(
+        _APPS.Xception, "tf", _numbered("block", 14), min_size=71, default_size=299
+    ),
+    "inceptionresnetv2": Backbone(
+        _APPS.InceptionResNetV2,
+        "tf",
+        ("conv_7b", "mixed_7a", "mixed_6a", "mixed_5b"),
+        min_size=75,
+        default_size=299,
+    ),
 }
 
 
@@ -70,8 +124,8 @@ def build_backbone(name: str, *, image_size: int, weights: Path | str | None) ->
         weights: None for random weights, "imagenet", or the path of an existing file.
 
     Returns:
-        A model that takes float32 images, shape (B, S, S, 3), prepared by `preprocess` with the
-        entry's `preprocessing`, and gives a feature map, shape (B, h, w, C).
+        A model named `name` that takes float32 images, shape (B, S, S, 3), prepared by
+        `preprocess` with the entry's `preprocessing`, and gives a feature map, shape (B, h, w, C).
 
     Raises:
         ValueError: If the name is unknown, the image is too small, or the file does not fit.
@@ -85,14 +139,36 @@ def build_backbone(name: str, *, image_size: int, weights: Path | str | None) ->
             f"`image_size` must be >= {entry.min_size} for {name}. Received: {image_size}"
         )
     with weight_errors(weights, network=name):
-        network = getattr(keras.applications, entry.constructor)(
+        network = entry.constructor(
             include_top=False,
             input_shape=(image_size, image_size, 3),
             weights=weights if weights is None else str(weights),
             **entry.options,
         )
     settle_batch_norms(network.layers, pretrained=weights is not None)
-    return network
+    # The same layers under our own name, which a saved classifier keeps: `unfreeze` goes by it.
+    return keras.Model(network.inputs[0], network.outputs[0], name=name)
+
+
+def with_earlier_maps(network: keras.Model) -> keras.Model:
+    """Returns a backbone that gives the last feature map of each size, the smallest first.
+
+    Args:
+        network: A network of `build_backbone`.
+
+    Returns:
+        A model of the same layers and name with a list of outputs, shape (B, h, w, C): its last
+        feature map and those before each halving, from a quarter of the image's side on.
+    """
+    side = network.input_shape[1]
+    last_of_size: dict[int, keras.KerasTensor] = {}
+    for layer in network.layers:
+        shape: tuple[int, ...] = getattr(layer.output, "shape", ())
+        if len(shape) == 4 and shape[1] <= -(-side // 4):
+            last_of_size[shape[1]] = layer.output
+    last_of_size[network.output_shape[1]] = network.outputs[0]
+    maps = [last_of_size[size] for size in sorted(last_of_size)]
+    return keras.Model(network.inputs[0], maps, name=network.name)
 
 
 def preprocess(images: keras.KerasTensor, mode: Preprocessing) -> keras.KerasTensor:
@@ -120,7 +196,7 @@ def settle_batch_norms(layers: Iterable[keras.Layer], *, pretrained: bool) -> No
     Pretrained ones are frozen, which in Keras also means that they use their stored statistics
     while training: the usual choice for small batches, and the only one for weights whose batch
     norms were folded into the convolutions, where the statistics of a batch silence every unit.
-    Untrained ones get SCRATCH_MOMENTUM.
+    They get PRETRAINED_MOMENTUM, untrained ones SCRATCH_MOMENTUM.
 
     Args:
         layers: Layers of any kind; only BatchNormalization is touched.
@@ -129,7 +205,53 @@ def settle_batch_norms(layers: Iterable[keras.Layer], *, pretrained: bool) -> No
     for layer in layers:
         if not isinstance(layer, keras.layers.BatchNormalization):
             continue
+        layer.momentum = PRETRAINED_MOMENTUM if pretrained else SCRATCH_MOMENTUM
         if pretrained:
             layer.trainable = False
-        else:
-            layer.momentum = SCRATCH_MOMENTUM
+
+
+def unfreeze(model: keras.Model, from_block: str) -> None:
+    """Makes a backbone trainable from a block to its end and freezes what comes before, in place.
+
+    Pretrained batch norms stay frozen wherever they are. Compile the model after it.
+
+    Args:
+        model: A network of `build_backbone`, or a classifier on one, also one loaded from disk.
+        from_block: One of the entry's `blocks`, "all" or "none".
+
+    Raises:
+        ValueError: If the model has no backbone, or the backbone no such block.
+    """
+    network = _backbone_of(model)
+    blocks = BACKBONES[network.name].blocks
+    if from_block not in ("all", "none", *blocks):
+        raise ValueError(
+            f"`from_block` must be all, none or one of {blocks} for {network.name}. "
+            f"Received: {from_block!r}"
+        )
+    start = _start_of(network, from_block)
+    network.trainable = from_block != "none"
+    for place, layer in enumerate(network.layers):
+        pretrained_norm = getattr(layer, "momentum", None) == PRETRAINED_MOMENTUM
+        # False first: Keras skips an assignment that changes nothing, and layers inside with it.
+        layer.trainable = False
+        layer.trainable = place >= start and not pretrained_norm
+
+
+def _backbone_of(model: keras.Model) -> keras.Model:
+    for candidate in (model, *model.layers):
+        if isinstance(candidate, keras.Model) and candidate.name in BACKBONES:
+            return candidate
+    raise ValueError(
+        f"`model` must hold a backbone of BACKBONES: {sorted(BACKBONES)}. Received: {model.name}"
+    )
+
+
+def _start_of(network: keras.Model, from_block: str) -> int:
+    names = [layer.name for layer in network.layers]
+    if from_block in ("all", "none"):
+        return 0 if from_block == "all" else len(names)
+    # The whole name first: in InceptionV3 "mixed9_0" lies inside the block that ends in "mixed9".
+    if from_block in names:
+        return names.index(from_block)
+    return next(place for place, name in enumerate(names) if name.startswith(from_block))

@@ -180,6 +180,25 @@ def figure_precision_recall(truth: ArrayLike, scores: ArrayLike, threshold: floa
 
 
 @mpl.rc_context(_STYLE)
+def figure_reliability(table: pd.DataFrame) -> Figure:
+    """Draws how often slices of a score are positive, and how many slices have it.
+
+    Args:
+        table: What `stroke_tf.evaluation.calibration.reliability` returns.
+    """
+    figure = _figure(3.6, 3.6)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    above.plot([0, 1], [0, 1], "--", color=_GREY, label="perfectly calibrated")
+    above.plot(table["mean_score"], table["positive_share"], "-o", color=_BLUE, label="test slices")
+    above.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="share of class 1")
+    above.legend(loc="upper left")
+    middle, width = (table["low"] + table["high"]) / 2, table["high"] - table["low"]
+    below.bar(middle, table["n"], width=0.9 * width, color=_GREY)
+    below.set(xlabel="score", ylabel="slices", yscale="log")
+    return figure
+
+
+@mpl.rc_context(_STYLE)
 def figure_predictions(
     images: Sequence[NDArray[np.generic]] | NDArray[np.generic],
     truth: ArrayLike,

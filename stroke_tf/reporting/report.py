@@ -19,11 +19,14 @@ from stroke_tf.reporting.page import markdown_table, plain_text, render_page
 from stroke_tf.reporting.runs import RunFolder, RunMetrics, read_runs, write_text
 
 CAPTIONS: dict[str, str] = {
+    "history_head": "The same of the head alone, on the features of the frozen backbone.",
     "history": "Loss and scores of training and validation slices over the epochs.",
     "confusion": "Confusion matrix of the test slices; shares are of the true class.",
     "roc": "ROC curve of the test slices with the operating point.",
     "precision_recall": "Precision over recall of the test slices with the operating point.",
+    "reliability": "Share of class 1 among test slices of a score, and how many have it.",
     "predictions": "Test slices by outcome, the surest answers first: truth / score.",
+    "grad_cam": "Grad-CAM: what speaks for class 1 in the test slices scored highest.",
     "segmentation": "Test slices, their true and their predicted outlines.",
     "augmentations": "Slices as they are and after each augmentation alone.",
 }

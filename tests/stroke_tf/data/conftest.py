@@ -189,3 +189,22 @@ def mixed_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
         make_record("s2", 1, none, hu_image(2), None),
     ]
     return write_folder(tmp_path_factory.mktemp("mixed"), records)
+
+
+@pytest.fixture(scope="session")
+def series_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fold 0: slices p-9, p-10 and p-11 of one patient and q-1, of `gray_image` 1, 2, 3 and 4."""
+    return write_folder(tmp_path_factory.mktemp("series"), _series(gray_image))
+
+
+@pytest.fixture(scope="session")
+def series_hu_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same in HU, of `hu_image`."""
+    return write_folder(tmp_path_factory.mktemp("series-hu"), _series(hu_image))
+
+
+def _series(image: Callable[[int], np.ndarray]) -> list[Record]:
+    names = {"p-10": 2, "p-11": 3, "p-9": 1, "q-1": 4}  # as ids are sorted in a shard
+    none = StrokeType.NONE
+    records = [make_record(name, 0, none, image(number), None) for name, number in names.items()]
+    return [dataclasses.replace(it, group_id=it.source_id[0]) for it in records]

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import cv2
@@ -24,6 +25,11 @@ def ids(batches) -> list[list[str]]:
 
 def numpy_epoch(batches) -> list[np.ndarray]:
     return [np.concatenate(parts) for parts in zip(*batches.as_numpy_iterator(), strict=True)]
+
+
+def numpy_epoch_with_ids(batches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    parts = [(images, labels, known["source_id"]) for images, labels, known in batches]
+    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
 
 def test_detect_gives_every_slice_in_order_as_rgb_and_its_label(gray_records, gray_image):
@@ -162,6 +168,40 @@ def test_folds_of_hu_alone_give_the_same_as_among_8_bit_slices(mixed_records):
     both, _ = numpy_epoch(dataset(mixed_records, folds=(0, 1)))
     alone, _ = numpy_epoch(dataset(mixed_records, folds=(1,)))
     np.testing.assert_array_equal(both[2:], alone)
+
+
+def test_neighbours_are_the_channels_and_the_ends_of_a_series_repeat(series_records, gray_image):
+    images, _ = numpy_epoch(dataset(series_records, folds=(0,), view="neighbours"))
+    order = {"p-10": (1, 2, 3), "p-11": (2, 3, 3), "p-9": (1, 1, 2), "q-1": (4, 4, 4)}
+    expected = [np.stack([gray_image(n) for n in around], -1) for around in order.values()]
+    np.testing.assert_array_equal(images, expected)
+
+
+def test_neighbours_stay_together_when_shuffled_and_augmented(series_records, gray_image):
+    still = AugmentStrength(rotation_deg=0, contrast=0, brightness=0, mirror=0, roi=0)
+    options = {"folds": (0,), "view": "neighbours", "training": True, "augment": still}
+    batches = dataset(series_records, **options, with_ids=True)
+    images, _, known = numpy_epoch_with_ids(batches)
+    middle = {b"p-9": 1, b"p-10": 2, b"p-11": 3, b"q-1": 4}
+    for image, name in zip(images, known, strict=True):
+        np.testing.assert_array_equal(image[..., 1], gray_image(middle[name]))
+
+
+def test_neighbours_of_hu_slices_are_windowed_alike(series_hu_records, hu_image):
+    options = {"folds": (0,), "view": "neighbours", "windows": (BRAIN,)}
+    images, _ = numpy_epoch(dataset(series_hu_records, **options))
+    plain, _ = numpy_epoch(dataset(series_hu_records, folds=(0,), windows=(BRAIN,)))
+    np.testing.assert_allclose(images[1], np.stack([plain[i][..., 0] for i in (0, 1, 1)], -1))
+
+
+def test_neighbours_are_refused_where_a_series_is_not_whole(series_records, tmp_path):
+    with pytest.raises(ValueError, match="needs every slice.*Received: type"):
+        dataset(series_records, folds=(0,), view="neighbours", task=Task.TYPE)
+    unknown = shutil.copytree(series_records, tmp_path / "unknown")
+    text = (unknown / "manifest.json").read_text()
+    (unknown / "manifest.json").write_text(text.replace('"patient"', '"near-duplicate"'))
+    with pytest.raises(ValueError, match="known patients.*are whole.*groups by near-duplicate"):
+        dataset(unknown, folds=(0,), view="neighbours")
 
 
 def test_gray_to_rgb_repeats_exactly():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stroke_tf.evaluation.intervals import bootstrap, wilson
+from stroke_tf.evaluation.intervals import bootstrap, check_groups, wilson
 
 
 def test_wilson_agrees_with_its_formula():
@@ -81,3 +81,8 @@ def test_bootstrap_leaves_resamples_out_in_which_a_statistic_is_undefined():
     first, second = bootstrap(statistics, [0, 1, 2], seed=0, resamples=50)
     assert first == (7.0, 7.0, 7.0)
     assert all(math.isnan(number) for number in second)
+
+
+def test_without_groups_each_slice_is_its_own():
+    assert check_groups(None, 3).tolist() == [0, 1, 2]
+    assert check_groups(["a", "a", "b"], 3).tolist() == ["a", "a", "b"]

@@ -4,8 +4,9 @@ import pytest
 from keras.src.utils import file_utils
 
 from stroke_tf.labels import Task
-from stroke_tf.models.backbones import BACKBONES
+from stroke_tf.models.backbones import BACKBONES, unfreeze
 from stroke_tf.models.classifier import build_classifier
+from stroke_tf.models.custom_cnn import CUSTOM_CNNS
 
 SIZE = 32
 V2_FILE = "mobilenet_v2_1.0_224_no_top.weights.h5"
@@ -182,12 +183,110 @@ def test_the_pretrained_mobilenet025_loads(pretrained, monkeypatch):
     assert not np.allclose(statistics, 1)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("backbone", BACKBONES)
-def test_every_backbone_makes_a_classifier_that_loads_again(backbone, tmp_path):
-    size = BACKBONES[backbone].min_size
+QUICK = ("mobilenet025", "mobilenetv2", "resnet18", "cnn-type")
+
+
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in (*BACKBONES, *CUSTOM_CNNS)
+    ],
+)
+def test_every_classifier_learns_and_loads_again(backbone, tmp_path):
+    size = BACKBONES[backbone].min_size if backbone in BACKBONES else SIZE
     model = build_classifier(backbone, image_size=size, dense_units=4)
-    pixels = np.random.default_rng(0).uniform(0, 255, (1, size, size, 3)).astype(np.float32)
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)).astype(np.float32)
+    before = model.trainable_variables[0].numpy()
+    loss = keras.losses.SparseCategoricalCrossentropy()
+    if model.output_shape[-1] == 1:
+        loss = keras.losses.BinaryCrossentropy()
+    model.compile(optimizer=keras.optimizers.SGD(1e-3), loss=loss, run_eagerly=True)
+    assert np.isfinite(model.train_on_batch(pixels, np.array([[0.0], [1.0]])))
+    assert not np.array_equal(model.trainable_variables[0].numpy(), before)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    np.testing.assert_allclose(again(pixels), model(pixels), rtol=1e-5)
+
+
+@pytest.mark.parametrize("head", ["usth-type", "usth-cnn", "saucis"])
+def test_softmax_heads_give_two_probabilities_that_sum_to_one(head, pixels):
+    model = build_classifier("mobilenet025", image_size=SIZE, head=head)
+    probs = model(pixels).numpy()
+    assert probs.shape == (4, 2) and probs.dtype == np.float32
+    np.testing.assert_allclose(probs.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_mean_and_maximum_make_one_vector(pixels, loaded, weight_file):
+    model = build_classifier(
+        "mobilenet025", image_size=SIZE, weights=weight_file, pooling="avg+max"
+    )
+    feature_map = keras.Model(loaded.inputs[0], loaded.get_layer("pool").input)(pixels).numpy()
+    expected = np.hstack([feature_map.mean(axis=(1, 2)), feature_map.max(axis=(1, 2))])
+    pooled = keras.Model(model.inputs[0], model.get_layer("pool").output)(pixels)
+    np.testing.assert_allclose(pooled, expected, rtol=1e-5)
+
+
+def test_a_block_name_unfreezes_from_there_but_for_pretrained_batch_norms(weight_file):
+    model = build_classifier(
+        "mobilenet025", image_size=SIZE, weights=weight_file, trainable="conv_dw_13"
+    )
+    paths = [variable.path for variable in model.trainable_variables]
+    assert paths == [
+        "conv_dw_13/kernel",
+        "conv_pw_13/kernel",
+        "dense/kernel",
+        "dense/bias",
+        "probs/kernel",
+        "probs/bias",
+    ]
+
+
+def test_a_frozen_classifier_loaded_from_disk_can_be_unfrozen(weight_file, pixels, tmp_path):
+    frozen = build_classifier("mobilenet025", image_size=SIZE, weights=weight_file, trainable=False)
+    frozen.save(tmp_path / "model.keras")
+    model = keras.models.load_model(tmp_path / "model.keras")
+    unfreeze(model, "all")
+    network = backbone_of(model)
+    assert network.get_layer("conv1").trainable
+    assert not any(layer.trainable for layer in batch_norms(network))
+    prepared = pixels / 127.5 - 1
+    np.testing.assert_array_equal(network(prepared, training=True), network(prepared))
+
+
+@pytest.mark.slow
+def test_a_backbone_with_layers_inside_layers_can_be_unfrozen_from_disk(tmp_path):
+    frozen = build_classifier("convnexttiny", image_size=SIZE, trainable=False)
+    frozen.save(tmp_path / "model.keras")
+    model = keras.models.load_model(tmp_path / "model.keras")
+    unfreeze(model, "all")
+    assert len(model.trainable_weights) == len(model.weights)
+
+
+def test_a_frozen_scratch_backbone_gets_its_batch_norms_back():
+    model = build_classifier("mobilenet025", image_size=SIZE, trainable=False)
+    unfreeze(model, "all")
+    assert all(layer.trainable for layer in batch_norms(backbone_of(model)))
+
+
+def test_a_partly_frozen_classifier_loads_partly_frozen(tmp_path):
+    model = build_classifier("mobilenet025", image_size=SIZE, trainable="conv_dw_12")
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(again(pixels), model(pixels))
+    expected = [variable.path for variable in model.trainable_variables]
+    assert [variable.path for variable in again.trainable_variables] == expected
+    assert expected[0] == "conv_dw_12/kernel"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"backbone": "alexnet"}, "cnn-detect.*mobilenetv2.*Received: 'alexnet'"),
+        ({"head": "big"}, "`head` must be None or one of .*saucis.*Received: 'big'"),
+        ({"trainable": "block5"}, "one of .*conv_dw_13.*Received: 'block5'"),
+        ({"pooling": "max"}, "avg or avg.max. Received: 'max'"),
+    ],
+)
+def test_unknown_names_list_the_known_ones(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        build_classifier(**{"backbone": "mobilenet025", "image_size": SIZE, **arguments})

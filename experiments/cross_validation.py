@@ -1,0 +1,167 @@
+"""Five-fold cross-validation: pairs of the ten folds are the test folds of five runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from experiments.running import folder_of
+from experiments.settings import ClassifierRun
+from stroke_tf.evaluation.intervals import Metric, bootstrap
+from stroke_tf.evaluation.metrics import accuracy, count, roc_auc, sensitivity, specificity
+from stroke_tf.evaluation.series import smooth_series
+from stroke_tf.manifest import FOLDS, read_folds
+from stroke_tf.reporting.runs import RunMetrics
+
+PARTS = FOLDS // 2
+
+
+@dataclass(frozen=True)
+class CrossValidated:
+    """Every slice scored by the one of five models that has not seen its fold.
+
+    Attributes:
+        protocol: Of the records.
+        frame: A row for each slice: `id`, `group`, `part` (0 to 4), `truth`, `score`, and `called`,
+            whether its part's own threshold calls it positive.
+        seconds: Time of all runs together.
+    """
+
+    protocol: str
+    frame: pd.DataFrame
+    seconds: float
+
+    def part_aucs(self) -> list[float]:
+        """Returns the ROC AUC of each part."""
+        return [roc_auc(part["truth"], part["score"]) for _, part in self.frame.groupby("part")]
+
+    def smoothed(self, sigma: float) -> CrossValidated:
+        """Returns the same with scores smoothed along each patient's slices.
+
+        `called` is that of the scores as they were.
+        """
+        scores = smooth_series(
+            self.frame["score"], self.frame["group"], ids=list(self.frame["id"]), sigma=sigma
+        )
+        return dataclasses.replace(self, frame=self.frame.assign(score=scores))
+
+    def gain_over(self, other: CrossValidated, *, seed: int = 0, resamples: int = 1000) -> Metric:
+        """Returns the mean ROC AUC minus that of another model of the same slices and parts.
+
+        Both are scored on the same resamples of patients.
+
+        Raises:
+            ValueError: If the other scored other slices, or in other parts.
+        """
+        frame = self.frame
+        again = other.frame.set_index("id").reindex(frame["id"])
+        if not np.array_equal(again["part"], frame["part"]):
+            raise ValueError(
+                "models can be compared on the same slices and parts only. Received: "
+                f"{len(frame)} and {len(other.frame)} slices"
+            )
+        truth, groups = frame["truth"].to_numpy(bool), frame["group"]
+        pair = frame["score"].to_numpy(), again["score"].to_numpy()
+        parts = [part.index.to_numpy() for _, part in frame.groupby("part")]
+
+        def difference(weights: np.ndarray) -> list[float]:
+            drawn = [np.repeat(part, weights[part]) for part in parts]
+            mine, theirs = (_mean_auc(truth, scores, drawn) for scores in pair)
+            return [mine - theirs]
+
+        return bootstrap(difference, groups, seed=seed, resamples=resamples)[0]
+
+    def metrics(self, *, seed: int = 0, resamples: int = 1000) -> dict[str, Metric]:
+        """Returns scores with 95 % intervals of a bootstrap over patients.
+
+        `roc_auc` and `sensitivity_at_90_specificity` are means over the five parts, since scores
+        of different models share no scale. `accuracy`, `sensitivity` and `specificity` are from the
+        counts of all slices, each at the threshold of its part's validation fold.
+        """
+        parts = [part.index.to_numpy() for _, part in self.frame.groupby("part")]
+        truth, scores = self.frame["truth"].to_numpy(bool), self.frame["score"].to_numpy()
+        called = self.frame["called"].to_numpy(bool)
+
+        def statistics(weights: np.ndarray) -> list[float]:
+            drawn = [np.repeat(part, weights[part]) for part in parts]
+            means = [
+                float(np.mean([score(truth[part], scores[part]) for part in drawn]))
+                for score in (roc_auc, sensitivity_at_90_specificity)
+            ]
+            everything = np.concatenate(drawn)
+            counts = count(truth[everything], called[everything])
+            return [*means, *(ratio(counts) for ratio in (accuracy, sensitivity, specificity))]
+
+        names = (
+            "roc_auc",
+            "sensitivity_at_90_specificity",
+            "accuracy",
+            "sensitivity",
+            "specificity",
+        )
+        values = bootstrap(statistics, self.frame["group"], seed=seed, resamples=resamples)
+        return dict(zip(names, values, strict=True))
+
+
+def _mean_auc(truth: np.ndarray, scores: np.ndarray, parts: Sequence[np.ndarray]) -> float:
+    return float(np.mean([roc_auc(truth[part], scores[part]) for part in parts]))
+
+
+def sensitivity_at_90_specificity(truth: np.ndarray, scores: np.ndarray) -> float:
+    """Returns the share of positives above all but a tenth of the negatives; NaN without either."""
+    positives, negatives = scores[truth], np.sort(scores[~truth])
+    if not len(positives) or not len(negatives):
+        return float("nan")
+    # The lowest score at or above which at most a tenth of the negatives lie is just above this.
+    highest_missed = negatives[-1 - int(0.1 * len(negatives) + 1e-9)]
+    return float((positives > highest_missed).mean())
+
+
+def cross_validate(
+    base: ClassifierRun, run: Callable[[ClassifierRun], RunMetrics]
+) -> CrossValidated:
+    """Runs a row five times, each with two folds for test and the next one for validation.
+
+    Args:
+        base: The row; its folds are replaced.
+        run: `run_classifier`, or another that leaves predictions.csv in the run's folder.
+    """
+    groups = {row.source_id: row.group_id for row in read_folds(base.records)}
+    frames, results = [], []
+    for part in range(PARTS):
+        config = dataclasses.replace(
+            base,
+            row=f"{base.row_name}-part{part}",
+            test_folds=(2 * part, 2 * part + 1),
+            val_folds=((2 * part + 2) % FOLDS,),
+        )
+        results.append(run(config))
+        folder = folder_of(config, row=config.row_name)
+        frame = pd.read_csv(folder.predictions, dtype={"id": str})
+        called = frame["score"] >= results[-1].threshold
+        frames.append(frame.assign(part=part, called=called, group=frame["id"].map(groups)))
+    return CrossValidated(
+        results[0].protocol,
+        pd.concat(frames, ignore_index=True),
+        sum(result.wall_seconds for result in results),
+    )
+
+
+def mean_of(several: Sequence[CrossValidated]) -> CrossValidated:
+    """Returns the mean of the scores of several models for the same slices, such as of three seeds.
+
+    A slice counts as called when most of the models call it.
+    """
+    frames = [it.frame.set_index("id") for it in several]
+    first = frames[0]
+    scores = np.mean([frame.loc[first.index, "score"] for frame in frames], axis=0)
+    called = np.mean([frame.loc[first.index, "called"] for frame in frames], axis=0) > 0.5
+    return CrossValidated(
+        several[0].protocol,
+        first.assign(score=scores, called=called).reset_index(),
+        sum(it.seconds for it in several),
+    )

@@ -1,0 +1,169 @@
+"""A view of slices that says the same of every head: upright, centred, its brain at one grey.
+
+Classifiers trained on few patients learn how a head was laid and windowed. This view takes that
+away, with the grey values alone: no label and no mask is looked at. Knows nothing of TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+_HEAD_GREY = 40  # skin in a brain window; air and foam are below
+_BONE_GREY = 235
+_BRAIN_GREYS = (50, 220)  # where a patient's commonest brain grey is looked for
+_BELOW, _RANGE = 40, 120  # greys of the stretched channels: 40 below to 80 above the brain's
+_MARGIN = 1.06  # side of the view over that of the patient's largest head
+_TURNS_DEG = np.arange(-16, 17, 2)
+_JUDGED, _JUDGED_SIZE = 6, 64  # slices whose symmetry settles the turn, and their side in pixels
+
+
+def head_views(images: np.ndarray, groups: Sequence[str], *, size: int) -> np.ndarray:
+    """Returns each slice as three channels of its upright, centred head.
+
+    All slices of a group are turned by one angle, that of best mirror symmetry near the long axis
+    of their heads, and scaled alike: the largest head fills the view.
+
+    Args:
+        images: uint8 grey as in a brain window, shape (N, S, S).
+        groups: The patient of each slice, or what else belongs together.
+        size: Side T of the result in pixels.
+
+    Returns:
+        uint8, shape (N, T, T, 3): the head without what lies around it; its greys from 40 below to
+        80 above the group's commonest brain grey, stretched to 0 to 255; the same inside the skull.
+    """
+    views = np.zeros((len(images), size, size, 3), np.uint8)
+    members = defaultdict(list)
+    for place, group in enumerate(groups):
+        members[group].append(place)
+    for places in members.values():
+        views[places] = _series_views(images[places], size)
+    return views
+
+
+def _series_views(images: np.ndarray, size: int) -> np.ndarray:
+    heads = [_head(image) for image in images]
+    boxes = [_box(head) for head in heads]
+    side = _MARGIN * max(side for _, side in boxes)
+    centres = [centre for centre, _ in boxes]
+    turn = _turn(images, heads, centres, side)
+    views = []
+    for image, head, centre in zip(images, heads, centres, strict=True):
+        moved = _Move(centre, turn, side, size)
+        inner = moved(_inside_skull(image, head), cv2.INTER_NEAREST)
+        views.append((moved(cv2.dilate(head, _disc(image, 0.014)) * image), inner))
+    grey = _brain_grey(views)
+    levels = (np.arange(256) - grey + _BELOW) * 255 / _RANGE
+    stretched = [cv2.LUT(head, levels.clip(0, 255).astype(np.uint8)) for head, _ in views]
+    return np.stack(
+        [
+            np.stack([head, bright, bright * inner], axis=-1)
+            for (head, inner), bright in zip(views, stretched, strict=True)
+        ]
+    )
+
+
+class _Move:
+    """Turns a picture about a point and scales a square around it to a size."""
+
+    def __init__(self, centre: tuple[float, float], turn_deg: float, side: float, size: int):
+        matrix = np.asarray(cv2.getRotationMatrix2D(centre, -turn_deg, size / side))
+        self._matrix = matrix + [[0, 0, size / 2 - centre[0]], [0, 0, size / 2 - centre[1]]]
+        self._size = (size, size)
+
+    def __call__(self, picture: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
+        return cv2.warpAffine(picture, self._matrix, self._size, flags=interpolation)
+
+
+def _disc(image: np.ndarray, share: float) -> np.ndarray:
+    """Returns a disc whose diameter is a share of the picture's side."""
+    diameter = max(1, round(share * len(image))) | 1
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter, diameter))
+
+
+def _head(image: np.ndarray) -> np.ndarray:
+    """Returns uint8 1 in the largest bright region and its holes: the head without its rest."""
+    smooth = cv2.GaussianBlur(image, (0, 0), max(0.5, 0.003 * len(image)))
+    bright = cv2.compare(smooth, float(_HEAD_GREY), cv2.CMP_GT)  # type: ignore[call-overload]
+    opened = cv2.morphologyEx(bright, cv2.MORPH_OPEN, _disc(image, 0.038))
+    count, labels, found, _ = cv2.connectedComponentsWithStats(opened)
+    if count < 2:
+        return np.ones_like(image)
+    largest = 1 + int(found[1:, cv2.CC_STAT_AREA].argmax())
+    return ndimage.binary_fill_holes(labels == largest).astype(np.uint8)
+
+
+def _box(head: np.ndarray) -> tuple[tuple[float, float], float]:
+    """Returns the centre (x, y) of a head and the longer side of its box."""
+    rows, columns = np.nonzero(head)
+    left, right = np.percentile(columns, [0.5, 99.5])
+    top, bottom = np.percentile(rows, [0.5, 99.5])
+    return ((left + right) / 2, (top + bottom) / 2), max(right - left, bottom - top, 1.0)
+
+
+def _inside_skull(image: np.ndarray, head: np.ndarray) -> np.ndarray:
+    """Returns uint8 1 where bone surrounds what is no bone."""
+    bone = (image >= _BONE_GREY) & (head > 0)
+    gap = _disc(image, 0.052)
+    around = len(gap)
+    padded = np.pad(bone.astype(np.uint8), around)
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, gap)[around:-around, around:-around]
+    inner = ndimage.binary_fill_holes(closed) & ~bone & (image > _HEAD_GREY)
+    opened = cv2.morphologyEx(inner.astype(np.uint8), cv2.MORPH_OPEN, _disc(image, 0.014))
+    _, labels, found, _ = cv2.connectedComponentsWithStats(opened)
+    large = found[:, cv2.CC_STAT_AREA] > 0.004 * image.size
+    large[0] = False
+    return large[labels].astype(np.uint8)
+
+
+def _long_axis_deg(head: np.ndarray) -> tuple[float, float]:
+    """Returns the angle of a head's long axis against the vertical, and how clear it is, 0 to 1."""
+    spread = np.cov(np.stack(np.nonzero(head)[::-1]))
+    values, axes = np.linalg.eigh(spread)
+    angle = np.degrees(np.arctan2(axes[0, 1], axes[1, 1]))
+    return (angle + 90) % 180 - 90, 1 - values[0] / max(values[1], 1e-9)
+
+
+def _turn(
+    images: np.ndarray,
+    heads: list[np.ndarray],
+    centres: list[tuple[float, float]],
+    side: float,
+) -> float:
+    """Returns the angle in degrees that turns a group's heads upright."""
+    areas = np.array([head.sum() for head in heads])
+    angles, clear = np.array([_long_axis_deg(head) for head in heads]).T
+    weight = clear * (areas > areas.max() / 2) + 1e-6
+    double = np.radians(2 * angles)  # an axis has no direction
+    mean = np.degrees(np.arctan2(weight @ np.sin(double), weight @ np.cos(double))) / 2
+    judged = np.argsort(-areas, kind="stable")[: 2 * _JUDGED : 2]
+    blurred = {i: cv2.GaussianBlur(images[i], (0, 0), 0.008 * len(images[i])) for i in judged}
+
+    def symmetry(turn: float) -> float:
+        moved = (_Move(centres[i], turn, side, _JUDGED_SIZE)(blurred[i]) for i in judged)
+        return float(np.mean([_symmetry(picture.astype(np.float32)) for picture in moved]))
+
+    return float(max(mean + _TURNS_DEG, key=symmetry))
+
+
+def _symmetry(picture: np.ndarray) -> float:
+    """Returns the best correlation of a picture with its mirror image, a little off centre too."""
+    flat = picture.ravel()
+    if not flat.std():
+        return 0.0
+    mirrored = picture[:, ::-1]
+    return max(np.corrcoef(flat, np.roll(mirrored, by, 1).ravel())[0, 1] for by in range(-4, 5, 2))
+
+
+def _brain_grey(views: list[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Returns the commonest grey inside the skulls of a group."""
+    low, high = _BRAIN_GREYS
+    counts = np.zeros(256)
+    for head, inner in views:
+        counts += np.bincount(head[inner > 0], minlength=256)
+    return low + int(ndimage.gaussian_filter1d(counts[low:high], 3.0).argmax())

@@ -1,0 +1,105 @@
+"""Grad-CAM: which part of a slice a classifier's answer rests on. Needs TensorFlow.
+
+Selvaraju et al. 2017, Grad-CAM: Visual Explanations from Deep Networks, equations 1 and 2.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import ArrayLike, NDArray
+
+from stroke_tf.models.heads import POOL_AVG
+
+
+def grad_cam(
+    model: keras.Model, images: ArrayLike, *, layer: str | None = None
+) -> NDArray[np.float32]:
+    """Returns where a classifier sees class 1, as one heatmap for each slice.
+
+    The maps of a layer, weighted by the mean gradient of the score of class 1, are summed; what
+    speaks against the class is cut off, and the sum is resized bilinearly. The score is the log
+    odds of class 1, the same for a sigmoid and for a softmax of two: taken before the activation,
+    its gradient does not vanish for sure answers. Runs as one batch and in inference mode.
+
+    Args:
+        model: A classifier that takes images, shape (B, H, W, 3), and ends in a dense layer of one
+            sigmoid or two softmax units. It holds a backbone, the single `keras.Model` among its
+            layers, or convolutions of its own.
+        images: RGB, shape (B, H, W, 3), in [0, 255], as the model takes them.
+        layer: Name of a layer with a feature map, in the backbone if there is one. None: the
+            backbone's last feature map, or the last convolution of a model without backbone.
+
+    Returns:
+        float32, shape (B, H, W), in [0, 1]: each heatmap divided by its maximum, all 0 where
+        nothing speaks for class 1. Heatmaps of two slices do not share a scale.
+
+    Raises:
+        ValueError: If the model is of another kind, has no such layer, or the layer gives no
+            feature map.
+    """
+    pixels = tf.convert_to_tensor(np.asarray(images, dtype=np.float32))
+    with tf.GradientTape() as tape:
+        tape.watch(pixels)  # a frozen model has no variable that would start the recording
+        features, log_odds = _explained(model, layer)(pixels, training=False)
+    gradients = tf.cast(tape.gradient(log_odds, features), tf.float32)
+    weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
+    maps = tf.nn.relu(tf.reduce_sum(weights * tf.cast(features, tf.float32), -1, keepdims=True))
+    maps = tf.image.resize(maps, pixels.shape[1:3])[..., 0]
+    highest = tf.reduce_max(maps, axis=(1, 2), keepdims=True)
+    heatmaps: NDArray[np.float32] = tf.math.divide_no_nan(maps, highest).numpy()
+    return heatmaps
+
+
+def _explained(model: keras.Model, layer: str | None) -> keras.Model:
+    """Returns the model with two outputs: the feature map and the log odds of class 1."""
+    log_odds = _log_odds(model.layers[-1])
+    networks = [inner for inner in model.layers if isinstance(inner, keras.Model)]
+    if len(networks) > 1:
+        names = [network.name for network in networks]
+        raise ValueError(f"`model` must hold one backbone at most. Received: {names}")
+    if not networks:
+        target = _layer(model, layer or _last_convolution(model))
+        return keras.Model(model.input, [target.output, log_odds])
+    (network,) = networks
+    position = model.layers.index(network)
+    before, after = model.layers[position - 1].output, model.layers[position + 1].input
+    several = len(network.outputs) > 1
+    if layer is None:
+        last = model.get_layer(POOL_AVG).input if several else after
+        return keras.Model(model.input, [last, log_odds])
+    if several:
+        raise ValueError(f"`layer` must be None for pooling 'layers'. Received: {layer!r}")
+    # What is inside the backbone is no tensor of the model: run both parts of it anew.
+    backbone = keras.Model(network.input, [_layer(network, layer).output, network.output])
+    features, pooled_from = backbone(before)
+    return keras.Model(model.input, [features, keras.Model(after, log_odds)(pooled_from)])
+
+
+def _log_odds(last: keras.layers.Layer) -> keras.KerasTensor:
+    activation = getattr(getattr(last, "activation", None), "__name__", None)
+    kind = (activation, getattr(last, "units", None))
+    if kind not in (("sigmoid", 1), ("softmax", 2)):
+        raise ValueError(
+            "`model` must end in a dense layer of one sigmoid or two softmax units. "
+            f"Received: {last.name!r}, activation and units {kind}"
+        )
+    logits = keras.ops.matmul(keras.ops.cast(last.input, last.dtype), last.kernel)
+    if last.use_bias:
+        logits = logits + last.bias
+    return logits if last.units == 1 else logits[:, 1:] - logits[:, :1]
+
+
+def _layer(model: keras.Model, name: str) -> keras.layers.Layer:
+    maps = [it.name for it in model.layers if len(getattr(it.output, "shape", ())) == 4]
+    if name not in maps:
+        raise ValueError(f"`layer` must be one of {maps}. Received: {name!r}")
+    return model.get_layer(name)
+
+
+def _last_convolution(model: keras.Model) -> str:
+    names = [it.name for it in model.layers if isinstance(it, keras.layers.Conv2D)]
+    if not names:
+        raise ValueError(f"`model` must have a backbone or a convolution. Received: {model.name!r}")
+    return names[-1]

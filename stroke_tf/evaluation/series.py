@@ -1,0 +1,50 @@
+"""Scores of slices seen as a series: a lesion spans neighbouring slices, noise does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import gaussian_filter1d
+
+from stroke_tf.evaluation.intervals import check_groups
+from stroke_tf.manifest import natural_key
+
+
+def smooth_series(
+    scores: ArrayLike, groups: ArrayLike, *, ids: Sequence[str], sigma: float
+) -> NDArray[np.float64]:
+    """Smooths scores with a Gaussian along the slices of each patient.
+
+    Slices follow each other as their ids do, numbers in them by value ("s-10" follows "s-9"). An
+    id that is missing leaves no gap. Beyond a patient's first and last slice their scores repeat.
+
+    Args:
+        scores: Shape (N,).
+        groups: Shape (N,): the patient of each slice.
+        ids: The N ids of the slices.
+        sigma: Standard deviation in slices; 0 leaves the scores as they are.
+
+    Returns:
+        float64, shape (N,), in the order of `scores` and within the range of each patient's scores.
+
+    Raises:
+        ValueError: If `sigma` is negative or the shapes differ.
+    """
+    if not 0 <= sigma < np.inf:
+        raise ValueError(f"`sigma` must be >= 0 and finite. Received: {sigma}")
+    smoothed = np.array(scores, dtype=np.float64)
+    members = check_groups(groups, len(ids))
+    if smoothed.shape != members.shape:
+        raise ValueError(f"`scores` must have shape ({len(ids)},). Received: {smoothed.shape}")
+    if sigma == 0:  # which SciPy would divide by
+        return smoothed
+    in_order = np.array(sorted(range(len(ids)), key=lambda i: natural_key(ids[i])), dtype=np.int64)
+    for group in np.unique(members):
+        places = in_order[members[in_order] == group]
+        values = smoothed[places]
+        filtered = gaussian_filter1d(values, sigma, mode="nearest")
+        # Rounding may carry a weighted mean of ones beyond 1, which is no score any more.
+        smoothed[places] = filtered.clip(values.min(), values.max())
+    return smoothed
