@@ -87,22 +87,35 @@ def _disc(image: np.ndarray, share: float) -> np.ndarray:
 
 
 def _head(image: np.ndarray) -> np.ndarray:
-    """Returns uint8 1 in the largest bright region and its holes: the head without its rest."""
+    """Returns uint8 1 in the largest bright region and its holes: the head without its rest.
+
+    All 0 where nothing is bright.
+    """
     smooth = cv2.GaussianBlur(image, (0, 0), max(0.5, 0.003 * len(image)))
     bright = cv2.compare(smooth, float(_HEAD_GREY), cv2.CMP_GT)  # type: ignore[call-overload]
     opened = cv2.morphologyEx(bright, cv2.MORPH_OPEN, _disc(image, 0.038))
     count, labels, found, _ = cv2.connectedComponentsWithStats(opened)
     if count < 2:
-        return np.ones_like(image)
+        return np.zeros_like(image)
     largest = 1 + int(found[1:, cv2.CC_STAT_AREA].argmax())
-    return ndimage.binary_fill_holes(labels == largest).astype(np.uint8)
+    return _filled((labels == largest).astype(np.uint8))
+
+
+def _filled(region: np.ndarray) -> np.ndarray:
+    """Returns uint8 1 in a region and its holes."""
+    padded = np.pad(region, 1)
+    cv2.floodFill(padded, None, (0, 0), 2)
+    return (padded[1:-1, 1:-1] != 2).astype(np.uint8)
 
 
 def _box(head: np.ndarray) -> tuple[tuple[float, float], float]:
-    """Returns the centre (x, y) of a head and the longer side of its box."""
-    rows, columns = np.nonzero(head)
-    left, right = np.percentile(columns, [0.5, 99.5])
-    top, bottom = np.percentile(rows, [0.5, 99.5])
+    """Returns the centre (x, y) of a head and the longer side of its box, at least 1."""
+    if not head.any():
+        return (len(head) / 2, len(head) / 2), 1.0
+    places = np.arange(len(head))
+    (left, right), (top, bottom) = (
+        np.percentile(np.repeat(places, head.sum(axis, dtype=int)), [0.5, 99.5]) for axis in (0, 1)
+    )
     return ((left + right) / 2, (top + bottom) / 2), max(right - left, bottom - top, 1.0)
 
 
@@ -113,7 +126,7 @@ def _inside_skull(image: np.ndarray, head: np.ndarray) -> np.ndarray:
     around = len(gap)
     padded = np.pad(bone.astype(np.uint8), around)
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, gap)[around:-around, around:-around]
-    inner = ndimage.binary_fill_holes(closed) & ~bone & (image > _HEAD_GREY)
+    inner = (_filled(closed) > 0) & ~bone & (image > _HEAD_GREY)
     opened = cv2.morphologyEx(inner.astype(np.uint8), cv2.MORPH_OPEN, _disc(image, 0.014))
     _, labels, found, _ = cv2.connectedComponentsWithStats(opened)
     large = found[:, cv2.CC_STAT_AREA] > 0.004 * image.size
@@ -123,8 +136,10 @@ def _inside_skull(image: np.ndarray, head: np.ndarray) -> np.ndarray:
 
 def _long_axis_deg(head: np.ndarray) -> tuple[float, float]:
     """Returns the angle of a head's long axis against the vertical, and how clear it is, 0 to 1."""
-    spread = np.cov(np.stack(np.nonzero(head)[::-1]))
-    values, axes = np.linalg.eigh(spread)
+    spread = cv2.moments(head, binaryImage=True)
+    values, axes = np.linalg.eigh(
+        [[spread["nu20"], spread["nu11"]], [spread["nu11"], spread["nu02"]]]
+    )
     angle = np.degrees(np.arctan2(axes[0, 1], axes[1, 1]))
     return (angle + 90) % 180 - 90, 1 - values[0] / max(values[1], 1e-9)
 
@@ -136,7 +151,7 @@ def _turn(
     side: float,
 ) -> float:
     """Returns the angle in degrees that turns a group's heads upright."""
-    areas = np.array([head.sum() for head in heads])
+    areas = np.array([np.count_nonzero(head) for head in heads])
     angles, clear = np.array([_long_axis_deg(head) for head in heads]).T
     weight = clear * (areas > areas.max() / 2) + 1e-6
     double = np.radians(2 * angles)  # an axis has no direction
@@ -153,17 +168,17 @@ def _turn(
 
 def _symmetry(picture: np.ndarray) -> float:
     """Returns the best correlation of a picture with its mirror image, a little off centre too."""
-    flat = picture.ravel()
-    if not flat.std():
-        return 0.0
-    mirrored = picture[:, ::-1]
-    return max(np.corrcoef(flat, np.roll(mirrored, by, 1).ravel())[0, 1] for by in range(-4, 5, 2))
+    contrast = picture - picture.mean()
+    mirrored = contrast[:, ::-1]
+    best = max(np.vdot(contrast, np.roll(mirrored, by, 1)) for by in range(-4, 5, 2))
+    return float(best / max(np.vdot(contrast, contrast), 1e-9))
 
 
 def _brain_grey(views: list[tuple[np.ndarray, np.ndarray]]) -> float:
-    """Returns the commonest grey inside the skulls of a group."""
+    """Returns the commonest grey inside the skulls of a group, or in its heads without a skull."""
     low, high = _BRAIN_GREYS
-    counts = np.zeros(256)
-    for head, inner in views:
-        counts += np.bincount(head[inner > 0], minlength=256)
+    greys = np.concatenate([head[inner > 0] for head, inner in views])
+    if not greys.size:
+        greys = np.concatenate([head.ravel() for head, _ in views])
+    counts = np.bincount(greys, minlength=256).astype(float)
     return low + int(ndimage.gaussian_filter1d(counts[low:high], 3.0).argmax())

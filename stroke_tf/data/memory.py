@@ -151,8 +151,8 @@ def _empty_slices(
     place = _choose_place(cache, samples=len(rows), needed=needed)
     return Slices(
         rows=rows,
-        images=_empty_array(shape, dtype, place),
-        masks=_empty_array(shape, np.uint8, place) if with_masks else None,
+        images=empty_array(shape, dtype, place),
+        masks=empty_array(shape, np.uint8, place) if with_masks else None,
         is_hu=np.empty(len(rows), bool),
     )
 
@@ -171,7 +171,8 @@ def _choose_place(cache: Cache, *, samples: int, needed: int) -> Cache:
     return place
 
 
-def _empty_array(shape: tuple[int, ...], dtype: type, place: Cache) -> np.ndarray:
+def empty_array(shape: tuple[int, ...], dtype: type, place: Cache) -> np.ndarray:
+    """Returns an array of zeros that begins at a page of memory or of an unnamed file."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if place == "memory":
         memory = mmap.mmap(-1, size)

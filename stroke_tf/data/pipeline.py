@@ -18,7 +18,7 @@ import tensorflow as tf
 from stroke_tf.config import BRAIN, THREE_WINDOWS, AugmentStrength, View, Window
 from stroke_tf.data.augment import augment_batch
 from stroke_tf.data.heads import head_views
-from stroke_tf.data.memory import Cache, Slices, load_slices
+from stroke_tf.data.memory import Cache, Slices, empty_array, load_slices
 from stroke_tf.data.selection import drawn_negatives, label_of, neighbours_of
 from stroke_tf.labels import StrokeType, Task
 from stroke_tf.manifest import FoldName, Manifest, read_manifest
@@ -239,7 +239,8 @@ def _heads_of(slices: Slices, size: int) -> Slices:
         (centre, width), hu = BRAIN, gray.astype(np.float32) - HU_OFFSET
         windowed = (hu - (centre - width / 2)) * (255 / width)
         gray = np.where(slices.is_hu[:, None, None], windowed.clip(0, 255).round(), gray)
-    views = head_views(gray.astype(np.uint8), [row.group_id for row in slices.rows], size=size)
+    views = empty_array((len(gray), size, size, 3), np.uint8, "memory")
+    views[:] = head_views(gray.astype(np.uint8), [row.group_id for row in slices.rows], size=size)
     return dataclasses.replace(slices, images=views, is_hu=np.zeros(len(gray), bool))
 
 

@@ -1,4 +1,4 @@
-"""The U-Net of segmentation_models, as a model that takes raw pixels.
+"""The U-Net, FPN, Linknet and PSPNet of segmentation_models, as models that take raw pixels.
 
 The only module that imports segmentation_models.
 """
@@ -10,6 +10,7 @@ import io
 import os
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any, Literal
 
 import keras
 
@@ -17,7 +18,16 @@ from stroke_tf.models.backbones import Preprocessing, preprocess, settle_batch_n
 from stroke_tf.models.weights import Weights, resolve_weights, weight_errors
 
 _FRAMEWORK = "SM_FRAMEWORK"
-_DECODER_LAYERS = ("decoder_", "center_block", "final_conv", "linear")
+_DECODER_LAYERS = (
+    "aggregation",
+    "center_block",
+    "decoder_",
+    "final_",
+    "fpn_",
+    "psp_",
+    "segm_",
+    "upsampling_",
+)
 
 
 def _import_segmentation_models() -> ModuleType:
@@ -43,46 +53,116 @@ class Encoder:
     """One encoder of segmentation_models.
 
     Attributes:
-        name: Its name there.
         preprocessing: What its pretrained weights expect, which is not always what the network of
             the same name in keras.applications does.
+        min_size: Smallest side of the input in pixels.
     """
 
-    name: str
     preprocessing: Preprocessing
+    min_size: int = 32
 
 
 ENCODERS: dict[str, Encoder] = {
-    "mobilenetv2": Encoder("mobilenetv2", "tf"),
-    "resnet18": Encoder("resnet18", "none"),
-    "resnet50": Encoder("resnet50", "none"),
-    "efficientnetb3": Encoder("efficientnetb3", "torch"),
-    "vgg16": Encoder("vgg16", "caffe"),
+    "mobilenet": Encoder("tf"),
+    "mobilenetv2": Encoder("tf"),
+    "efficientnetb0": Encoder("torch"),
+    "efficientnetb1": Encoder("torch"),
+    "efficientnetb2": Encoder("torch"),
+    "efficientnetb3": Encoder("torch"),
+    "efficientnetb4": Encoder("torch"),
+    "efficientnetb5": Encoder("torch"),
+    "efficientnetb6": Encoder("torch"),
+    "efficientnetb7": Encoder("torch"),
+    "resnet18": Encoder("none"),
+    "resnet34": Encoder("none"),
+    "resnet50": Encoder("none"),
+    "resnet101": Encoder("none"),
+    "resnet152": Encoder("none"),
+    "seresnet18": Encoder("none"),
+    "seresnet34": Encoder("none"),
+    "resnext50": Encoder("none"),
+    "resnext101": Encoder("none"),
+    "seresnet50": Encoder("torch"),
+    "seresnet101": Encoder("torch"),
+    "seresnet152": Encoder("torch"),
+    "seresnext50": Encoder("torch"),
+    "seresnext101": Encoder("torch"),
+    "senet154": Encoder("torch"),
+    "vgg16": Encoder("caffe"),
+    "vgg19": Encoder("caffe"),
+    "inceptionv3": Encoder("tf", min_size=75),
+    "inceptionresnetv2": Encoder("tf"),
+}
+"""Every encoder of segmentation_models that works with Keras 3. Its DenseNets do not: Keras refuses
+the "/" in the names of their layers."""
+
+Architecture = Literal["unet", "fpn", "linknet", "pspnet"]
+
+
+@dataclass(frozen=True)
+class _Design:
+    """One architecture of segmentation_models and the widths of its decoder.
+
+    Attributes:
+        constructor: Its name there.
+        option: The argument that sets the widths.
+        widths: Their defaults.
+        as_encoder: Number of decoder blocks before them that are as wide as the encoder.
+        size_step: What the side of the input must be a multiple of, in pixels.
+    """
+
+    constructor: str
+    option: str
+    widths: tuple[int, ...]
+    as_encoder: int = 0
+    size_step: int = 32
+
+    def options(self, widths: tuple[int, ...] | None) -> dict[str, Any]:
+        chosen = self.widths if widths is None else tuple(widths)
+        if len(chosen) != len(self.widths):
+            raise ValueError(
+                f"`decoder_filters` of {self.constructor} must be like {self.widths}. "
+                f"Received: {widths}"
+            )
+        values = (None,) * self.as_encoder + chosen
+        return {self.option: values if len(values) > 1 else values[0]}
+
+
+_DESIGNS: dict[str, _Design] = {
+    "unet": _Design("Unet", "decoder_filters", (256, 128, 64, 32, 16)),
+    "fpn": _Design("FPN", "pyramid_block_filters", (256,)),
+    "linknet": _Design("Linknet", "decoder_filters", (16,), as_encoder=4),
+    "pspnet": _Design("PSPNet", "psp_conv_filters", (512,), size_step=48),
 }
 
 
 def build_unet(
     encoder: str = "mobilenetv2",
     *,
+    architecture: Architecture = "unet",
     classes: int = 3,
     image_size: int = 256,
     weights: Weights = None,
     freeze_encoder: bool = False,
-    decoder_filters: tuple[int, ...] = (256, 128, 64, 32, 16),
+    decoder_filters: tuple[int, ...] | None = None,
     seed: int = 0,
 ) -> keras.Model:
-    """Returns an uncompiled U-Net with a softmax over the classes of each pixel.
+    """Returns an uncompiled segmentation network with the probabilities of each pixel.
 
     The encoder's batch norms stay frozen when weights are loaded and have a momentum of 0.9 when
     they are not; the decoder's, never pretrained, always have it: see `settle_batch_norms`.
 
     Args:
         encoder: A key of ENCODERS.
-        classes: Number of classes, background included.
-        image_size: Side S of the input in pixels, divisible by 32.
+        architecture: What stands on the encoder: "unet", "fpn", "linknet" or "pspnet".
+        classes: Number of classes, background included, for a softmax; 1 for a sigmoid.
+        image_size: Side S of the input in pixels, divisible by 32, or by 48 for "pspnet".
         weights: Of the encoder: None for random weights, "imagenet", or a weight file without top.
         freeze_encoder: Whether only the decoder trains.
-        decoder_filters: Filters of the five decoder blocks, deepest first.
+        decoder_filters: Widths of the decoder, None for the library's: of the five blocks of
+            "unet", deepest first (256, 128, 64, 32, 16); of the pyramid of "fpn" (256,); of the
+            last block of "linknet" (16,), whose others are as wide as the encoder; of "pspnet"
+            (512,).
         seed: Seed of the initial weights, set with `keras.utils.set_random_seed`: the global
             seeds of Python, NumPy and TensorFlow are set with it.
 
@@ -95,24 +175,76 @@ def build_unet(
         FileNotFoundError: If the weight file does not exist.
         OSError: If the ImageNet weights cannot be downloaded.
     """
-    _check_arguments(encoder, classes, image_size, decoder_filters)
-    source = resolve_weights(weights)
     keras.utils.set_random_seed(seed)
+    network = build_network(
+        encoder,
+        architecture=architecture,
+        classes=classes,
+        image_size=image_size,
+        weights=weights,
+        freeze_encoder=freeze_encoder,
+        decoder_filters=decoder_filters,
+    )
+    images = keras.Input((image_size, image_size, 3), name="image")
+    logits = network(preprocess(images, ENCODERS[encoder].preprocessing))
+    return keras.Model(images, probabilities(logits), name=f"{architecture}_{encoder}")
+
+
+def build_network(
+    encoder: str,
+    *,
+    architecture: Architecture = "unet",
+    classes: int,
+    image_size: int,
+    weights: Weights = None,
+    freeze_encoder: bool = False,
+    decoder_filters: tuple[int, ...] | None = None,
+    features_of: str | None = None,
+) -> keras.Model:
+    """Returns the network of `build_unet` between prepared images and logits.
+
+    Args:
+        encoder: As in `build_unet`, and so are all but the last.
+        architecture: See there.
+        classes: See there.
+        image_size: See there.
+        weights: See there.
+        freeze_encoder: See there.
+        decoder_filters: See there.
+        features_of: Name of a layer whose input is to be a second output.
+
+    Returns:
+        A model of Keras' own layers that takes images prepared for the encoder, shape (B, S, S, 3),
+        and gives logits, shape (B, S, S, classes), or [logits, features].
+
+    Raises:
+        ValueError: If an argument is out of range or the weight file does not fit.
+        FileNotFoundError: If the weight file does not exist.
+        OSError: If the ImageNet weights cannot be downloaded.
+    """
+    _check_arguments(encoder, architecture, classes, image_size)
+    design = _DESIGNS[architecture]
+    source = resolve_weights(weights)
     with weight_errors(source, network=encoder):
-        network = sm.Unet(
-            ENCODERS[encoder].name,
+        network = getattr(sm, design.constructor)(
+            encoder,
             input_shape=(image_size, image_size, 3),
             classes=classes,
             activation="linear",
             encoder_weights=source if source is None else str(source),
-            decoder_filters=decoder_filters,
+            **design.options(decoder_filters),
         )
-    _use_builtin_layers(network)
     _settle(network, pretrained=source is not None, freeze_encoder=freeze_encoder)
-    images = keras.Input((image_size, image_size, 3), name="image")
-    logits = network(preprocess(images, ENCODERS[encoder].preprocessing))
-    probs = keras.layers.Softmax(dtype="float32", name="probs")(logits)
-    return keras.Model(images, probs, name=f"unet_{encoder}")
+    if features_of is not None:
+        outputs = [network.outputs[0], network.get_layer(features_of).input]
+        network = keras.Model(network.inputs[0], outputs)
+    return _of_builtin_layers(network)
+
+
+def probabilities(logits: keras.KerasTensor, *, name: str = "probs") -> keras.KerasTensor:
+    """Returns float32 probabilities: a softmax over the classes, or a sigmoid if there is one."""
+    head = "softmax" if logits.shape[-1] > 1 else "sigmoid"
+    return keras.layers.Activation(head, dtype="float32", name=name)(logits)
 
 
 def sm_dice_loss(class_ids: keras.KerasTensor, probs: keras.KerasTensor) -> keras.KerasTensor:
@@ -123,39 +255,64 @@ def sm_dice_loss(class_ids: keras.KerasTensor, probs: keras.KerasTensor) -> kera
 
     Args:
         class_ids: Integers, shape (B, H, W, 1), of any dtype.
-        probs: float32 probabilities, shape (B, H, W, C).
+        probs: float32 probabilities, shape (B, H, W, C); for C = 1 those of class 1, the only one
+            that counts then.
     """
+    if probs.shape[-1] == 1:
+        return sm.losses.dice_loss(keras.ops.cast(class_ids, probs.dtype), probs)
     ids = keras.ops.cast(keras.ops.squeeze(class_ids, axis=-1), "int32")
     one_hot = keras.ops.one_hot(ids, num_classes=probs.shape[-1], dtype=probs.dtype)
     return sm.losses.dice_loss(one_hot, probs)
 
 
 def _check_arguments(
-    encoder: str, classes: int, image_size: int, decoder_filters: tuple[int, ...]
+    encoder: str, architecture: Architecture, classes: int, image_size: int
 ) -> None:
     if encoder not in ENCODERS:
         raise ValueError(f"`encoder` must be one of {sorted(ENCODERS)}. Received: {encoder!r}")
-    if classes < 2:
-        raise ValueError(f"`classes` must be >= 2, background included. Received: {classes}")
-    if image_size < 32 or image_size % 32:
-        raise ValueError(f"`image_size` must be a multiple of 32. Received: {image_size}")
-    if len(decoder_filters) != 5:
-        raise ValueError(f"`decoder_filters` must be five numbers. Received: {decoder_filters}")
+    if architecture not in _DESIGNS:
+        raise ValueError(
+            f"`architecture` must be one of {sorted(_DESIGNS)}. Received: {architecture!r}"
+        )
+    if classes < 1:
+        raise ValueError(f"`classes` must be >= 1. Received: {classes}")
+    step, least = _DESIGNS[architecture].size_step, ENCODERS[encoder].min_size
+    if image_size < least or image_size % step:
+        raise ValueError(
+            f"`image_size` must be a multiple of {step} for {architecture} and >= {least} for "
+            f"{encoder}. Received: {image_size}"
+        )
 
 
-def _use_builtin_layers(network: keras.Model) -> None:
-    # The efficientnet package makes its swish and dropout anew in every call: a saved model that
-    # names them cannot be loaded. Those of Keras compute the same.
+def _of_builtin_layers(network: keras.Model) -> keras.Model:
+    """Returns the network without functions and layers that only its libraries know.
+
+    A saved model that names them cannot be loaded. The efficientnet package makes its swish and
+    dropout anew in every call: those of Keras compute the same. A Lambda layer gives way to the
+    operations it consists of.
+    """
     for layer in network.layers:
         if getattr(getattr(layer, "activation", None), "__name__", None) == "swish":
             layer.activation = keras.activations.silu
         if type(layer).__name__ == "FixedDropout":
             layer.__class__ = keras.layers.Dropout
+    if not any(isinstance(layer, keras.layers.Lambda) for layer in network.layers):
+        return network
+    return keras.models.clone_model(
+        network, clone_function=lambda layer: layer, call_function=_call_or_inline
+    )
+
+
+def _call_or_inline(layer: keras.Layer, *args: Any, **options: Any) -> Any:
+    if isinstance(layer, keras.layers.Lambda):
+        return layer.function(*args, **layer.arguments)
+    return layer(*args, **options)
 
 
 def _settle(network: keras.Model, *, pretrained: bool, freeze_encoder: bool) -> None:
-    decoder = [layer for layer in network.layers if layer.name.startswith(_DECODER_LAYERS)]
-    encoder = [layer for layer in network.layers if not layer.name.startswith(_DECODER_LAYERS)]
+    # The last two layers are the head's, whose convolution Linknet gives no name.
+    encoder = [layer for layer in network.layers[:-2] if not layer.name.startswith(_DECODER_LAYERS)]
+    decoder = [layer for layer in network.layers if layer not in encoder]
     settle_batch_norms(encoder, pretrained=pretrained)
     settle_batch_norms(decoder, pretrained=False)
     if freeze_encoder:

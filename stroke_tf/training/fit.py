@@ -81,7 +81,7 @@ def fit(
     """
     _check_precision(model, config)
     settings = dataclasses.asdict(config) | {
-        "loss": loss if isinstance(loss, str) else type(loss).__name__,
+        "loss": loss if isinstance(loss, str) else keras.saving.serialize_keras_object(loss),
         "monitor": monitor,
         "mode": mode,
         "class_weight": class_weight,

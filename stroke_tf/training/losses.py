@@ -1,13 +1,17 @@
-"""Segmentation losses: class ids against softmax probabilities, in keras.ops.
+"""Segmentation losses: class ids against softmax or sigmoid probabilities, in keras.ops.
 
-A new loss is a class and a line in LOSSES. Under a distribution strategy each replica sums over its
-own part of the batch.
+A new loss is a class and a line in LOSSES. Every loss computes in float32, and all but `sm-dice`
+train on any backend of Keras. Under a distribution strategy each replica sums over its own part of
+the batch.
+
+Dice and Tversky are our own because those of Keras count background, and smooth by 1e-7 only: a
+class absent from a batch costs close to 1 for the least trace of it in a softmax.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import keras
 from keras import ops
@@ -34,9 +38,152 @@ class SoftDice(keras.losses.Loss):
 
         Args:
             y_true: Class ids, shape (B, H, W, 1).
-            y_pred: Probabilities, shape (B, H, W, C).
+            y_pred: Probabilities, shape (B, H, W, C); for C = 1 those of class 1, and the ids are
+                0 and 1.
         """
-        return _soft_dice(y_true, y_pred)
+        return _soft_dice(*_truth_and_probs(y_true, y_pred))
+
+
+@_register
+class SoftJaccard(keras.losses.Loss):
+    """Soft Jaccard (IoU) loss over the lesion classes.
+
+    1 - (sum(p g) + SMOOTH) / (sum(p) + sum(g) - sum(p g) + SMOOTH), summed and averaged as in
+    `SoftDice`. Sample weights only scale it.
+    """
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Returns the loss of a batch, a scalar; arguments as `SoftDice.call`."""
+        return _tversky(*_truth_and_probs(y_true, y_pred), alpha=1, beta=1, smooth=SMOOTH)
+
+
+@_register
+class SoftTversky(keras.losses.Loss):
+    """Tversky loss over the lesion classes (Salehi et al. 2017).
+
+    1 - (TP + SMOOTH) / (TP + alpha FP + beta FN + SMOOTH) with soft counts, summed and averaged as
+    in `SoftDice`. Sample weights only scale it.
+
+    Args:
+        alpha: Price of a falsely predicted pixel, >= 0.
+        beta: Price of a missed pixel, >= 0. Above alpha, recall is worth more than precision.
+        **options: `name`, `reduction` and `dtype` of `keras.losses.Loss`.
+
+    Raises:
+        ValueError: If a price is negative.
+    """
+
+    def __init__(self, *, alpha: float = 0.3, beta: float = 0.7, **options: Any):
+        super().__init__(**options)
+        if min(alpha, beta) < 0:
+            raise ValueError(f"`alpha` and `beta` must be >= 0. Received: {alpha}, {beta}")
+        self.alpha, self.beta = alpha, beta
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Returns the loss of a batch, a scalar; arguments as `SoftDice.call`."""
+        truth, probs = _truth_and_probs(y_true, y_pred)
+        return _tversky(truth, probs, alpha=self.alpha, beta=self.beta, smooth=SMOOTH)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return super().get_config() | {"alpha": self.alpha, "beta": self.beta}
+
+
+@_register
+class WeightedCrossEntropy(keras.losses.Loss):
+    """Cross-entropy of each pixel times the weight of its true class, then the mean of all pixels.
+
+    The `class_weight` of `fit` does the same for labels of shape (B, 1) only. SAUCIS names the loss
+    without its weights: the default is our choice.
+
+    Args:
+        class_weights: Weight of each class, background first.
+        **options: `name`, `reduction` and `dtype` of `keras.losses.Loss`.
+    """
+
+    def __init__(self, *, class_weights: Sequence[float] = (1.0, 10.0, 10.0), **options: Any):
+        super().__init__(**options)
+        self.class_weights = list(class_weights)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Returns the loss of each pixel, shape (B, H, W); arguments as `SoftDice.call`.
+
+        Raises:
+            ValueError: If there is not one weight for each class.
+        """
+        truth, probs = _truth_and_probs(y_true, y_pred)
+        weights = _checked(self.class_weights, classes=truth.shape[-1])
+        entropies = keras.losses.categorical_crossentropy(truth, probs)
+        return ops.sum(truth * weights, axis=-1) * entropies
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return super().get_config() | {"class_weights": self.class_weights}
+
+
+@_register
+class Focal(keras.losses.Loss):
+    """Focal loss of each pixel (Lin et al. 2017), then the mean of all pixels.
+
+    -w (1 - p)^gamma log(p), with p the probability of the true class and w its weight. Keras'
+    own function behind class ids.
+
+    Args:
+        gamma: How much sure and right pixels are played down, >= 0; with 0 not at all.
+        class_weights: Weight of each class, background first; None is 0.25 for all, as in Keras.
+        **options: `name`, `reduction` and `dtype` of `keras.losses.Loss`.
+
+    Raises:
+        ValueError: If gamma is negative.
+    """
+
+    def __init__(
+        self, *, gamma: float = 2.0, class_weights: Sequence[float] | None = None, **options: Any
+    ):
+        super().__init__(**options)
+        if gamma < 0:
+            raise ValueError(f"`gamma` must be >= 0. Received: {gamma}")
+        self.gamma = gamma
+        self.class_weights = None if class_weights is None else list(class_weights)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Returns the loss of each pixel, shape (B, H, W); arguments as `SoftDice.call`.
+
+        Raises:
+            ValueError: If there is not one weight for each class.
+        """
+        truth, probs = _truth_and_probs(y_true, y_pred)
+        weights = self.class_weights or [0.25] * truth.shape[-1]
+        alpha = _checked(weights, classes=truth.shape[-1])
+        return keras.losses.categorical_focal_crossentropy(
+            truth, probs, alpha=alpha, gamma=self.gamma
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return super().get_config() | {"gamma": self.gamma, "class_weights": self.class_weights}
+
+
+@_register
+class LovaszSoftmax(keras.losses.Loss):
+    """Lovász-softmax loss (Berman et al. 2018), the convex extension of 1 - IoU.
+
+    Over all pixels of the batch, then the mean of the classes in its truth, background included:
+    the published default. In [0, 1]. Sample weights only scale it.
+    """
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Returns the loss of a batch, a scalar; arguments as `SoftDice.call`."""
+        truth, probs = _truth_and_probs(y_true, y_pred)
+        truth = ops.transpose(ops.reshape(truth, (-1, truth.shape[-1])))
+        probs = ops.transpose(ops.reshape(probs, (-1, probs.shape[-1])))
+        errors = ops.abs(truth - probs)
+        order = ops.argsort(-errors, axis=-1)
+        jaccard = _jaccard_of_first(ops.take_along_axis(truth, order, axis=-1))
+        steps = ops.diff(ops.pad(jaccard, ((0, 0), (1, 0))), axis=-1)
+        costs = ops.sum(ops.take_along_axis(errors, order, axis=-1) * steps, axis=-1)
+        present = ops.cast(ops.any(truth > 0, axis=-1), costs.dtype)
+        return ops.sum(costs * present) / ops.maximum(ops.sum(present), 1)
 
 
 @_register
@@ -45,13 +192,17 @@ class DiceCrossEntropy(keras.losses.Loss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Returns the loss of a batch, a scalar; arguments as `SoftDice.call`."""
-        entropies = keras.losses.sparse_categorical_crossentropy(y_true, y_pred)
-        return _soft_dice(y_true, y_pred) + ops.mean(entropies)
+        truth, probs = _truth_and_probs(y_true, y_pred)
+        entropies = keras.losses.categorical_crossentropy(truth, probs)
+        return _soft_dice(truth, probs) + ops.mean(entropies)
 
 
 @_register
 class SegmentationModelsDice(keras.losses.Loss):
-    """`dice_loss` of segmentation_models, background included, as the USTH report trains with."""
+    """`dice_loss` of segmentation_models, background included, as the USTH report trains with.
+
+    It needs the TensorFlow backend.
+    """
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Returns the loss of a batch, a scalar; arguments as `SoftDice.call`."""
@@ -62,17 +213,51 @@ class SegmentationModelsDice(keras.losses.Loss):
 
 LOSSES: dict[str, Callable[[], keras.losses.Loss]] = {
     "dice": SoftDice,
+    "jaccard": SoftJaccard,
+    "tversky": SoftTversky,
+    "lovasz": LovaszSoftmax,
+    "focal": Focal,
+    "weighted-ce": WeightedCrossEntropy,
     "cross-entropy": keras.losses.SparseCategoricalCrossentropy,
     "dice+ce": DiceCrossEntropy,
     "sm-dice": SegmentationModelsDice,
 }
-"""What makes each loss: class ids of shape (B, H, W, 1) against softmax of shape (B, H, W, C)."""
+"""What makes each loss: class ids of shape (B, H, W, 1) against softmax of shape (B, H, W, C). All
+but "cross-entropy" take a sigmoid of shape (B, H, W, 1) as well; "weighted-ce" needs two weights
+for it."""
 
 
-def _soft_dice(class_ids: Tensor, probs: Tensor) -> Tensor:
+def _truth_and_probs(class_ids: Tensor, probs: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns one-hot truth and probabilities, both of shape (B, H, W, C) with C >= 2."""
+    if probs.shape[-1] == 1:
+        probs = ops.concatenate([1 - probs, probs], axis=-1)
     ids = ops.cast(ops.squeeze(class_ids, axis=-1), "int32")
-    truth = ops.one_hot(ids, num_classes=probs.shape[-1], dtype=probs.dtype)[..., 1:]
-    lesions = probs[..., 1:]
-    overlap = ops.sum(truth * lesions, axis=(0, 1, 2))
-    total = ops.sum(truth, axis=(0, 1, 2)) + ops.sum(lesions, axis=(0, 1, 2))
-    return ops.mean(1 - (2 * overlap + SMOOTH) / (total + SMOOTH))
+    return ops.one_hot(ids, num_classes=probs.shape[-1], dtype=probs.dtype), probs
+
+
+def _soft_dice(truth: Tensor, probs: Tensor) -> Tensor:
+    return _tversky(truth, probs, alpha=0.5, beta=0.5, smooth=SMOOTH / 2)
+
+
+def _tversky(truth: Tensor, probs: Tensor, *, alpha: float, beta: float, smooth: float) -> Tensor:
+    truth, probs = truth[..., 1:], probs[..., 1:]
+    hits = ops.sum(truth * probs, axis=(0, 1, 2))
+    false = ops.sum(probs, axis=(0, 1, 2)) - hits
+    missed = ops.sum(truth, axis=(0, 1, 2)) - hits
+    return ops.mean(1 - (hits + smooth) / (hits + alpha * false + beta * missed + smooth))
+
+
+def _checked(class_weights: list[float], *, classes: int) -> Tensor:
+    if len(class_weights) != classes:
+        raise ValueError(
+            f"`class_weights` must hold one weight for each of {classes} classes. "
+            f"Received: {class_weights}"
+        )
+    return ops.convert_to_tensor(class_weights, "float32")
+
+
+def _jaccard_of_first(truth: Tensor) -> Tensor:
+    """Returns 1 - IoU of the truth if its first 1, 2, 3... pixels are wrong, shape (C, N)."""
+    total = ops.sum(truth, axis=-1, keepdims=True)
+    overlap = total - ops.cumsum(truth, axis=-1)
+    return 1 - overlap / (total + ops.cumsum(1 - truth, axis=-1))

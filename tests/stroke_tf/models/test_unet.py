@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -10,18 +11,45 @@ import pytest
 from stroke_tf.models import unet as unet_module
 from stroke_tf.models.backbones import preprocess
 from stroke_tf.models.unet import ENCODERS, build_unet
+from stroke_tf.training.losses import LOSSES
 
 SIZE = 64
 FILTERS = (8, 8, 4, 4, 4)
+WIDTHS = {"unet": FILTERS, "fpn": (8,), "linknet": (4,), "pspnet": (8,)}
 V2_FILE = "mobilenet_v2_1.0_224_no_top.weights.h5"
 
 
-def build(encoder="mobilenetv2", **options):
-    return build_unet(encoder, image_size=SIZE, decoder_filters=FILTERS, **options)
+def build(encoder="mobilenetv2", architecture="unet", **options):
+    size = {"inceptionv3": 96}.get(encoder, SIZE) if architecture != "pspnet" else 96
+    return build_unet(
+        encoder,
+        architecture=architecture,
+        image_size=size,
+        decoder_filters=WIDTHS[architecture],
+        **options,
+    )
 
 
 def network_of(model):
     return next(layer for layer in model.layers if isinstance(layer, keras.Model))
+
+
+def random_pixels(model):
+    shape = (2, *model.input_shape[1:])
+    return np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
+
+
+def loaded_elsewhere(model, pixels, folder):
+    """The probabilities of the saved model in a process that knows Keras only."""
+    model.save(folder / "model.keras")
+    np.save(folder / "pixels.npy", pixels)
+    code = (
+        "import sys, keras, numpy as np; model = keras.models.load_model('model.keras'); "
+        "np.save('probs.npy', model(np.load('pixels.npy'))); "
+        "sys.exit('segmentation_models' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, timeout=900)
+    return np.load(folder / "probs.npy")
 
 
 def batch_norms(model):
@@ -76,7 +104,7 @@ def feature_map(model, layer, pixels):
     return keras.Model(network.inputs[0], network.get_layer(layer).output)(pixels / 127.5 - 1)
 
 
-@pytest.mark.parametrize("encoder", ["mobilenetv2", "efficientnetb3"])
+@pytest.mark.parametrize("encoder", ["mobilenetv2", "efficientnetb3", "seresnet18"])
 def test_all_layers_are_those_of_keras(encoder, request):
     quick = request.getfixturevalue("scratch") if encoder == "mobilenetv2" else build(encoder)
     layers = network_of(quick).layers
@@ -84,6 +112,20 @@ def test_all_layers_are_those_of_keras(encoder, request):
     modules = {function.__module__ for function in functions if function}
     modules |= {type(layer).__module__ for layer in layers}
     assert all(module.startswith("keras.") for module in modules)
+    assert not any(isinstance(layer, keras.layers.Lambda) for layer in layers)
+
+
+def test_lambda_layers_give_way_to_what_they_compute(pixels, monkeypatch):
+    seen = []
+    replace = unet_module._of_builtin_layers
+    monkeypatch.setattr(
+        unet_module, "_of_builtin_layers", lambda network: replace(seen.append(network) or network)
+    )
+    network = network_of(build("seresnet18"))
+    (before,) = seen
+    assert sum(isinstance(layer, keras.layers.Lambda) for layer in before.layers) == 8
+    np.testing.assert_array_equal(network(pixels), before(pixels))
+    assert {id(weight) for weight in network.weights} == {id(weight) for weight in before.weights}
 
 
 def test_raw_pixels_give_float32_probabilities_that_sum_to_one(scratch, pixels):
@@ -92,18 +134,61 @@ def test_raw_pixels_give_float32_probabilities_that_sum_to_one(scratch, pixels):
     np.testing.assert_allclose(probs.sum(axis=-1), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize("architecture", WIDTHS)
+@pytest.mark.parametrize("classes", [1, 3])
+def test_every_architecture_gives_the_probabilities_of_each_pixel(architecture, classes):
+    model = build(architecture=architecture, classes=classes)
+    pixels = random_pixels(model)
+    probs = model(pixels).numpy()
+    assert probs.shape == (*pixels.shape[:3], classes) and probs.dtype == np.float32
+    assert ((probs > 0) & (probs < 1)).all()
+    if classes > 1:
+        np.testing.assert_allclose(probs.sum(axis=-1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", WIDTHS)
+def test_every_architecture_takes_the_weights_and_trains_its_decoder_only(
+    architecture, weight_file, source
+):
+    model = build(architecture=architecture, weights=weight_file, freeze_encoder=True)
+    network, encoder = network_of(model), {layer.name for layer in source.layers}
+    for name in ("Conv1", "block_3_expand", "block_5_project_BN"):
+        expected = source.get_layer(name).get_weights()
+        equal = zip(network.get_layer(name).get_weights(), expected, strict=True)
+        assert all(np.array_equal(a, b) for a, b in equal)
+    weighted = [layer for layer in network.layers if layer.weights]
+    assert all(layer.trainable == (layer.name not in encoder) for layer in weighted)
+    norms = (keras.layers.BatchNormalization,)
+    decoder = [layer for layer in weighted if layer.trainable]
+    assert all(layer.momentum == 0.9 for layer in decoder if isinstance(layer, norms))
+    # The head trains: it is what gives the classes.
+    assert any(layer.output.shape[-1] == 3 for layer in decoder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["fpn", "linknet", "pspnet"])
+def test_the_other_architectures_load_without_their_library(architecture, tmp_path):
+    model = build(architecture=architecture)
+    pixels = random_pixels(model)
+    probs = loaded_elsewhere(model, pixels, tmp_path)
+    np.testing.assert_allclose(probs, model(pixels), atol=1e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("encoder", ENCODERS)
-def test_every_encoder_makes_a_unet_that_loads_without_its_library(encoder, pixels, tmp_path):
+def test_every_encoder_trains_and_loads_without_its_library(encoder, tmp_path):
     model = build(encoder)
-    model.save(tmp_path / "model.keras")
-    np.save(tmp_path / "pixels.npy", pixels)
-    code = (
-        "import keras, numpy as np; model = keras.models.load_model('model.keras'); "
-        "np.save('probs.npy', model(np.load('pixels.npy')))"
+    pixels = random_pixels(model)
+    ids = np.zeros((*pixels.shape[:3], 1), np.uint8)
+    trainee = keras.Model(model.inputs, model.outputs)
+    trainee.compile(
+        optimizer=keras.optimizers.SGD(1e-4), loss=LOSSES["dice+ce"](), run_eagerly=True
     )
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=300)
-    np.testing.assert_allclose(np.load(tmp_path / "probs.npy"), model(pixels), atol=1e-6)
+    before = model.get_weights()[0]
+    assert np.isfinite(trainee.train_on_batch(pixels, ids))
+    assert not np.array_equal(before, model.get_weights()[0])
+    probs = loaded_elsewhere(model, pixels, tmp_path)
+    np.testing.assert_allclose(probs, model(pixels), atol=1e-5)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -169,11 +254,24 @@ def test_the_output_stays_float32_in_mixed_precision(pixels):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"encoder": "vgg19"}, "one of .*vgg16.* Received: 'vgg19'"),
-        ({"image_size": 100}, "multiple of 32. Received: 100"),
-        ({"image_size": 0}, "multiple of 32. Received: 0"),
-        ({"classes": 1}, ">= 2, background included. Received: 1"),
-        ({"decoder_filters": (8, 8)}, r"five numbers. Received: \(8, 8\)"),
+        ({"encoder": "densenet121"}, "one of .*vgg16.* Received: 'densenet121'"),
+        ({"architecture": "unet++"}, r"one of \['fpn', .*'unet'\]. Received: 'unet\+\+'"),
+        ({"image_size": 100}, "multiple of 32 for unet .* Received: 100"),
+        ({"image_size": 0}, "multiple of 32 for unet .* Received: 0"),
+        (
+            {"architecture": "pspnet", "image_size": 256},
+            "multiple of 48 for pspnet .* Received: 256",
+        ),
+        ({"encoder": "inceptionv3", "image_size": 64}, ">= 75 for inceptionv3. Received: 64"),
+        ({"classes": 0}, "`classes` must be >= 1. Received: 0"),
+        (
+            {"decoder_filters": (8, 8)},
+            r"Unet must be like \(256, 128, 64, 32, 16\). Received: \(8, 8\)",
+        ),
+        (
+            {"architecture": "fpn", "decoder_filters": (8, 8)},
+            r"FPN must be like \(256,\). Received: \(8, 8\)",
+        ),
     ],
 )
 def test_arguments_out_of_range_are_refused(options, message):
@@ -226,3 +324,11 @@ def test_the_pretrained_encoder_gives_its_features(pretrained, pixels, monkeypat
     expected = keras.Model(network.inputs[0], network.get_layer("block_13_expand_relu").output)
     features = feature_map(build(weights=V2_FILE), "block_13_expand_relu", pixels)
     np.testing.assert_allclose(features, expected(pixels / 127.5 - 1), atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", WIDTHS)
+def test_every_architecture_takes_the_pretrained_encoder(architecture, pretrained):
+    with h5py.File(pretrained / V2_FILE) as file:
+        expected = file["layers/conv2d/vars/0"][()]
+    model = build(architecture=architecture, weights=pretrained / V2_FILE)
+    np.testing.assert_array_equal(network_of(model).get_layer("Conv1").kernel, expected)

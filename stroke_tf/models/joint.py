@@ -1,0 +1,73 @@
+"""One network for both tasks of the USTH report's phase 2, its future work: where and of what type.
+
+A U-Net of segmentation_models with a second head on its encoder.
+"""
+
+from __future__ import annotations
+
+import keras
+
+from stroke_tf.labels import MASK_CLASSES
+from stroke_tf.models.backbones import preprocess
+from stroke_tf.models.unet import ENCODERS, build_network, probabilities
+from stroke_tf.models.weights import Weights
+
+MASK, SLICE = "mask", "slice"
+"""Names of the two outputs, and keys of the losses, labels and metrics for them."""
+
+
+def build_joint(
+    encoder: str = "mobilenetv2",
+    *,
+    image_size: int = 256,
+    weights: Weights = None,
+    freeze_encoder: bool = False,
+    decoder_filters: tuple[int, ...] | None = None,
+    dropout: float = 0.3,
+    seed: int = 0,
+) -> keras.Model:
+    """Returns an uncompiled U-Net that also names what the slice as a whole shows.
+
+    The slice's head is the pooled deepest feature map of the encoder, dropout and a dense layer.
+    Compile it with a loss and a weight for each output, as `{"mask": ..., "slice": ...}`.
+
+    Args:
+        encoder: A key of ENCODERS.
+        image_size: Side S of the input in pixels, divisible by 32.
+        weights: Of the encoder: None for random weights, "imagenet", or a weight file without top.
+        freeze_encoder: Whether only the decoder and the heads train.
+        decoder_filters: Filters of the five decoder blocks, deepest first, None for the library's.
+        dropout: Share of the pooled features dropped in training, in [0, 1).
+        seed: Seed of the initial weights and of dropout, set with `keras.utils.set_random_seed`:
+            the global seeds of Python, NumPy and TensorFlow are set with it.
+
+    Returns:
+        A model that takes RGB images, shape (B, S, S, 3), in [0, 255] and gives float32
+        probabilities of none, ischaemia and haemorrhage: a dict of "mask", shape (B, S, S, 3), for
+        each pixel and "slice", shape (B, 3), for the slice. Saved, it loads without this package.
+
+    Raises:
+        ValueError: If an argument is out of range or the weight file does not fit.
+        FileNotFoundError: If the weight file does not exist.
+        OSError: If the ImageNet weights cannot be downloaded.
+    """
+    keras.utils.set_random_seed(seed)
+    classes = len(MASK_CLASSES)
+    network = build_network(
+        encoder,
+        classes=classes,
+        image_size=image_size,
+        weights=weights,
+        freeze_encoder=freeze_encoder,
+        decoder_filters=decoder_filters,
+        features_of="decoder_stage0_upsampling",
+    )
+    images = keras.Input((image_size, image_size, 3), name="image")
+    logits, features = network(preprocess(images, ENCODERS[encoder].preprocessing))
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(features)
+    x = keras.layers.Dropout(dropout, name="dropout")(x)
+    outputs = {
+        MASK: probabilities(logits, name=MASK),
+        SLICE: probabilities(keras.layers.Dense(classes, name="slice_logits")(x), name=SLICE),
+    }
+    return keras.Model(images, outputs, name=f"joint_{encoder}")
