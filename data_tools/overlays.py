@@ -48,11 +48,10 @@ def mask_from_colours(mask_rgb: np.ndarray, *, name: str = "mask") -> np.ndarray
         ValueError: If the array is not of that shape and type, or holds any other colour.
     """
     _check_rgb(mask_rgb, name=name)
-    red, green, blue = (np.asarray(channel, np.uint8) for channel in cv2.split(mask_rgb))
-    # 255 has the bits of both class ids.
-    mask = blue & np.uint8(StrokeType.ISCHEMIA) | green & np.uint8(StrokeType.HEMORRHAGE)
-    wrong_blue = (blue != 0) & ((blue != 255) | (green != 0))
-    if red.any() or wrong_blue.any() or ((green != 0) & (green != 255)).any():
+    # Each is 255, which has the bits of any class id, where its colour is.
+    found = {kind: _is_colour(mask_rgb, MASK_COLOURS[kind]) for kind in LESION_CLASSES}
+    black = _is_colour(mask_rgb, (0, 0, 0))
+    if sum(map(cv2.countNonZero, (black, *found.values()))) < black.size:
         codes = _colour_codes(mask_rgb)
         known = np.isin(codes, [0, *map(_code_of, LESION_CLASSES)])
         unknown = np.unique(codes[~known])
@@ -61,7 +60,14 @@ def mask_from_colours(mask_rgb: np.ndarray, *, name: str = "mask") -> np.ndarray
             f"{name}: mask colours must be {list(MASK_COLOURS.values())}. Received: "
             f"{unknown.size} other colours on {np.sum(~known)} pixels, first {first}"
         )
+    mask = np.zeros_like(black)
+    for kind, where in found.items():
+        mask |= where & np.uint8(kind)
     return mask
+
+
+def _is_colour(rgb: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    return np.asarray(cv2.inRange(rgb, colour, colour), np.uint8)
 
 
 def _code_of(stroke_type: StrokeType) -> int:

@@ -13,7 +13,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ import tyro
 from data_tools.phantom_files import SLICES, Patient, PatientTask, write_patient
 from data_tools.progress import progress_bar
 from data_tools.workers import run_tasks
+from stroke_tf.evaluation.teknofest import stage1_text
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 
 CONFIG_NAME = "phantom.json"
@@ -40,7 +41,6 @@ _TRAINING = {
 _STAGE1 = Path("YarismaVeriSeti_1_Oturum")
 _STAGE2 = Path("YarismaVeriSeti_2_Oturum")
 _LABELS_NAME = "labels_stage1.txt"
-_LABELS_HEADER = "Image Id\tİnme Var mı?"
 
 Rows = list[tuple[int, str, StrokeType]]
 
@@ -129,10 +129,10 @@ def _write_all(config: PhantomConfig, root: Path, progress: Callable[[int, int],
         progress(done, len(tasks))
     rows.sort()
     stage1 = {i for task in tasks if not task.with_masks for i in task.patient.ids}
-    labels = [f"{i}\t{int(kind != StrokeType.NONE)}" for i, _, kind in rows if i in stage1]
-    _write_lines(root / _STAGE1 / _LABELS_NAME, [_LABELS_HEADER, *labels], newline="\r\n")
-    patients = [f"{i},{name}" for i, name, _ in rows]
-    _write_lines(root / PATIENTS_NAME, ["id,patient", *patients], newline="\n")
+    labels = {str(i): kind != StrokeType.NONE for i, _, kind in rows if i in stage1}
+    (root / _STAGE1 / _LABELS_NAME).write_bytes(stage1_text(labels).encode())
+    patients = "".join(f"{i},{name}\n" for i, name, _ in rows)
+    (root / PATIENTS_NAME).write_bytes(f"id,patient\n{patients}".encode())
     (root / CONFIG_NAME).write_text(_identity(config), encoding="utf-8")
 
 
@@ -173,10 +173,6 @@ def _strokes(
         rounds = [rng.permutation(shifts) for _ in range(0, count, len(shifts))]
         strokes += [(kind, int(shift)) for shift in np.concatenate(rounds)[:count]]
     return [strokes[i] for i in rng.permutation(patients)]
-
-
-def _write_lines(path: Path, lines: Iterable[str], *, newline: str) -> None:
-    path.write_bytes("".join(line + newline for line in lines).encode())
 
 
 def main(config: PhantomConfig) -> int:

@@ -5,6 +5,7 @@ Knows names and kinds of files but no layout: `sources.py` says which folder hol
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import unicodedata
@@ -255,6 +256,12 @@ def fold_name(name: str) -> str:
 def key_of(name: str) -> str:
     """Returns what folder names are matched by: `fold_name` without spaces, _ and -."""
     return re.sub(r"[\s_-]", "", fold_name(name))
+
+
+def check_columns(path: Path, reader: csv.DictReader[str], columns: tuple[str, ...]) -> None:
+    """Raises ValueError, naming the table, if it lacks one of the columns."""
+    if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
+        raise ValueError(f"{path}: must have the columns {list(columns)}. Missing: {missing}")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import cv2
 import numpy as np
 
 from data_tools.near_duplicates import dhash
@@ -19,7 +18,7 @@ from data_tools.scan import SliceFiles
 from stroke_tf.config import BRAIN, Window
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.manifest import Rejected
-from stroke_tf.records import AIR_HU, Pixels
+from stroke_tf.records import Pixels
 
 if TYPE_CHECKING:
     from data_tools.dicom import Header
@@ -93,30 +92,6 @@ def grey_view(image: np.ndarray, *, window: Window = BRAIN) -> np.ndarray:
     centre, width = window
     scaled = (image.astype(np.float32) - (centre - width / 2)) * (255 / width)
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-
-
-def fit_square(image: np.ndarray, *, size: int, nearest: bool = False) -> np.ndarray:
-    """Pads a slice with air to a square about its centre and resizes it.
-
-    Args:
-        image: uint8 grey, int16 HU or uint8 class ids, shape (H, W).
-        size: Side of the result in pixels.
-        nearest: Whether to take the nearest value (class ids) instead of averaging.
-
-    Returns:
-        Shape (size, size), same dtype.
-    """
-    height, width = image.shape
-    side = max(height, width)
-    if height != width:
-        top, left = (side - height) // 2, (side - width) // 2
-        around = (top, side - height - top, left, side - width - left)
-        air = AIR_HU if image.dtype == np.int16 else 0
-        image = cv2.copyMakeBorder(image, *around, cv2.BORDER_CONSTANT, value=[air])
-    if side == size:
-        return image
-    smooth = cv2.INTER_AREA if size < side else cv2.INTER_LINEAR
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_NEAREST if nearest else smooth)
 
 
 _T = TypeVar("_T")

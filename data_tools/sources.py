@@ -7,12 +7,12 @@ opened. Paths are POSIX strings relative to the data set's root, spelled as on t
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from data_tools.ct_ich import CT_ICH_SHAPE, fit_ct_ich, read_ct_ich
 from data_tools.scan import (
     DICOM_SUFFIXES,
     PICTURE_SUFFIXES,
@@ -22,12 +22,14 @@ from data_tools.scan import (
     Scan,
     SliceFiles,
     Stage,
+    check_columns,
     fold_name,
     is_picture,
     join,
     key_of,
     split_name,
 )
+from stroke_tf.evaluation.teknofest import is_stage1, stage1_lines
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
 
@@ -131,7 +133,7 @@ def read_groups(path: Path) -> dict[str, str]:
     groups: dict[str, str] = {}
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, restval="")
-        _check_columns(path, reader, ("id", "patient"))
+        check_columns(path, reader, ("id", "patient"))
         for row in reader:
             source_id, patient = row["id"].strip(), row["patient"].strip()
             if not source_id or not patient or groups.setdefault(source_id, patient) != patient:
@@ -157,12 +159,6 @@ _SESSIONS: dict[str, Stage] = {
     "yarismaveriseti2oturum": "stage2",
     "externaltest": "stage2",
 }
-_LABEL_HEADER = ["imageid", "inmevarmi?"]  # "Image Id<TAB>İnme Var mı?"
-_LABEL_LINE = re.compile(r"([^\t]*\S)\t([01])\s*")
-_TABLE = "hemorrhage_diagnosis.csv"
-_BLEEDINGS = ("Intraventricular", "Intraparenchymal", "Subarachnoid", "Epidural", "Subdural")
-_TABLE_COLUMNS = ("PatientNumber", "SliceNumber", *_BLEEDINGS, "No_Hemorrhage")
-_CT_ICH_FILE = re.compile(r"(\d+)(_hge_seg)?", re.IGNORECASE)
 
 
 def _fit_tree(scan: Scan, base: str, *, classes: dict[str, StrokeType], flat: bool) -> int:
@@ -238,84 +234,26 @@ def _read_labels(scan: Scan, folders: tuple[str, ...], labels: Labels) -> None:
     """Adds the labels of all label files in the folders; other text files are left alone."""
     files = [join(folder, name) for folder in folders for name in scan.listing(folder)[1]]
     for file in files:
-        lines = _read_lines(scan, file) if file.lower().endswith(".txt") else []
-        if not lines or [key_of(cell) for cell in lines[0].split("\t")] != _LABEL_HEADER:
+        text = _read_text(scan, file) if file.lower().endswith(".txt") else ""
+        if not is_stage1(text):
             continue
-        for number, line in enumerate(lines[1:], start=2):
-            match = _LABEL_LINE.fullmatch(line)
-            label = StrokeType.UNSPECIFIED if match and match[2] == "1" else StrokeType.NONE
-            if match and labels.setdefault(match[1], (label, file))[0] == label:
-                continue
-            if line.strip():
-                rule = f"line {number} must be an id, a tab and its only label, 0 or 1"
-                scan.reject(file, f"{rule}. Received: {line!r}")
+        for line in stage1_lines(text):
+            label = StrokeType.UNSPECIFIED if line.stroke else StrokeType.NONE
+            if line.stroke is not None:
+                known, _ = labels.setdefault(line.image_id, (label, file))
+                if known == label:
+                    continue
+            rule = f"line {line.number} must be an id, a tab and its only label, 0 or 1"
+            scan.reject(file, f"{rule}. Received: {line.text!r}")
 
 
-def _read_lines(scan: Scan, file: str) -> list[str]:
+def _read_text(scan: Scan, file: str) -> str:
     try:
         data = (scan.root / file).read_bytes()
     except OSError as error:
         scan.reject(file, f"a label file must be readable. Received: {error.strerror}")
-        return []
-    return data.decode("utf-8-sig", errors="replace").splitlines()
-
-
-def _fit_ct_ich(scan: Scan, base: str) -> int:
-    return 1000 * (_TABLE in scan.listing(base)[1])
-
-
-def _read_ct_ich(scan: Scan, base: str) -> None:
-    group = Group(labels=_read_table(scan, join(base, _TABLE)), mask_kind="binary")
-    for name in scan.listing(base)[0]:
-        top = join(base, name)
-        if key_of(name) != "patientsct":
-            scan.reject_unused(top)
-            continue
-        for patient in scan.listing(top)[0]:
-            home = join(top, patient)
-            for window in scan.listing(home)[0]:
-                if patient.isdigit() and key_of(window) == "brain":
-                    _read_patient(scan, join(home, window), group, patient=f"{int(patient):03}")
-                elif key_of(window) != "bone":  # the same slices in another window
-                    scan.reject_unused(join(home, window))
-    group.finish(scan)
-
-
-def _read_patient(scan: Scan, folder: str, group: Group, *, patient: str) -> None:
-    for name in scan.listing(folder)[1]:
-        stem, suffix = split_name(name)
-        match = _CT_ICH_FILE.fullmatch(stem)
-        path = join(folder, name)
-        if match and suffix in PICTURE_SUFFIXES:
-            kind: Kind = "mask" if match[2] else "picture"
-            source_id = f"{patient}-{int(match[1]):03}"
-            group.add(source_id, path, kind=kind, home=folder, patient=patient)
-        else:
-            scan.reject(path, "must be named <slice>.jpg or <slice>_HGE_Seg.jpg")
-
-
-def _read_table(scan: Scan, table: str) -> Labels:
-    labels: Labels = {}
-    with (scan.root / table).open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, restval="")
-        _check_columns(scan.root / table, reader, _TABLE_COLUMNS)
-        for row in reader:
-            found = _parse_row(row)
-            if not found or labels.setdefault(found[0], (found[1], table))[0] != found[1]:
-                rule = f"line {reader.line_num} must give a slice either No_Hemorrhage or a kind"
-                scan.reject(table, f"{rule}. Received: {','.join(map(str, row.values()))}")
-    return labels
-
-
-def _parse_row(row: dict[str, str]) -> tuple[str, StrokeType] | None:
-    numbers = row["PatientNumber"], row["SliceNumber"]
-    *kinds, none = (row[name] for name in (*_BLEEDINGS, "No_Hemorrhage"))
-    bleeds = "1" in kinds
-    sound = all(map(str.isdecimal, numbers)) and {*kinds, none} == {"0", "1"}
-    if not sound or bleeds == (none == "1"):
-        return None
-    label = StrokeType.HEMORRHAGE if bleeds else StrokeType.NONE
-    return "-".join(f"{int(number):03}" for number in numbers), label
+        return ""
+    return data.decode("utf-8-sig", errors="replace")
 
 
 def _fit_plain(scan: Scan, base: str) -> int:
@@ -355,11 +293,6 @@ def _is_dicom(path: Path) -> bool:
             return file.read(132)[128:] == b"DICM"
     except OSError:
         return False
-
-
-def _check_columns(path: Path, reader: csv.DictReader[str], columns: tuple[str, ...]) -> None:
-    if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
-        raise ValueError(f"{path}: must have the columns {list(columns)}. Missing: {missing}")
 
 
 def _tree(
@@ -409,11 +342,7 @@ LAYOUTS: dict[str, Layout] = {
         hemorrhage=("Bleeding", "Hemorrhage", "Hemorrhagic", "Kanama"),
         flat=True,
     ),
-    "ct-ich": Layout(
-        f"{_TABLE}, Patients_CT/<patient>/brain/{{<slice>.jpg,<slice>_HGE_Seg.jpg}}",
-        _fit_ct_ich,
-        _read_ct_ich,
-    ),
+    "ct-ich": Layout(CT_ICH_SHAPE, fit_ct_ich, read_ct_ich),
     "plain": Layout("any folders of unlabelled PNG, JPG or DICOM files", _fit_plain, _read_plain),
 }
 """The layouts by name; of those that fit equally well, the first is taken."""

@@ -20,10 +20,11 @@ from data_tools.offline_copies import augmented_copies, copies_of
 from data_tools.options import CopiesFor
 from data_tools.pictures import encode_png
 from data_tools.scan import SliceFiles
-from data_tools.slices import Reading, Slice, fit_square, read_slice
+from data_tools.slices import Reading, Slice, read_slice
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
 from stroke_tf.records import HU_OFFSET, Pixels
+from stroke_tf.square import fit_square
 
 CHUNK_SLICES = 32
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stroke_tf.config import AugmentStrength, FitConfig
     from stroke_tf.data import AUGMENTATIONS, class_weights, make_dataset
+    from stroke_tf.evaluation.grad_cam import grad_cam
     from stroke_tf.evaluation.metrics import classification_metrics
     from stroke_tf.evaluation.operating_point import choose_threshold
     from stroke_tf.evaluation.segmentation import count_masks, segmentation_metrics
@@ -34,6 +35,7 @@ _HOMES = {
     "classification_metrics": "evaluation.metrics",
     "count_masks": "evaluation.segmentation",
     "fit": "training",
+    "grad_cam": "evaluation.grad_cam",
     "make_dataset": "data",
     "read_manifest": "manifest",
     "segmentation_metrics": "evaluation.segmentation",
@@ -55,6 +57,7 @@ __all__ = [
     "classification_metrics",
     "count_masks",
     "fit",
+    "grad_cam",
     "make_dataset",
     "read_manifest",
     "segmentation_metrics",

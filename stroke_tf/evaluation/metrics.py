@@ -121,11 +121,22 @@ def roc_auc(truth: ArrayLike, scores: ArrayLike) -> float:
     Raises:
         ValueError: If shapes differ, a truth is neither 0 nor 1 or a score is not in [0, 1].
     """
-    truth, scores = check_scored(truth, scores)
-    if not len(truth):
-        return float("nan")
-    _, rank = np.unique(scores, return_inverse=True)
-    return _ranked(truth, rank, np.ones(len(truth), dtype=np.int64))[0]
+    return _ranked_once(truth, scores)[0]
+
+
+def sensitivity_at_90_specificity(truth: ArrayLike, scores: ArrayLike) -> float:
+    """Returns the highest sensitivity at a specificity of at least 0.90; NaN without both classes.
+
+    See `classification_metrics`.
+
+    Args:
+        truth: Shape (N,), 0 or 1 (or bool).
+        scores: Shape (N,), in [0, 1].
+
+    Raises:
+        ValueError: If shapes differ, a truth is neither 0 nor 1 or a score is not in [0, 1].
+    """
+    return _ranked_once(truth, scores)[2]
 
 
 def classification_metrics(
@@ -296,6 +307,14 @@ def _weighted_counts(
     cells = np.bincount(2 * truth + predicted, weights=weights, minlength=4)
     tn, fp, fn, tp = (int(cell) for cell in cells)
     return Counts(tp=tp, fp=fp, fn=fn, tn=tn)
+
+
+def _ranked_once(truth: ArrayLike, scores: ArrayLike) -> tuple[float, float, float]:
+    truth, scores = check_scored(truth, scores)
+    if not len(truth):
+        return float("nan"), float("nan"), float("nan")
+    _, rank = np.unique(scores, return_inverse=True)
+    return _ranked(truth, rank, np.ones(len(truth), dtype=np.int64))
 
 
 def _ranked(

@@ -163,6 +163,8 @@ def with_earlier_maps(network: keras.Model) -> keras.Model:
     side = network.input_shape[1]
     last_of_size: dict[int, keras.KerasTensor] = {}
     for layer in network.layers:
+        if isinstance(layer, keras.layers.ZeroPadding2D):
+            continue  # a copy of a map with a border, of a size of its own
         shape: tuple[int, ...] = getattr(layer.output, "shape", ())
         if len(shape) == 4 and shape[1] <= -(-side // 4):
             last_of_size[shape[1]] = layer.output

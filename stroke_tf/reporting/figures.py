@@ -194,7 +194,7 @@ def figure_reliability(table: pd.DataFrame) -> Figure:
     above.legend(loc="upper left")
     middle, width = (table["low"] + table["high"]) / 2, table["high"] - table["low"]
     below.bar(middle, table["n"], width=0.9 * width, color=_GREY)
-    below.set(xlabel="score", ylabel="slices", yscale="log")
+    below.set(xlabel="score", ylabel="slices", yscale="log", ylim=(0.5, None))  # 1 shows too
     return figure
 
 

@@ -32,6 +32,20 @@ CAPTIONS: dict[str, str] = {
 }
 """Captions by the stem of a figure's file name, in the order of the report."""
 
+HEADLINES = (
+    "accuracy",
+    "sensitivity",
+    "specificity",
+    "precision",
+    "f1",
+    "roc_auc",
+    "average_precision",
+    "sensitivity_at_90_specificity",
+    "brier",
+    "ece",
+)
+"""The metrics of a classifier that its table shows; of other runs, the table shows all."""
+
 
 @dataclass(frozen=True)
 class ReportConfig:
@@ -103,9 +117,12 @@ def _sections(
     yield "## Data"
     yield _data_table(runs)
     yield "## Results"
-    yield "Numbers are of test slices, with 95 % intervals in brackets; n/a: not defined."
-    for names in dict.fromkeys(tuple(run.metrics) for run in runs):
-        yield _metrics_table([run for run in runs if tuple(run.metrics) == names], names)
+    yield (
+        "Numbers are of test slices, with 95 % intervals in brackets; n/a: not defined. "
+        "What a classifier's table leaves out stands in the `metrics.json` of its run."
+    )
+    for names in dict.fromkeys(map(_shown, runs)):
+        yield _metrics_table([run for run in runs if _shown(run) == names], names)
     yield "## Runs"
     for run in runs:
         yield from _run_section(out, folder, run)
@@ -132,6 +149,10 @@ def _data_table(runs: list[RunMetrics]) -> str:
         header,
         [[plain_text(cell) for cell in (*key, "; ".join(names))] for key, names in rows.items()],
     )
+
+
+def _shown(run: RunMetrics) -> tuple[str, ...]:
+    return tuple(name for name in HEADLINES if name in run.metrics) or tuple(run.metrics)
 
 
 def _metrics_table(runs: list[RunMetrics], names: tuple[str, ...]) -> str:

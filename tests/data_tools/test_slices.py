@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from data_tools.scan import SliceFiles
-from data_tools.slices import Reading, Slice, fit_square, grey_view, read_slice
+from data_tools.slices import Reading, Slice, grey_view, read_slice
 from data_tools.sources import find_slices
 from stroke_tf.labels import StrokeType
 
@@ -103,19 +103,6 @@ def test_a_binary_mask_takes_the_class_of_its_slice(folder):
     assert np.unique(found.mask).tolist() == [0, 2]
     (fault,) = read(folder, stroke_type=StrokeType.NONE, mask="white.png", mask_kind="binary")
     assert "only a lesion slice may have a mask" in fault.reason
-
-
-def test_squares_are_padded_with_air_not_stretched():
-    grey = np.full((2, 4), 9, np.uint8)
-    assert fit_square(grey, size=4).tolist() == [[0] * 4, [9] * 4, [9] * 4, [0] * 4]
-    hu = np.full((3, 2), 40, np.int16)
-    assert fit_square(hu, size=3).tolist() == [[40, 40, -1000]] * 3
-
-
-def test_masks_keep_their_class_ids_when_resized():
-    mask = np.zeros((9, 9), np.uint8)
-    mask[3:, 3:] = 2
-    assert set(np.unique(fit_square(mask, size=4, nearest=True))) == {0, 2}
 
 
 def test_grey_view_windows_hu():

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from stroke_tf.config import BRAIN, THREE_WINDOWS, AugmentStrength
 from stroke_tf.data import make_dataset
+from stroke_tf.data.heads import head_views
 from stroke_tf.data.pipeline import gray_to_rgb, window_hu
-from stroke_tf.labels import Task
+from stroke_tf.labels import StrokeType, Task
 from stroke_tf.records import HU_OFFSET
 
 
@@ -178,8 +179,7 @@ def test_neighbours_are_the_channels_and_the_ends_of_a_series_repeat(series_reco
 
 
 def test_neighbours_stay_together_when_shuffled_and_augmented(series_records, gray_image):
-    still = AugmentStrength(rotation_deg=0, contrast=0, brightness=0, mirror=0, roi=0)
-    options = {"folds": (0,), "view": "neighbours", "training": True, "augment": still}
+    options = {"folds": (0,), "view": "neighbours", "training": True, "augment": STILL}
     batches = dataset(series_records, **options, with_ids=True)
     images, _, known = numpy_epoch_with_ids(batches)
     middle = {b"p-9": 1, b"p-10": 2, b"p-11": 3, b"q-1": 4}
@@ -202,6 +202,111 @@ def test_neighbours_are_refused_where_a_series_is_not_whole(series_records, tmp_
     (unknown / "manifest.json").write_text(text.replace('"patient"', '"near-duplicate"'))
     with pytest.raises(ValueError, match="known patients.*are whole.*groups by near-duplicate"):
         dataset(unknown, folds=(0,), view="neighbours")
+
+
+STILL = AugmentStrength(rotation_deg=0, contrast=0, brightness=0, mirror=0, roi=0)
+
+
+def head_image(turn: float, brain: int) -> np.ndarray:
+    image = np.zeros((40, 40), np.uint8)
+    for grey, axes in ((255, (22, 30)), (brain, (18, 26))):
+        cv2.ellipse(image, ((20, 20), axes, turn), grey, -1)
+    return image
+
+
+@pytest.fixture(scope="module")
+def head_folder(write_records, make_record, tmp_path_factory):
+    """Slices s0 to s3 of 40 pixels, each of a patient of its own; s3 is stored in HU."""
+    images = [head_image(15 * number, 90 + 10 * number) for number in range(4)]
+    hu = np.round(images[3] * 80 / 255).astype(np.uint16) + HU_OFFSET
+    types = (StrokeType.NONE, StrokeType.ISCHEMIA, StrokeType.HEMORRHAGE, StrokeType.HEMORRHAGE)
+    records = [
+        make_record(f"s{number}", 0, kind, image, None)
+        for number, (kind, image) in enumerate(zip(types, [*images[:3], hu], strict=True))
+    ]
+    return write_records(tmp_path_factory.mktemp("heads"), records, size=40)
+
+
+def expected_heads() -> np.ndarray:
+    # The brain window of the HU slice, centre 40 and width 80, takes HU 0 to 80 to 0 to 255.
+    images = [head_image(15 * number, 90 + 10 * number) for number in range(4)]
+    images[3] = np.round(np.round(images[3] * 80 / 255) * 255 / 80).astype(np.uint8)
+    return head_views(np.stack(images), list("abcd"), size=32)
+
+
+def heads_of(folder, **options) -> tf.data.Dataset:
+    # Slices are decoded a quarter larger than the view: at 40 pixels, as they are stored.
+    return dataset(folder, folds=(0,), view="head", image_size=32, **options)
+
+
+def test_heads_are_the_channels_whether_stored_grey_or_in_hu(head_folder):
+    images, labels = numpy_epoch(heads_of(head_folder))
+    assert images.dtype == np.float32
+    np.testing.assert_array_equal(images, expected_heads())
+    np.testing.assert_array_equal(labels, [[0], [1], [1], [1]])
+
+
+def test_heads_of_types_are_those_of_lesion_slices_and_stay_with_their_labels(head_folder):
+    options = {"task": Task.TYPE, "training": True, "augment": STILL, "with_ids": True}
+    images, labels, names = numpy_epoch_with_ids(heads_of(head_folder, **options))
+    assert sorted(names) == [b"s1", b"s2", b"s3"]
+    for image, label, name in zip(images, labels, names, strict=True):
+        np.testing.assert_allclose(image, expected_heads()[int(name[1:])], atol=1e-3)
+        assert label[0] == (name != b"s1")
+
+
+def test_heads_are_refused_with_masks_and_unknown_views_list_the_known(gray_records):
+    with pytest.raises(ValueError, match="moves slices, not masks. Received: task segment"):
+        dataset(gray_records, view="head", task=Task.SEGMENT)
+    with pytest.raises(ValueError, match="'windows', 'neighbours', 'head'.*Received: 'body'"):
+        dataset(gray_records, view="body")
+
+
+def negatives_and_positives(batches) -> tuple[list[str], list[str]]:
+    images, labels, names = numpy_epoch_with_ids(batches)
+    assert len(images) == len(names)
+    return tuple(sorted(names[labels[:, 0] == label]) for label in (0, 1))
+
+
+@pytest.mark.parametrize(("ratio", "kept"), [(0.5, 5), (1, 9), (7, 9)])
+def test_an_epoch_has_all_positives_and_so_many_negatives(gray_records, ratio, kept):
+    options = {"folds": (0, 1, 2, 3), "training": True, "with_ids": True}
+    batches = dataset(gray_records, negatives_per_positive=ratio, **options)
+    everything = negatives_and_positives(dataset(gray_records, **options))
+    assert [len(part) for part in everything] == [9, 9]
+    seen = set()
+    for _ in range(8):
+        negatives, positives = negatives_and_positives(batches)
+        assert positives == everything[1]
+        assert len(set(negatives)) == len(negatives) == kept
+        seen |= set(negatives)
+    assert seen == set(everything[0])  # drawn anew: 8 epochs of 5 leave one out by a chance of 1 %
+    assert len(batches) == sum(1 for _ in batches) == -(-(9 + kept) // 4)
+
+
+def test_negatives_depend_on_the_seed_alone(gray_records):
+    def epochs(seed):
+        options = {"folds": (0, 1, 2, 3), "training": True, "with_ids": True, "seed": seed}
+        batches = dataset(gray_records, negatives_per_positive=0.5, **options)
+        return [ids(batches) for _ in range(2)]
+
+    first = epochs(0)
+    assert first == epochs(0) != epochs(1)
+    assert first[0] != first[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"task": Task.SEGMENT}, "above 0 in training .* Received: 1 for task segment"),
+        ({"training": False}, "Received: 1 for task detect, training False"),
+        ({"negatives_per_positive": 0}, "above 0 .* Received: 0 for"),
+        ({"folds": (3,)}, "needs a slice with label 1. Received: none"),
+    ],
+)
+def test_negatives_are_drawn_in_training_of_classifiers_alone(gray_records, options, message):
+    with pytest.raises(ValueError, match=message):
+        dataset(gray_records, **{"training": True, "negatives_per_positive": 1, **options})
 
 
 def test_gray_to_rgb_repeats_exactly():

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
-from stroke_tf.data.selection import class_weights, count_samples, is_used, label_of
+from stroke_tf.data.selection import (
+    class_weights,
+    count_samples,
+    drawn_negatives,
+    is_used,
+    label_of,
+)
 from stroke_tf.labels import Task
 from stroke_tf.manifest import FoldRow
 
@@ -53,6 +59,25 @@ def test_labels_of_types_are_those_of_the_paper():
 def test_class_weights_are_those_of_scikit_learn(gray_records, task, labels):
     expected = compute_class_weight("balanced", classes=np.array([0, 1]), y=labels)
     assert class_weights(gray_records, (0, 3), task) == pytest.approx(dict(enumerate(expected)))
+
+
+@pytest.mark.parametrize(
+    ("positives", "negatives", "ratio", "expected"),
+    [(10, 100, 1.5, 15), (3, 100, 0.5, 2), (10, 5, 1, 5), (0, 5, 2, 0), (10, 0, 1, 0)],
+)
+def test_negatives_are_so_many_for_each_positive_as_far_as_there_are(
+    positives, negatives, ratio, expected
+):
+    assert drawn_negatives(positives, negatives, ratio=ratio) == expected
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected"), [(0.5, {0: 5 / 4, 1: 5 / 6}), (1, {0: 1, 1: 1}), (9, {0: 0.8, 1: 4 / 3})]
+)
+def test_class_weights_count_the_negatives_of_an_epoch(gray_records, ratio, expected):
+    # 3 with label 1 and 5 with label 0, of which an epoch has 2, 3 or all
+    weights = class_weights(gray_records, (0, 3), Task.DETECT, negatives_per_positive=ratio)
+    assert weights == pytest.approx(expected)
 
 
 def test_class_weights_refuses_folds_that_lack_a_class(gray_records):

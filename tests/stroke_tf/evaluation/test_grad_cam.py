@@ -1,3 +1,4 @@
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -143,6 +144,7 @@ def test_two_backbones_are_refused():
     [
         ("mobilenetv2", {}),
         ("mobilenet025", {"head": "usth-type", "pooling": "avg+max"}),
+        ("mobilenet025", {"pooling": "layers"}),
         ("cnn-detect", {}),
         ("cnn-type", {}),
         *(
@@ -162,6 +164,30 @@ def test_every_classifier_can_be_explained(backbone, options):
     last.set_weights([-weights for weights in last.get_weights()])
     opposite = grad_cam(model, images)
     assert (heatmaps + opposite).any(axis=(1, 2)).all()  # what is not for class 1 is for class 0
+
+
+def test_the_last_map_is_explained_where_several_are_pooled():
+    model = build_classifier("mobilenet025", image_size=64, pooling="layers", head="linear")
+    # Of all pooled features the mean of the last map speaks alone, its 256 channels alike.
+    dense = model.get_layer("probs")
+    kernel = np.zeros(dense.kernel.shape, np.float32)
+    kernel[:256] = 1
+    dense.set_weights([kernel, np.zeros(1)])
+    images = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+    maps = keras.Model(model.inputs[0], model.get_layer("pool_avg").input)(images).numpy()
+    norm = model.get_layer("batch_norm")
+    weights = 1 / np.sqrt(norm.moving_variance.numpy()[:256] + norm.epsilon)
+    summed = np.maximum((maps * weights).sum(axis=-1, keepdims=True), 0)
+    assert maps.shape == (2, 2, 2, 256)
+    expected = np.stack([cv2.resize(each[..., 0], (64, 64)) for each in summed])
+    expected /= expected.max(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(grad_cam(model, images), expected, atol=1e-4)
+
+
+def test_a_layer_cannot_be_chosen_where_several_maps_are_pooled():
+    model = build_classifier("mobilenet025", image_size=32, pooling="layers")
+    with pytest.raises(ValueError, match="`layer` must be None .*'layers'. Received: 'conv_pw_5"):
+        grad_cam(model, np.zeros((1, 32, 32, 3)), layer="conv_pw_5_relu")
 
 
 def test_a_layer_of_the_backbone_gives_a_finer_map_and_leaves_the_model_as_it_was(tmp_path):

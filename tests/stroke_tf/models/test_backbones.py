@@ -10,6 +10,7 @@ from stroke_tf.models.backbones import (
     preprocess,
     settle_batch_norms,
     unfreeze,
+    with_earlier_maps,
 )
 
 MODULES = {
@@ -195,6 +196,31 @@ def test_each_earlier_block_adds_to_what_trains(name):
     assert {weight.path for weight in network.trainable_weights} >= before
 
 
+def test_the_last_map_of_each_size_comes_out_the_smallest_first():
+    several = with_earlier_maps(build_backbone("vgg16", image_size=64, weights=None))
+    # Its five stages end at 64, 32, 16, 8 and 4 pixels; a quarter of the side is 16.
+    layers = ["block5_pool", "block5_conv3", "block4_conv3", "block3_conv3"]
+    assert several.name == "vgg16"
+    assert several.output_shape == [
+        (None, 2, 2, 512),
+        (None, 4, 4, 512),
+        (None, 8, 8, 512),
+        (None, 16, 16, 256),
+    ]
+    names = [output._keras_history.operation.name for output in several.outputs]
+    assert names == layers
+
+
+@pytest.mark.parametrize("name", SLOWLY)
+def test_every_network_has_earlier_maps_and_ends_with_the_same(name):
+    network = small(name)
+    several = with_earlier_maps(network)
+    assert several.outputs[0] is network.outputs[0]
+    sides = [output.shape[1] for output in several.outputs]
+    assert sides == sorted(set(sides)) and len(sides) >= 2
+    assert several.count_params() == network.count_params()
+
+
 def test_unknown_blocks_are_refused_with_the_known_ones(vgg16):
     with pytest.raises(ValueError, match="all, none or one of .*block5.*block1.* 'block6'"):
         unfreeze(vgg16, "block6")
@@ -204,3 +230,12 @@ def test_a_model_without_a_backbone_cannot_be_unfrozen():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="plain")
     with pytest.raises(ValueError, match="must hold a backbone.*vgg16.*Received: plain"):
         unfreeze(model, "all")
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "channels"),
+    [("mobilenet025", 64, [256, 128, 64, 32]), ("mobilenetv2", 75, [1280, 576, 192, 144])],
+)
+def test_a_map_with_a_border_of_zeros_is_not_taken_for_one_of_another_size(name, size, channels):
+    several = with_earlier_maps(build_backbone(name, image_size=size, weights=None))
+    assert [output.shape[-1] for output in several.outputs] == channels

@@ -4,9 +4,10 @@ import pytest
 from keras.src.utils import file_utils
 
 from stroke_tf.labels import Task
-from stroke_tf.models.backbones import BACKBONES, unfreeze
+from stroke_tf.models.backbones import BACKBONES, unfreeze, with_earlier_maps
 from stroke_tf.models.classifier import build_classifier
 from stroke_tf.models.custom_cnn import CUSTOM_CNNS
+from stroke_tf.models.heads import split_head
 
 SIZE = 32
 V2_FILE = "mobilenet_v2_1.0_224_no_top.weights.h5"
@@ -227,6 +228,69 @@ def test_mean_and_maximum_make_one_vector(pixels, loaded, weight_file):
     np.testing.assert_allclose(pooled, expected, rtol=1e-5)
 
 
+@pytest.fixture(scope="module")
+def layered(weight_file):
+    return build_classifier(
+        "mobilenet025",
+        image_size=SIZE,
+        weights=weight_file,
+        pooling="layers",
+        head="linear",
+        trainable=False,
+    )
+
+
+def test_mean_and_maximum_of_each_size_make_one_vector(layered, source, pixels):
+    expected = []
+    for each in with_earlier_maps(source)(pixels / 127.5 - 1):
+        expected += [each.numpy().mean(axis=(1, 2)), each.numpy().max(axis=(1, 2))]
+    channels = [output.shape[-1] for output in backbone_of(layered).outputs]
+    features, _ = split_head(layered)
+    assert features.output_shape == (None, 2 * sum(channels))
+    assert len(channels) >= 4 and channels[0] == 256
+    np.testing.assert_allclose(features(pixels), np.hstack(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_a_classifier_on_several_maps_is_one_backbone_that_loads_and_unfreezes(
+    layered, pixels, tmp_path
+):
+    dense = layered.get_layer("probs")
+    dense.set_weights([np.full(dense.kernel.shape, 0.01), np.zeros(1)])
+    layered.save(tmp_path / "model.keras")
+    model = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(model(pixels), layered(pixels), rtol=1e-5)
+    assert len(split_head(model)[0].outputs) == 1
+    assert [layer.name for layer in model.layers if isinstance(layer, keras.Model)] == [
+        "mobilenet025"
+    ]
+    assert [weight.path for weight in model.trainable_weights] == ["probs/kernel", "probs/bias"]
+    unfreeze(model, "conv_dw_13")
+    paths = [weight.path for weight in model.trainable_weights]
+    assert paths == ["conv_dw_13/kernel", "conv_pw_13/kernel", "probs/kernel", "probs/bias"]
+
+
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        pytest.param(name, marks=() if name == "mobilenet025" else pytest.mark.slow)
+        for name in BACKBONES
+    ],
+)
+def test_every_backbone_learns_under_several_maps_and_loads_again(backbone, tmp_path):
+    size = max(64, BACKBONES[backbone].min_size)
+    model = build_classifier(backbone, image_size=size, pooling="layers", head="linear")
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)).astype(np.float32)
+    np.testing.assert_array_equal(model(pixels), [[0.5], [0.5]])
+    before = model.get_layer("probs").kernel.numpy()
+    loss = keras.losses.BinaryCrossentropy()
+    model.compile(optimizer=keras.optimizers.SGD(1e-3), loss=loss, run_eagerly=True)
+    assert np.isfinite(model.train_on_batch(pixels, np.array([[0.0], [1.0]])))
+    assert not np.array_equal(model.get_layer("probs").kernel.numpy(), before)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    np.testing.assert_allclose(again(pixels), model(pixels), rtol=1e-5)
+
+
 def test_a_block_name_unfreezes_from_there_but_for_pretrained_batch_norms(weight_file):
     model = build_classifier(
         "mobilenet025", image_size=SIZE, weights=weight_file, trainable="conv_dw_13"
@@ -284,7 +348,8 @@ def test_a_partly_frozen_classifier_loads_partly_frozen(tmp_path):
         ({"backbone": "alexnet"}, "cnn-detect.*mobilenetv2.*Received: 'alexnet'"),
         ({"head": "big"}, "`head` must be None or one of .*saucis.*Received: 'big'"),
         ({"trainable": "block5"}, "one of .*conv_dw_13.*Received: 'block5'"),
-        ({"pooling": "max"}, "avg or avg.max. Received: 'max'"),
+        ({"backbone": "cnn-type", "pooling": "layers"}, "`pooling` must be 'avg' for cnn-type"),
+        ({"pooling": "max"}, "one of .'avg', 'avg.max', 'layers'.. Received: 'max'"),
     ],
 )
 def test_unknown_names_list_the_known_ones(arguments, message):

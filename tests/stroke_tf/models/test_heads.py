@@ -27,6 +27,7 @@ def built(head, **options):
         ("usth-type", ["batch_norm", "dropout", "probs"], 2),
         ("usth-cnn", ["dense", "dropout", "probs"], 2),
         ("saucis", ["probs"], 2),
+        ("linear", ["batch_norm", "dropout", "probs"], 1),
     ],
 )
 def test_each_head_is_the_layers_its_paper_names(head, layers, outputs):
@@ -50,10 +51,32 @@ def test_a_small_lesion_shows_in_the_maximum():
     feature_map = np.zeros((1, 10, 10, 2), np.float32)
     feature_map[0, 3, 4] = (5, 7)
     images = keras.Input((10, 10, 2))
-    mean = keras.Model(images, pool(images, "avg"))
-    both = keras.Model(images, pool(images, "avg+max"))
+    mean = keras.Model(images, pool([images], "avg"))
+    both = keras.Model(images, pool([images], "avg+max"))
     np.testing.assert_allclose(mean(feature_map), [[0.05, 0.07]], rtol=1e-6)
     np.testing.assert_allclose(both(feature_map), [[0.05, 0.07, 5, 7]], rtol=1e-6)
+
+
+def test_several_maps_are_pooled_one_after_the_other_and_others_left_alone():
+    random = np.random.default_rng(0)
+    maps = [random.normal(size=(2, *shape)).astype(np.float32) for shape in ((2, 3, 5), (4, 6, 2))]
+    inputs = [keras.Input(each.shape[1:]) for each in maps]
+    expected = [reduce(each, axis=(1, 2)) for each in maps for reduce in (np.mean, np.max)]
+    pooled = keras.Model(inputs, pool(inputs, "layers"))(maps)
+    np.testing.assert_allclose(pooled, np.hstack(expected), rtol=1e-5, atol=1e-6)
+    first = keras.Model(inputs, pool(inputs, "avg"))(maps)
+    np.testing.assert_allclose(first, expected[0], rtol=1e-5, atol=1e-6)
+
+
+def test_the_linear_head_starts_undecided_and_standardises_features():
+    model = built("linear")
+    features = np.random.default_rng(0).normal(40, 9, (50, 6)).astype(np.float32)
+    np.testing.assert_array_equal(model(features), np.full((50, 1), 0.5))
+    norm = model.get_layer("batch_norm")
+    assert (norm.center, norm.scale, norm.momentum) == (False, False, 0.9)
+    seen = keras.Model(model.inputs[0], norm.output)(features, training=True).numpy()
+    np.testing.assert_allclose(seen.mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(seen.std(axis=0), 1, atol=1e-3)
 
 
 @pytest.mark.parametrize("pooling", ["avg", "avg+max"])

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from stroke_tf.evaluation.calibration import reliability
 from stroke_tf.evaluation.metrics import Counts
 from stroke_tf.reporting import figures
 from stroke_tf.reporting.figures import (
@@ -11,6 +12,7 @@ from stroke_tf.reporting.figures import (
     figure_history,
     figure_precision_recall,
     figure_predictions,
+    figure_reliability,
     figure_roc,
     figure_segmentation,
     save_figure,
@@ -115,6 +117,19 @@ def test_curves_of_one_class_say_so(draw, truth):
     assert _texts(axes) == ["undefined: one class only"]
 
 
+def test_reliability_draws_shares_over_mean_scores_and_how_many_slices_have_them():
+    # Ten bins: 0.12 and 0.18 (one of two positive), 0.91, 0.93 and 0.95 (two of three).
+    table = reliability([0, 1, 1, 0, 1], [0.12, 0.18, 0.91, 0.93, 0.95], bins=10)
+    above, below = figure_reliability(table).axes
+    diagonal, curve = above.lines
+    assert diagonal.get_xydata().tolist() == [[0, 0], [1, 1]]
+    drawn = curve.get_xydata()
+    np.testing.assert_allclose(drawn[~np.isnan(drawn).any(axis=1)], [[0.15, 0.5], [0.93, 2 / 3]])
+    heights = {round(bar.get_center()[0], 2): bar.get_height() for bar in below.patches}
+    assert {middle: height for middle, height in heights.items() if height} == {0.15: 2, 0.95: 3}
+    assert (above.get_ylabel(), below.get_ylabel()) == ("share of class 1", "slices")
+
+
 def test_predictions_are_sorted_into_the_four_outcomes():
     images = _slices()
     figure = figure_predictions(
@@ -189,6 +204,7 @@ def _all_figures():
         "confusion": lambda: figure_confusion(Counts(1, 2, 3, 4), ("no stroke", "stroke")),
         "roc": lambda: figure_roc(truth, scores, 0.5),
         "precision_recall": lambda: figure_precision_recall(truth, scores, 0.5),
+        "reliability": lambda: figure_reliability(reliability(truth, scores)),
         "predictions": lambda: figure_predictions(
             images, truth, scores, threshold=0.5, labels=("no stroke", "stroke")
         ),

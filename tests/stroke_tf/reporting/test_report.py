@@ -13,7 +13,7 @@ from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.evaluation.metrics import Counts, classification_metrics
 from stroke_tf.evaluation.segmentation import count_masks, segmentation_metrics
 from stroke_tf.reporting.figures import figure_confusion, figure_history, save_figure
-from stroke_tf.reporting.report import ReportConfig, main, write_report
+from stroke_tf.reporting.report import HEADLINES, ReportConfig, main, write_report
 from stroke_tf.reporting.runs import RunFolder, RunMetrics, start_run, write_metrics
 
 SHA = "0123456789abcdef" * 4
@@ -122,7 +122,10 @@ def test_each_kind_of_run_has_its_own_table_with_intervals(tmp_path, classifier)
         assert line[:5] == ["demo / cnn", "clean", str(run.seed), "60", "0.500"]
         value, low, high = run.metrics["accuracy"]
         assert line[5] == f"{value:.3f} [{low:.3f},\xa0{high:.3f}]"
+    assert classification[0][5:] == [name.replace("_", " ") for name in HEADLINES]
+    assert set(HEADLINES) < set(first.metrics)
     assert segmentation[0][5] == "ischemia dice"
+    assert segmentation[0][5:] == [name.replace("_", " ") for name in unet.metrics]
     assert segmentation[1][:5] == ["demo / unet", "clean", "0", "4", "–"]
     assert segmentation[1][5].startswith(f"{unet.metrics['ischemia_dice'].value:.3f} [")
     assert len(data) == 3
@@ -143,6 +146,16 @@ def test_data_table_names_protocol_folds_and_manifest_once_for_equal_runs(tmp_pa
             "demo / cnn, seed 0; demo / cnn, seed 1",
         ]
     ]
+
+
+def test_classifiers_share_a_table_whatever_else_was_measured(tmp_path, classifier):
+    run = classifier()
+    more = {**run.metrics, "sensitivity_at_99_specificity": Metric(0.5, NAN, NAN)}
+    _finish(RunFolder(tmp_path, "demo", "other", 0), more, n=60)
+    page = _page(tmp_path)
+    assert [line[0] for line in page.tables[1]] == ["run", "demo / cnn", "demo / other"]
+    assert "99 specificity" not in page.text
+    assert "stands in the metrics.json of its run" in page.text
 
 
 def test_undefined_numbers_are_not_given_as_numbers(tmp_path):

@@ -1,0 +1,115 @@
+r"""Writes stage-1 answers from a run's predictions and scores them by the rule of the competition.
+
+    python -m experiments.score_stage1 --threshold 0.43 --out answers.txt \
+        --predictions results/classifier/mobilenetv2-s0/predictions.csv
+    python -m experiments.score_stage1 --truth labels_stage1.txt --answers answers.txt
+
+Truth and answers are text files in the organisers' format; an id without an answer counts as wrong.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from stroke_tf.evaluation.teknofest import Stage1Score, parse_stage1, score_stage1, stage1_text
+
+
+@dataclass(frozen=True)
+class Stage1:
+    """What to write and to score.
+
+    Attributes:
+        truth: The true answers.
+        answers: The answers to score.
+        predictions: predictions.csv of a classifier's run, to make answers of.
+        threshold: A score at or above it is a stroke; the run's own is in its metrics.json.
+        out: File for the answers made of predictions.
+    """
+
+    truth: Path | None = None
+    answers: Path | None = None
+    predictions: Path | None = None
+    threshold: float | None = None
+    out: Path | None = None
+
+
+def read_answers(path: Path) -> dict[str, bool]:
+    """Returns the answers of a stage-1 file by id.
+
+    Raises:
+        ValueError: If the file is not UTF-8 or not in the organisers' format. Names the file.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: must be UTF-8. Received: {error}") from error
+    return parse_stage1(text, name=str(path))
+
+
+def answers_of(predictions: Path, *, threshold: float) -> dict[str, bool]:
+    """Returns whether each slice of a predictions.csv is called a stroke.
+
+    Args:
+        predictions: CSV with the columns `id` and `score`, in [0, 1].
+        threshold: A score at or above it is a stroke.
+
+    Raises:
+        ValueError: If a column is missing, an id repeats or a score is not in [0, 1].
+    """
+    answers: dict[str, bool] = {}
+    with predictions.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if not {"id", "score"} <= set(reader.fieldnames or ()):
+            raise ValueError(
+                f"{predictions}: must have the columns id and score. Received: {reader.fieldnames}"
+            )
+        for row in reader:
+            score = float(row["score"])
+            if row["id"] in answers or not 0 <= score <= 1:
+                raise ValueError(
+                    f"{predictions}: line {reader.line_num} must give a new id a score in [0, 1]. "
+                    f"Received: {row['id']!r}, {score}"
+                )
+            answers[row["id"]] = score >= threshold
+    return answers
+
+
+def main(config: Stage1) -> int:
+    """Writes and scores what is asked for; returns the exit code."""
+    to_write = (config.predictions, config.threshold, config.out)
+    to_score = (config.truth, config.answers)
+    try:
+        if all(it is None for it in (*to_write, *to_score)):
+            raise ValueError("give --truth and --answers, or --predictions, --threshold and --out")
+        if config.predictions and config.threshold is not None and config.out:
+            answers = answers_of(config.predictions, threshold=config.threshold)
+            config.out.write_bytes(stage1_text(answers).encode())
+            print(f"{len(answers)} answers are in {config.out}")
+        elif any(it is not None for it in to_write):
+            raise ValueError("--predictions, --threshold and --out must be given together")
+        if config.truth and config.answers:
+            _print(score_stage1(read_answers(config.truth), read_answers(config.answers)))
+        elif any(to_score):
+            raise ValueError("--truth and --answers must be given together")
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _print(score: Stage1Score) -> None:
+    counts = score.counts
+    print(f"Stage-1 score {score.score:.4f}")
+    print(f"Recall {score.recall:.4f}, specificity {score.specificity:.4f}")
+    print(f"Slices: TP {counts.tp}, FP {counts.fp}, FN {counts.fn}, TN {counts.tn}")
+    if score.missing:
+        print(f"Missing, counted as wrong: {score.missing}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Stage1, prog="python -m experiments.score_stage1", description=__doc__)))
