@@ -16,6 +16,7 @@ from experiments.running import OpenRun, Outcome, Split, finished, folder_of, op
 from experiments.scoring import Scored, inputs_of, score_slices
 from experiments.settings import ClassifierRun
 from stroke_tf.data import class_weights, make_dataset
+from stroke_tf.data.memory import Slices
 from stroke_tf.evaluation.calibration import apply_temperature, fit_temperature, reliability
 from stroke_tf.evaluation.grad_cam import grad_cam
 from stroke_tf.evaluation.intervals import Metric
@@ -48,6 +49,8 @@ from stroke_tf.training.fit import MODEL_NAME
 from stroke_tf.training.probe import fit_probe
 
 FEATURES = "features"
+HEAD_ONLY = ("frozen", "probe")
+"""The ways of training that leave the backbone as it is."""
 _LABELS = {Task.DETECT: ("no stroke", "stroke"), Task.TYPE: ("ischaemia", "haemorrhage")}
 _EXPLAINED = 6
 
@@ -75,21 +78,22 @@ def run_classifier(config: ClassifierRun) -> RunMetrics:
         return done
     split = Split.holding_out(val=config.val_folds, test=config.test_folds)
     with open_run(folder, config, records=config.records, split=split) as run:
-        model = _train(config, run)
+        model = train(config, run)
         run.outcome = _test(config, run, model)
     return read_metrics(folder.metrics)
 
 
-def _train(config: ClassifierRun, run: OpenRun) -> keras.Model:
+def train(config: ClassifierRun, run: OpenRun) -> keras.Model:
+    """Trains the classifier of a run in its folder and returns it with its best weights."""
     with training_scope(config.fit):
         model = _build(config)
     if config.training != "full":
         _train_head(config, run, model)
-    if config.training in ("frozen", "probe"):
+    if config.training not in HEAD_ONLY:
+        _train_backbone(config, run, model)
+    elif not run.is_trial:
         with replacing(run.folder.path / MODEL_NAME) as path:
             model.save(path)
-    else:
-        _train_backbone(config, run, model)
     return model
 
 
@@ -112,12 +116,12 @@ def _build(config: ClassifierRun) -> keras.Model:
 def _train_head(config: ClassifierRun, run: OpenRun, model: keras.Model) -> None:
     """Trains the head on what the backbone says of each slice; `model` holds what it learned."""
     extractor, head = split_head(model)
-    train = _features(config, extractor, run.split.train, copies=config.copies)
+    train = features_of(config, extractor, run.split.train, copies=config.copies)
     weights = _class_weights(config, run, ratio=None)
     if config.training.startswith("probe"):
         fit_probe(head, train, inverse_penalty=config.inverse_penalty, class_weight=weights)
         return
-    val = _features(config, extractor, run.split.val, copies=0)
+    val = features_of(config, extractor, run.split.val, copies=0)
     seed = config.fit.seed
     history = fit(
         head,
@@ -126,19 +130,21 @@ def _train_head(config: ClassifierRun, run: OpenRun, model: keras.Model) -> None
         config=dataclasses.replace(config.head_fit, seed=seed),
         run_dir=run.folder.path / "head",
         class_weight=weights,
-        progress=f"{config.experiment}/{run.folder.path.name}, head",
+        progress=f"{run.folder.experiment}/{run.folder.path.name}, head",
         **_how(config, model),
     )
-    save_figure(figure_history(history), run.folder.figures / "history_head.png")
+    if not run.is_trial:
+        save_figure(figure_history(history), run.folder.figures / "history_head.png")
 
 
-def _features(
+def features_of(
     config: ClassifierRun,
     extractor: keras.Model,
     folds: tuple[FoldName, ...],
     *,
     copies: int,
 ) -> FeatureSet:
+    """Returns what a run's backbone says of some folds, from disk where it is known."""
     return extract_features(
         extractor,
         config.records,
@@ -156,21 +162,22 @@ def _features(
 
 
 def _train_backbone(config: ClassifierRun, run: OpenRun, model: keras.Model) -> None:
-    val = _dataset(config, run.split.val)
-    if config.augment:
+    val = _dataset(config, run.split.val, decoded=run.decoded)
+    if config.augment and not run.is_trial:
         figure = draw_augmentations(val, strength=config.strength, seed=config.fit.seed)
         save_figure(figure, run.folder.figures / "augmentations.png")
     history = fit(
         model,
-        _dataset(config, run.split.train, training=True),
+        _dataset(config, run.split.train, training=True, decoded=run.decoded),
         val,
         config=config.fit,
         run_dir=run.folder.path,
         class_weight=_class_weights(config, run, ratio=config.negatives_per_positive),
-        progress=f"{config.experiment}/{run.folder.path.name}",
+        progress=f"{run.folder.experiment}/{run.folder.path.name}",
         **_how(config, model),
     )
-    save_figure(figure_history(history), run.folder.figures / "history.png")
+    if not run.is_trial:
+        save_figure(figure_history(history), run.folder.figures / "history.png")
 
 
 def _how(config: ClassifierRun, model: keras.Model) -> dict:
@@ -195,11 +202,11 @@ def _class_weights(
 
 
 def _test(config: ClassifierRun, run: OpenRun, model: keras.Model) -> Outcome:
-    val = _scored(config, model, run.split.val)
+    val = score(config, model, run.split.val)
     point = _operating_point(config, val)
     text = json.dumps(dataclasses.asdict(point), indent=2)
     write_text(run.folder.path / "operating_point.json", text + "\n")
-    test = _scored(config, model, run.split.test)
+    test = score(config, model, run.split.test)
     table = {"id": test.ids, "truth": test.truth.astype(int), "score": test.scores}
     write_predictions(run.folder, pd.DataFrame(table))
     _draw(config, run, model, test, threshold=point.threshold)
@@ -207,8 +214,15 @@ def _test(config: ClassifierRun, run: OpenRun, model: keras.Model) -> Outcome:
     return Outcome(n=len(test.ids), threshold=point.threshold, metrics=metrics)
 
 
-def _scored(config: ClassifierRun, model: keras.Model, folds: tuple[FoldName, ...]) -> Scored:
-    dataset = _dataset(config, folds, with_ids=True)
+def score(
+    config: ClassifierRun,
+    model: keras.Model,
+    folds: tuple[FoldName, ...],
+    *,
+    decoded: Slices | None = None,
+) -> Scored:
+    """Scores the slices of some folds as a run is tested."""
+    dataset = _dataset(config, folds, with_ids=True, decoded=decoded)
     scored = score_slices(
         model, dataset, mirror=config.mirror_test, channel=int(config.view == "neighbours")
     )
@@ -241,6 +255,7 @@ def _dataset(
     *,
     training: bool = False,
     with_ids: bool = False,
+    decoded: Slices | None = None,
 ) -> tf.data.Dataset:
     return make_dataset(
         config.records,
@@ -255,6 +270,7 @@ def _dataset(
         view=config.view,
         with_ids=with_ids,
         seed=config.fit.seed,
+        decoded=decoded,
     )
 
 

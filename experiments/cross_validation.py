@@ -12,7 +12,14 @@ import pandas as pd
 from experiments.running import folder_of
 from experiments.settings import ClassifierRun
 from stroke_tf.evaluation.intervals import Metric, bootstrap
-from stroke_tf.evaluation.metrics import accuracy, count, roc_auc, sensitivity, specificity
+from stroke_tf.evaluation.metrics import (
+    accuracy,
+    count,
+    roc_auc,
+    sensitivity,
+    sensitivity_at_90_specificity,
+    specificity,
+)
 from stroke_tf.evaluation.series import smooth_series
 from stroke_tf.manifest import FOLDS, read_folds
 from stroke_tf.reporting.runs import RunMetrics
@@ -109,16 +116,6 @@ class CrossValidated:
 
 def _mean_auc(truth: np.ndarray, scores: np.ndarray, parts: Sequence[np.ndarray]) -> float:
     return float(np.mean([roc_auc(truth[part], scores[part]) for part in parts]))
-
-
-def sensitivity_at_90_specificity(truth: np.ndarray, scores: np.ndarray) -> float:
-    """Returns the share of positives above all but a tenth of the negatives; NaN without either."""
-    positives, negatives = scores[truth], np.sort(scores[~truth])
-    if not len(positives) or not len(negatives):
-        return float("nan")
-    # The lowest score at or above which at most a tenth of the negatives lie is just above this.
-    highest_missed = negatives[-1 - int(0.1 * len(negatives) + 1e-9)]
-    return float((positives > highest_missed).mean())
 
 
 def cross_validate(

@@ -23,7 +23,7 @@ from stroke_tf.config import AugmentStrength, FitConfig
 
 EXPERIMENT = "ct-ich-detect"
 MIRRORED = AugmentStrength(rotation_deg=0, contrast=0, brightness=0, mirror=1, roi=0)
-_TUNE = FitConfig(epochs=5, learning_rate=1e-4, patience=3, reduce_patience=1)
+_TUNE = FitConfig(epochs=4, learning_rate=1e-4, patience=3, reduce_patience=1)
 
 _PLAIN = ClassifierRun(experiment=EXPERIMENT, image_size=128, batch_size=16, watch="auc")
 _HEAD = replace(
@@ -36,7 +36,7 @@ ROWS: dict[str, ClassifierRun] = {
     "histogram": replace(_PLAIN, backbone="histogram", image_size=96),
     "cnn-scratch": replace(
         _PLAIN, backbone="cnn-detect", weights=None, negatives_per_positive=2,
-        fit=FitConfig(epochs=20, learning_rate=3e-4, patience=8),
+        fit=FitConfig(epochs=12, learning_rate=3e-4),
     ),
     "frozen": replace(_PLAIN, training="frozen"),
     "fine-tuned": replace(_PLAIN, training="two-phase", negatives_per_positive=2, fit=_TUNE),

@@ -10,11 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from experiments.settings import ClassifierRun, UnetRun
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.manifest import FOLDS, FoldName, Manifest, manifest_sha256, read_manifest
 from stroke_tf.reporting.runs import RunFolder, RunMetrics, read_metrics, start_run, write_metrics
+
+if TYPE_CHECKING:
+    from stroke_tf.data.memory import Slices
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,24 @@ class Outcome:
 
 @dataclass
 class OpenRun:
-    """A run at work: its folder, its data and split; `outcome` is set when it is tested."""
+    """A run at work.
+
+    Attributes:
+        folder: Where it is kept.
+        manifest: Of its records.
+        split: Its folds.
+        outcome: What it found, when it is tested.
+        decoded: Slices that it shares with others, or None.
+        is_trial: Whether it is a trial of a search, which leaves no figures,
+            and no model of a backbone that stayed as it was.
+    """
 
     folder: RunFolder
     manifest: Manifest
     split: Split
     outcome: Outcome | None = None
+    decoded: Slices | None = None
+    is_trial: bool = False
 
 
 @contextmanager

@@ -8,14 +8,28 @@ from typing import Literal
 
 from stroke_tf.config import (
     BRAIN,
+    IMPROVED_UNET,
     THREE_WINDOWS,
     AugmentStrength,
     FitConfig,
+    Improvements,
     ThresholdRule,
     View,
     Window,
 )
 
+Loss = Literal[
+    "dice",
+    "jaccard",
+    "tversky",
+    "lovasz",
+    "focal",
+    "weighted-ce",
+    "cross-entropy",
+    "dice+ce",
+    "sm-dice",
+]
+"""A key of LOSSES."""
 TestFold = int | Literal["stage1", "stage2"]
 Training = Literal["full", "frozen", "two-phase", "probe", "probe+tune"]
 """What of a classifier trains: the whole at once; the head alone, on the features of a frozen
@@ -125,9 +139,9 @@ class UnetRun:
         encoder: A key of ENCODERS.
         weights: Encoder weights: imagenet, a file (looked up in $STROKE_TF_WEIGHTS too), or None.
         freeze: Train the decoder only.
-        image_size: Side of the model's input, pixels; a multiple of 32.
+        image_size: Side of the model's input, pixels; a multiple of 32, or 48 for pspnet.
         batch_size: Slices in a batch.
-        decoder_filters: Filters of the five decoder blocks, deepest first.
+        decoder_filters: Widths of the decoder, see `build_unet`; None for the library's.
         loss: A key of LOSSES.
         lesions_only: Leave slices without a lesion out (USTH phase 2), in testing too.
         augment: Augment training slices.
@@ -135,6 +149,13 @@ class UnetRun:
         val_folds: Folds for early stopping.
         test_folds: Folds for the result: 0 to 9, stage1, stage2.
         fit: How the model is trained.
+        architecture: What stands on the encoder; improved: the U-Net of SAUCIS, without encoder.
+        filters: Filters of the improved network's finest level, doubled at each deeper one.
+        depth: Number of times the improved network halves its input.
+        improvements: What the improved network adds to the plain U-Net.
+        mirror_test: Take the mean of what is said of each slice and of its mirror image.
+        tune_mask: Choose the pixel threshold and the smallest lesion on the validation folds;
+            without it each pixel takes its likeliest class.
     """
 
     records: Path = Path("records")
@@ -146,16 +167,22 @@ class UnetRun:
     freeze: bool = False
     image_size: int = 256
     batch_size: int = 8
-    decoder_filters: tuple[int, int, int, int, int] = (256, 128, 64, 32, 16)
-    loss: Literal["dice", "cross-entropy", "dice+ce", "sm-dice"] = "dice+ce"
+    decoder_filters: tuple[int, ...] | None = None
+    loss: Loss = "dice+ce"
     lesions_only: bool = False
     augment: bool = True
     strength: AugmentStrength = AugmentStrength()
     val_folds: tuple[int, ...] = (8,)
     test_folds: tuple[TestFold, ...] = (9,)
     fit: FitConfig = FitConfig(learning_rate=3e-4)
+    architecture: Literal["unet", "fpn", "linknet", "pspnet", "improved"] = "unet"
+    filters: int = 32
+    depth: int = 4
+    improvements: Improvements = IMPROVED_UNET
+    mirror_test: bool = False
+    tune_mask: bool = False
 
     @property
     def row_name(self) -> str:
         """The row's name, or what stands for it."""
-        return self.row or self.encoder
+        return self.row or ("improved" if self.architecture == "improved" else self.encoder)

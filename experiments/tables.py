@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,14 +18,22 @@ from experiments.settings import ClassifierRun
 
 if TYPE_CHECKING:
     from experiments.cross_validation import CrossValidated
+    from stroke_tf.manifest import Protocol
     from stroke_tf.reporting.runs import RunMetrics
 
 Folds = Literal["one", "five"]
 """How a row is tested: on its own test folds, or on all slices by five-fold cross-validation."""
 
-HISTOGRAM_ROW = ClassifierRun(backbone="histogram", weights=None, image_size=96)
 TABLE_NAME = "TABLE.md"
 _SMOKE_SIZE = 96
+_SMOKE_EXPERIMENT = "{}-smoke"  # a folder of its own: real runs have other settings
+_TESTED_ONCE = (
+    "roc_auc",
+    "average_precision",
+    "accuracy",
+    *("sensitivity", "precision", "f1"),
+    *("specificity", "npv", "f1_negative"),
+)
 _SCORES = ("roc_auc", "sensitivity_at_90_specificity", "accuracy", "sensitivity", "specificity")
 
 
@@ -39,7 +48,8 @@ class TableRun:
         seeds: Seeds of each row.
         weights: Weights of the pretrained rows: imagenet, a file (looked up in $STROKE_TF_WEIGHTS
             too), or None for random.
-        smoke: Only see that everything runs: tiny pictures, one epoch, random weights.
+        smoke: Only see that everything runs: tiny pictures, one epoch, random weights, results
+            under EXPERIMENT-smoke.
     """
 
     records: tuple[Path, ...] = (Path("records"),)
@@ -55,7 +65,8 @@ def run_table(
     experiment: str,
     rows: Mapping[str, ClassifierRun],
     *,
-    published: str | None = None,
+    published: Sequence[str] = (),
+    preface: Callable[[Path], str] | None = None,
     folds: Folds = "one",
     clean_only: Collection[str] = (),
     smoothed: Mapping[str, float] | None = None,
@@ -66,7 +77,8 @@ def run_table(
         config: What to run.
         experiment: Name of the experiment, which its runs are kept under.
         rows: The rows by name.
-        published: Key of the paper's table to stand beside, or None.
+        published: Keys of the paper's tables that ours stand beside, when rows are tested once.
+        preface: Gives what is to be said of a folder of records before its rows.
         folds: How a row is tested.
         clean_only: Rows that the protocol `as-published` cannot have.
         smoothed: Standard deviation, in slices, for rows that are shown smoothed too.
@@ -75,28 +87,45 @@ def run_table(
         The exit code: 1 if a row failed.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    if config.smoke:
+        experiment = _SMOKE_EXPERIMENT.format(experiment)
     failed: list[str] = []
+    parts = [f"# {experiment}"]
     try:
         chosen = _chosen(config, rows)
-        parts = list(
-            _sections(config, experiment, chosen, failed, published, folds, clean_only, smoothed)
-        )
+        for records, protocol in _protocols(config).items():
+            here = {
+                name: _settled(row, config, experiment, f"{name}-{protocol}", records)
+                for name, row in chosen.items()
+                if protocol == "clean" or name not in clean_only
+            }
+            parts.append(f"## Protocol {protocol}")
+            if preface:
+                parts.append(preface(records))
+            if folds == "five":
+                parts.append(_cross_validated(here, config.seeds, failed, smoothed or {}))
+            else:
+                parts += _tested_once(here, config.seeds, failed, published)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
+    _write_down(config.out, experiment, parts, failed)
+    return int(bool(failed))
+
+
+def _write_down(out: Path, experiment: str, parts: Sequence[str], failed: Sequence[str]) -> None:
     from stroke_tf.reporting.report import write_report
     from stroke_tf.reporting.runs import write_text
 
-    path = config.out / experiment / TABLE_NAME
-    text = "\n\n".join([f"# {experiment}", *parts]) + "\n"
+    path = out / experiment / TABLE_NAME
+    text = "\n\n".join([*parts, *(f"Failed: {line}" for line in failed)]) + "\n"
     write_text(path, text)
     print(text)
     if any(path.parent.glob("*/config.json")):
-        print(f"Report: {write_report(config.out, experiment, title=experiment)}")
+        print(f"Report: {write_report(out, experiment, title=experiment)}")
     print(f"Table: {path}")
     for line in failed:
         print(f"Failed: {line}", file=sys.stderr)
-    return int(bool(failed))
 
 
 def _chosen(config: TableRun, rows: Mapping[str, ClassifierRun]) -> dict[str, ClassifierRun]:
@@ -106,30 +135,14 @@ def _chosen(config: TableRun, rows: Mapping[str, ClassifierRun]) -> dict[str, Cl
     return {name: row for name, row in rows.items() if not config.rows or name in config.rows}
 
 
-def _sections(
-    config: TableRun,
-    experiment: str,
-    rows: Mapping[str, ClassifierRun],
-    failed: list[str],
-    published: str | None,
-    folds: Folds,
-    clean_only: Collection[str],
-    smoothed: Mapping[str, float] | None,
-) -> Iterator[str]:
+def _protocols(config: TableRun) -> dict[Path, Protocol]:
+    """Returns the protocol of each folder of records, before any of them is trained on."""
     from stroke_tf.manifest import read_manifest
 
-    for records in config.records:
-        protocol = read_manifest(records).protocol
-        here = {
-            name: _settled(row, config, experiment, f"{name}-{protocol}", records)
-            for name, row in rows.items()
-            if protocol == "clean" or name not in clean_only
-        }
-        yield f"## Protocol {protocol}"
-        if folds == "five":
-            yield _cross_validated(here, config.seeds, failed, smoothed or {})
-        else:
-            yield from _tested_once(here, config.seeds, failed, published)
+    found = [read_manifest(records).protocol for records in config.records]
+    if len(set(found)) < len(found):
+        raise ValueError(f"--records must be of different protocols. Received: {found}")
+    return dict(zip(config.records, found, strict=True))
 
 
 def _settled(
@@ -166,13 +179,10 @@ def _attempt(what: str, run: Callable[[], Any], failed: list[str]) -> Any:
 
 
 def _run(config: ClassifierRun) -> RunMetrics:
-    if config.backbone == HISTOGRAM_ROW.backbone:
-        from experiments.histogram import run_histogram
-
-        return run_histogram(config)
     from experiments.classifier import run_classifier
+    from experiments.histogram import HISTOGRAM, run_histogram
 
-    return run_classifier(config)
+    return run_histogram(config) if config.backbone == HISTOGRAM else run_classifier(config)
 
 
 def _seeded(row: ClassifierRun, seed: int) -> ClassifierRun:
@@ -183,32 +193,40 @@ def _tested_once(
     rows: Mapping[str, ClassifierRun],
     seeds: Sequence[int],
     failed: list[str],
-    published: str | None,
+    published: Sequence[str],
 ) -> Iterator[str]:
+    from experiments.best_epoch import best_epoch
     from experiments.paper import comparison_table
 
     for seed in seeds:
         results = {}
         for name, row in rows.items():
             config = _seeded(row, seed)
-            result = _attempt(f"{row.row}-s{seed}", lambda config=config: _run(config), failed)
+            result = _attempt(f"{row.row}-s{seed}", partial(_run, config), failed)
             if result is not None:
-                results[name] = result
-        if published and results:
-            yield comparison_table(published, results)
+                learned = best_epoch(config)
+                results[name] = replace(result, metrics=result.metrics | learned)
         if results:
+            for key in published:
+                yield f"### {key}, seed {seed}"
+                yield comparison_table(key, results)
+            yield f"### Ours, seed {seed}"
             yield _own_table(results)
 
 
 def _own_table(results: Mapping[str, RunMetrics]) -> str:
     from stroke_tf.reporting.page import markdown_table
 
-    columns = ("roc_auc", "average_precision", "sensitivity", "specificity", "f1", "accuracy")
     lines = [
-        [name, str(run.seed), str(run.n), *(_cell(run.metrics[column]) for column in columns)]
+        [name, str(run.n), *(_cell(run.metrics[column]) for column in _TESTED_ONCE)]
         for name, run in results.items()
     ]
-    return markdown_table(("ours", "seed", "n", *columns), lines)
+    note = (
+        "Test slices, with 95 % intervals of a bootstrap over groups; thresholds are from the "
+        "validation folds. sensitivity, precision and f1 are of class 1, specificity (recall), "
+        "npv (precision) and f1_negative of class 0."
+    )
+    return f"{markdown_table(('row', 'n', *_TESTED_ONCE), lines)}\n\n{note}"
 
 
 def _cross_validated(
@@ -225,9 +243,7 @@ def _cross_validated(
         found = []
         for seed in seeds:
             config = _seeded(row, seed)
-            result = _attempt(
-                f"{row.row}-s{seed}", lambda config=config: cross_validate(config, _run), failed
-            )
+            result = _attempt(f"{row.row}-s{seed}", partial(cross_validate, config, _run), failed)
             if result is not None:
                 found.append(result)
                 lines.append(_line(name, str(seed), result, baseline))

@@ -1,18 +1,18 @@
 """Trains one stroke detector (or type classifier) by transfer learning and tests it.
 
-    python -m experiments.train_classifier --records records --out results
+    python -m experiments.train_classifier --records records --out results [--config FILE]
 
 The threshold is chosen on the validation folds (recall of at least 0.88 with the best precision, as
 in the USTH report) and applied once to the test folds. Everything is kept in
 OUT/EXPERIMENT/ROW-sSEED/; a run that was killed continues, one that is done is skipped.
+FILE holds defaults for all other flags, such as best.json of a search.
 """
 
 from __future__ import annotations
 
 import sys
 
-import tyro
-
+from experiments.config_file import parse_settings
 from experiments.settings import ClassifierRun
 
 
@@ -27,7 +27,7 @@ def main(config: ClassifierRun) -> int:
 if __name__ == "__main__":
     sys.exit(
         main(
-            tyro.cli(
+            parse_settings(
                 ClassifierRun, prog="python -m experiments.train_classifier", description=__doc__
             )
         )

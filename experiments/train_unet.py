@@ -1,17 +1,17 @@
 """Trains one U-Net that draws ischaemia and haemorrhage, and tests it.
 
-    python -m experiments.train_unet --records records --out results
+    python -m experiments.train_unet --records records --out results [--config FILE]
 
 Scores count the pixels of the lesion classes over all test slices, never background. Everything is
 kept in OUT/EXPERIMENT/ROW-sSEED/; a run that was killed continues, one that is done is skipped.
+FILE holds defaults for all other flags, such as best.json of a search.
 """
 
 from __future__ import annotations
 
 import sys
 
-import tyro
-
+from experiments.config_file import parse_settings
 from experiments.settings import UnetRun
 
 
@@ -24,4 +24,6 @@ def main(config: UnetRun) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(UnetRun, prog="python -m experiments.train_unet", description=__doc__)))
+    sys.exit(
+        main(parse_settings(UnetRun, prog="python -m experiments.train_unet", description=__doc__))
+    )

@@ -4,15 +4,23 @@ import sys
 import pytest
 
 COMMANDS = [
+    "benchmarks.frozen_features",
     "benchmarks.overlays",
     "benchmarks.pipeline",
     "benchmarks.tfrecords",
     "data_tools.build_tfrecords",
     "data_tools.inspect",
     "data_tools.phantom",
+    "experiments.ct_ich_detect",
     "experiments.demo",
+    "experiments.saucis_f1_f2_f3_samples",
+    "experiments.saucis_t4_t5_detect",
+    "experiments.score_stage1",
+    "experiments.score_stage2",
     "experiments.train_classifier",
     "experiments.train_unet",
+    "experiments.usth_t1_detect",
+    "experiments.usth_t2_type",
     "stroke_tf.reporting.report",
 ]
 

@@ -13,7 +13,11 @@ from data_tools.build_tfrecords import Conversion
 from data_tools.inspect import Inspection
 from data_tools.phantom import PhantomConfig
 from experiments.demo import Demo
+from experiments.saucis_f1_f2_f3_samples import Samples
+from experiments.score_stage1 import Stage1
+from experiments.score_stage2 import Stage2
 from experiments.settings import ClassifierRun, UnetRun
+from experiments.tables import TableRun
 from stroke_tf.reporting.report import ReportConfig
 
 ROOT = Path(__file__).parents[1]
@@ -23,9 +27,16 @@ SETTINGS = {
     "data_tools.build_tfrecords": Conversion,
     "data_tools.inspect": Inspection,
     "data_tools.phantom": PhantomConfig,
+    "experiments.ct_ich_detect": TableRun,
     "experiments.demo": Demo,
+    "experiments.saucis_f1_f2_f3_samples": Samples,
+    "experiments.saucis_t4_t5_detect": TableRun,
+    "experiments.score_stage1": Stage1,
+    "experiments.score_stage2": Stage2,
     "experiments.train_classifier": ClassifierRun,
     "experiments.train_unet": UnetRun,
+    "experiments.usth_t1_detect": TableRun,
+    "experiments.usth_t2_type": TableRun,
     "stroke_tf.reporting.report": ReportConfig,
 }
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -33,14 +44,15 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 def commands():
     for page in PAGES:
-        for fence in re.findall(r"```\n(.*?)```", page.read_text(), re.DOTALL):
+        fences = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+        for fence in (text for language, text in fences if not language):
             for line in fence.replace("\\\n", " ").splitlines():
                 words = shlex.split(line, comments=True)
                 if words[:2] == ["python", "-m"]:
                     yield pytest.param(words[2], words[3:], id=f"{page.name}: {line.strip()}")
 
 
-@pytest.mark.parametrize(("module", "flags"), commands())
+@pytest.mark.parametrize(("module", "flags"), list(commands()))
 def test_a_documented_command_takes_its_flags(module, flags):
     assert callable(importlib.import_module(module).main)
     tyro.cli(SETTINGS[module], args=flags)

@@ -2,7 +2,7 @@
 
 from stroke_tf.data.augment import AUGMENTATIONS, augment_batch
 from stroke_tf.data.memory import Cache
-from stroke_tf.data.pipeline import gray_to_rgb, make_dataset, window_hu
+from stroke_tf.data.pipeline import decode_slices, gray_to_rgb, make_dataset, window_hu
 from stroke_tf.data.selection import class_weights, count_samples
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "augment_batch",
     "class_weights",
     "count_samples",
+    "decode_slices",
     "gray_to_rgb",
     "make_dataset",
     "window_hu",

@@ -19,7 +19,13 @@ from stroke_tf.config import BRAIN, THREE_WINDOWS, AugmentStrength, View, Window
 from stroke_tf.data.augment import augment_batch
 from stroke_tf.data.heads import head_views
 from stroke_tf.data.memory import Cache, Slices, empty_array, load_slices
-from stroke_tf.data.selection import drawn_negatives, label_of, neighbours_of
+from stroke_tf.data.selection import (
+    count_samples,
+    drawn_negatives,
+    is_used,
+    label_of,
+    neighbours_of,
+)
 from stroke_tf.labels import StrokeType, Task
 from stroke_tf.manifest import FoldName, Manifest, read_manifest
 from stroke_tf.records import HU_OFFSET, STAGE_FOLDS
@@ -43,6 +49,7 @@ def make_dataset(
     with_ids: bool = False,
     seed: int = 0,
     cache: Cache = "auto",
+    decoded: Slices | None = None,
 ) -> tf.data.Dataset:
     """Returns batches of the slices of some folds, decoded once and kept.
 
@@ -76,6 +83,9 @@ def make_dataset(
             epoch, counted from when the data set was made.
         cache: Where decoded slices are kept: "memory", "file" (unnamed, in the folder for
             temporary files), or "auto": in memory unless they need over 60 % of what is available.
+        decoded: What `decode_slices` gave for these folds, and maybe others, of the same records,
+            with equal task, image size and view: several data sets share it, and nothing is
+            decoded here. None decodes.
 
     Returns:
         A data set of known length that yields (images, labels) or (images, labels, ids):
@@ -95,24 +105,57 @@ def make_dataset(
     _check_arguments(image_size=image_size, batch_size=batch_size, windows=windows)
     _check_negatives(negatives_per_positive, task=task, training=training)
     _check_view(view, read_manifest(records), task=task, windows=windows, lesions=lesions_only)
-    slices = load_slices(
+    slices = decoded or decode_slices(
         records,
         folds,
         task=task,
-        image_size=round(_HEAD_SIZE * image_size) if view == "head" else image_size,
+        image_size=image_size,
+        view=view,
         lesions_only=lesions_only,
         cache=cache,
     )
-    if view == "head":
-        slices = _heads_of(slices, image_size)
-    labels = None if task == Task.SEGMENT else [label_of(row, task=task) for row in slices.rows]
-    draw = _epoch_drawer(len(slices.rows), labels, ratio=negatives_per_positive, shuffle=training)
+    places = _places(slices, records, folds, task=task, size=image_size, lesions_only=lesions_only)
+    labels = None if task == Task.SEGMENT else [label_of(slices.rows[i], task=task) for i in places]
+    draw = _epoch_drawer(places, labels, ratio=negatives_per_positive, shuffle=training)
     indices = _indices(draw, batch_size=batch_size, seed=seed)
     make_batch = _batch_maker(
         slices, task, windows=windows, augment=augment, view=view, with_ids=with_ids
     )
     batches = indices.map(make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return batches.prefetch(1)
+
+
+def decode_slices(
+    records: Path | str,
+    folds: tuple[FoldName, ...],
+    *,
+    task: Task,
+    image_size: int,
+    view: View = "windows",
+    lesions_only: bool = False,
+    cache: Cache = "auto",
+) -> Slices:
+    """Decodes the slices of some folds for several calls of `make_dataset` to share.
+
+    Args:
+        records: Folder of records, as for `make_dataset`, and so are the others.
+        folds: All folds that one of the data sets will read.
+        task: See there.
+        image_size: See there.
+        view: See there.
+        lesions_only: See there.
+        cache: See there.
+
+    Raises:
+        FileNotFoundError: If the manifest or a shard is missing.
+        ValueError: If a fold is unknown, no slice is left, or a shard is damaged.
+        OSError: If there is no space for the file.
+    """
+    size = round(_HEAD_SIZE * image_size) if view == "head" else image_size
+    slices = load_slices(
+        records, folds, task=task, image_size=size, lesions_only=lesions_only, cache=cache
+    )
+    return _heads_of(slices, image_size) if view == "head" else slices
 
 
 def window_hu(hu: tf.Tensor, windows: tuple[Window, ...]) -> tf.Tensor:
@@ -189,15 +232,44 @@ def _check_negatives(ratio: float | None, *, task: Task, training: bool) -> None
         )
 
 
+def _places(
+    slices: Slices,
+    records: Path | str,
+    folds: tuple[FoldName, ...],
+    *,
+    task: Task,
+    size: int,
+    lesions_only: bool,
+) -> np.ndarray:
+    """Returns where the slices of some folds are among decoded ones, in the order of the folds."""
+    by_fold: dict[str, list[int]] = {str(fold): [] for fold in folds}
+    for place, row in enumerate(slices.rows):
+        if row.fold in by_fold and is_used(row, task=task, lesions_only=lesions_only):
+            by_fold[row.fold].append(place)
+    places = [place for found in by_fold.values() for place in found]
+    needed = count_samples(records, folds, task, lesions_only=lesions_only)
+    fits = (len(places), slices.images.shape[1], slices.masks is not None)
+    if fits != (needed, size, task == Task.SEGMENT):
+        raise ValueError(
+            f"`decoded` must hold the {needed} slices of folds {list(folds)} for task {task}, side "
+            f"{size}. Received: {fits[0]} of them, side {fits[1]}, masks {fits[2]}"
+        )
+    return np.array(places)
+
+
 def _epoch_drawer(
-    count: int, labels: list[int] | None, *, ratio: float | None, shuffle: bool
+    places: np.ndarray, labels: list[int] | None, *, ratio: float | None, shuffle: bool
 ) -> Callable[[np.random.Generator], np.ndarray]:
     """Returns what draws the slices of an epoch in their order, always as many."""
     if not shuffle:
-        return lambda random: np.arange(count)
+        return lambda random: places
     if ratio is None or labels is None:
-        return lambda random: random.permutation(count)
-    positives, negatives = np.flatnonzero(labels), np.flatnonzero(np.equal(labels, 0))
+        return lambda random: random.permutation(places)
+    positives, negatives = (places[np.equal(labels, label)] for label in (1, 0))
+    if not len(positives):
+        raise ValueError(
+            "`negatives_per_positive` needs a slice with label 1. Received: none in these folds"
+        )
     kept = drawn_negatives(len(positives), len(negatives), ratio=ratio)
 
     def draw(random: np.random.Generator) -> np.ndarray:

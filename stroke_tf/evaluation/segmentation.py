@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from stroke_tf.evaluation.intervals import UNDEFINED, Metric, bootstrap
+from stroke_tf.evaluation.intervals import UNDEFINED, Metric, bootstrap, check_groups
 from stroke_tf.evaluation.metrics import Counts, f1, iou
 from stroke_tf.labels import LESION_CLASSES, MASK_CLASSES
 
@@ -51,6 +51,16 @@ class SegmentationCounts:
         frame.insert(0, "id", list(ids))
         return frame
 
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame) -> SegmentationCounts:
+        """Returns the counts of `to_frame`, such as those of several runs put together.
+
+        Raises:
+            KeyError: If the frame lacks a column.
+        """
+        columns = [f"{name}_{cell}" for name in COUNTED for cell in CELLS]
+        return cls(frame[columns].to_numpy(np.int64).reshape(-1, len(COUNTED), len(CELLS)))
+
 
 def count_masks(truth: ArrayLike, predicted: ArrayLike) -> SegmentationCounts:
     """Counts the pixels of a batch of masks.
@@ -63,17 +73,29 @@ def count_masks(truth: ArrayLike, predicted: ArrayLike) -> SegmentationCounts:
     Raises:
         ValueError: If the shapes differ or are no batch, or a mask holds another class id.
     """
-    truth, predicted = _masks("truth", truth), _masks("predicted", predicted)
-    if truth.shape != predicted.shape:
-        raise ValueError(
-            "`truth` and `predicted` must have the same shape. "
-            f"Received: {truth.shape} and {predicted.shape}"
-        )
+    truth, predicted = check_masks(truth, predicted)
     pairs = [(truth == kind, predicted == kind) for kind in LESION_CLASSES]
     pairs.append((truth > 0, predicted > 0))
     cells = [(t & p, ~t & p, t & ~p, ~t & ~p) for t, p in pairs]
     sums = np.array(cells).sum(axis=(3, 4), dtype=np.int64)  # (3, 4, B)
     return SegmentationCounts(np.moveaxis(sums, 2, 0))
+
+
+def check_masks(
+    truth: ArrayLike, predicted: ArrayLike
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Returns two batches of masks as arrays of shape (B, H, W).
+
+    Raises:
+        ValueError: If the shapes differ or are no batch, or a mask holds another class id.
+    """
+    true_masks, drawn = _masks("truth", truth), _masks("predicted", predicted)
+    if true_masks.shape != drawn.shape:
+        raise ValueError(
+            "`truth` and `predicted` must have the same shape. "
+            f"Received: {true_masks.shape} and {drawn.shape}"
+        )
+    return true_masks, drawn
 
 
 def segmentation_metrics(
@@ -103,9 +125,7 @@ def segmentation_metrics(
     Raises:
         ValueError: If there is not one group for each slice.
     """
-    slices = np.arange(len(counts)) if groups is None else np.asarray(groups)
-    if slices.shape != (len(counts),):
-        raise ValueError(f"`groups` must have shape ({len(counts)},). Received: {slices.shape}")
+    slices = check_groups(groups, len(counts))
     if not len(counts):
         return dict.fromkeys(SEGMENTATION_METRICS, UNDEFINED)
     slice_dice = _slice_dice(counts.per_slice)

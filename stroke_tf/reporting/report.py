@@ -43,8 +43,18 @@ HEADLINES = (
     "sensitivity_at_90_specificity",
     "brier",
     "ece",
+    "lesion_dice",
+    "lesion_iou",
+    "ischemia_dice",
+    "hemorrhage_dice",
+    "any_lesion_lesionwise_recall",
+    "any_lesion_false_lesions_per_slice",
+    "any_lesion_hd95_px",
+    "normal_slice_false_rate",
+    "sm_f1",
+    "sm_iou",
 )
-"""The metrics of a classifier that its table shows; of other runs, the table shows all."""
+"""The metrics that the tables of classifiers and U-Nets show; of other runs, they show all."""
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,9 @@ def test_a_classifier_run_leaves_all_its_files(classifier):
         *("figures", "metrics.json"),
     }
     figures = {path.stem for path in (run / "figures").iterdir()}
-    assert figures == {"augmentations", "history", "confusion", "roc", "predictions"}
+    assert figures == {
+        *("augmentations", "history", "confusion", "roc", "reliability", "predictions", "grad_cam")
+    }
     values = json.loads((run / "metrics.json").read_text())
     assert values["split"] == {"train": [0, 1, 2, 3, 4, 5, 6, 7], "val": [8], "test": [9]}
     assert (values["protocol"], values["seed"]) == ("clean", 3)

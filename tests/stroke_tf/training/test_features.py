@@ -187,6 +187,19 @@ def test_the_key_says_in_words_what_features_depend_on(records, tmp_path):
     }
 
 
+def test_another_view_is_never_answered_from_the_same_file(records, tmp_path):
+    plain = extract(records, cache_dir=tmp_path).features
+    heads = extract(records, view="head", cache_dir=tmp_path).features
+    views = {json.loads(path.read_text())["view"] for path in tmp_path.glob("*/key.json")}
+    assert views == {"windows", "head"}
+    assert not np.allclose(plain, heads)
+    images = make_dataset(
+        records, folds=(0, 1), task=Task.DETECT, image_size=SIZE, batch_size=99, view="head"
+    )
+    expected = halves()(next(iter(images))[0], training=False)
+    np.testing.assert_allclose(heads[0], expected, rtol=1e-4)
+
+
 def test_other_weights_are_never_answered_from_the_same_file(records, tmp_path):
     first = extract(records, cache_dir=tmp_path).features
     other = extract(records, extractor=halves(scale=4.0), cache_dir=tmp_path).features
@@ -328,8 +341,11 @@ def test_a_head_trained_on_features_is_what_plain_fit_makes_of_it(records, tmp_p
 
 
 @pytest.mark.slow
-def test_benchmark_prints_both_ways(records, capsys):
+def test_benchmark_prints_both_ways(tmp_path, capsys):
     benchmark = pytest.importorskip("benchmarks.frozen_features")
+    tree = write_tree(tmp_path / "tree", none=30, ischemia=15, hemorrhage=15)
+    records = tmp_path / "records"  # with both labels in every fold
+    build_tfrecords(Conversion(data=tree, out=records, size=SIZE, jobs=1))
     benchmark.main(benchmark.Settings(records=records, size=SIZE, epochs=1))
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["n"] == 60

@@ -1,0 +1,37 @@
+"""What a training said of itself in the epoch whose weights it kept."""
+
+from __future__ import annotations
+
+import csv
+
+from experiments.settings import ClassifierRun
+from stroke_tf.evaluation.intervals import Metric
+
+_COLUMNS = ("accuracy", "loss")
+
+
+def best_epoch(config: ClassifierRun) -> dict[str, Metric]:
+    """Returns the scores of a finished run's best epoch, by the validation score it watched.
+
+    Args:
+        config: The run. One whose backbone was not trained has no such epoch.
+
+    Returns:
+        `train_accuracy`, `train_loss`, `val_accuracy` and `val_loss`, without intervals: those of
+        training are means over the epoch, with dropout and augmentation; nothing without an epoch.
+    """
+    from experiments.running import folder_of
+
+    path = folder_of(config, row=config.row_name).history
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        epochs = list(csv.DictReader(file))
+    watched, choose = f"val_{config.watch}", min if config.watch == "loss" else max
+    best = choose(epochs, key=lambda epoch: float(epoch[watched]))
+    sides = {"train": "", "val": "val_"}
+    return {
+        f"{side}_{column}": Metric(float(best[prefix + column]), float("nan"), float("nan"))
+        for side, prefix in sides.items()
+        for column in _COLUMNS
+    }

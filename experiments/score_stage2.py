@@ -1,0 +1,134 @@
+r"""Draws stage-2 masks by a trained U-Net and scores them by the rule of the competition.
+
+    python -m experiments.score_stage2 --predicted masks --truth TRAINING/ISKEMI/MASK \
+        --run results/unet/mobilenetv2-s0 --pictures TRAINING/ISKEMI/PNG
+
+Masks are PNG files named by the id of their slice. Without --run those in PREDICTED are scored;
+without --truth masks are drawn and not scored. A mask missing from PREDICTED counts as empty.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+if TYPE_CHECKING:
+    from stroke_tf.evaluation.teknofest import Stage2Score
+
+
+@dataclass(frozen=True)
+class Stage2:
+    """What to draw and to score.
+
+    Attributes:
+        predicted: Folder of predicted masks.
+        truth: Folder of true masks.
+        run: Folder of a finished U-Net run that draws the masks of PICTURES into PREDICTED.
+        pictures: Folder of the pictures of the slices, PNG.
+        kernel: Odd side of the square that the truth is dilated and eroded with, pixels; the
+            organisers do not give it.
+    """
+
+    predicted: Path
+    truth: Path | None = None
+    run: Path | None = None
+    pictures: Path | None = None
+    kernel: int = 3
+
+
+def draw_masks(run: Path, pictures: Path, predicted: Path) -> int:
+    """Draws a mask for each picture of a folder; returns their number.
+
+    Args:
+        run: Folder of a finished U-Net run, whose mask rule and test-time mirroring are used.
+        pictures: Folder of PNG files.
+        predicted: Folder for the masks.
+
+    Raises:
+        FileNotFoundError: If the run is not finished or there are no pictures.
+        ValueError: If a picture is no whole grey picture, or the model is no U-Net.
+    """
+    import keras
+
+    from data_tools.mask_pictures import files_by_id, write_mask
+    from data_tools.pictures import decode_grey
+    from experiments.unet import read_mask_rule
+    from stroke_tf.inference.predict import predict_masks
+
+    if not (run / "metrics.json").is_file():
+        raise FileNotFoundError(f"{run} must be a finished run. Received: no metrics.json in it")
+    model = keras.models.load_model(run / "model.keras", compile=False)
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    rule, files = read_mask_rule(run), files_by_id(pictures)
+    for source_id, path in files.items():
+        image = decode_grey(path.read_bytes(), name=path.name)
+        (mask,) = predict_masks(model, [image], rule=rule, mirror=config["mirror_test"])
+        write_mask(predicted / f"{source_id}.png", mask)
+    return len(files)
+
+
+def score_folders(
+    truth: Path, predicted: Path, *, kernel: int = 3
+) -> tuple[Stage2Score, list[str]]:
+    """Scores a folder of masks; returns the score and the ids without a predicted mask.
+
+    Args:
+        truth: Folder of true masks.
+        predicted: Folder of predicted masks; a missing one counts as empty.
+        kernel: See `score_stage2`.
+
+    Raises:
+        FileNotFoundError: If a folder holds no PNG.
+        ValueError: If a mask is predicted for an id that the truth does not have, two masks
+            differ in shape, a file is no mask, or `kernel` is not odd.
+    """
+    import numpy as np
+
+    from data_tools.mask_pictures import files_by_id, read_mask
+    from stroke_tf.evaluation.teknofest import score_stage2
+
+    true_files, drawn_files = files_by_id(truth), files_by_id(predicted)
+    if strangers := [source_id for source_id in drawn_files if source_id not in true_files]:
+        raise ValueError(f"masks must be of ids of the truth. Received: {strangers[:5]}")
+
+    def drawn(source_id: str) -> np.ndarray:
+        if source_id in drawn_files:
+            return read_mask(drawn_files[source_id])
+        return np.zeros_like(read_mask(true_files[source_id]))
+
+    truths = (read_mask(path) for path in true_files.values())
+    score = score_stage2(truths, map(drawn, true_files), kernel=kernel)
+    return score, [source_id for source_id in true_files if source_id not in drawn_files]
+
+
+def main(config: Stage2) -> int:
+    """Draws and scores what is asked for; returns the exit code."""
+    try:
+        if (config.run is None) != (config.pictures is None):
+            raise ValueError("--run and --pictures must be given together")
+        if config.run and config.pictures:
+            count = draw_masks(config.run, config.pictures, config.predicted)
+            print(f"{count} masks are in {config.predicted}")
+        if config.truth:
+            _print(*score_folders(config.truth, config.predicted, kernel=config.kernel), config)
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _print(score: Stage2Score, missing: list[str], config: Stage2) -> None:
+    counts = score.counts
+    print(f"Stage-2 score {score.score:.4f}, kernel {config.kernel}")
+    print(f"Pixels: TP {counts.tp}, FP {counts.fp}, FN {counts.fn}")
+    if missing:
+        print(f"Missing, counted as empty: {len(missing)}, first {missing[:5]}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Stage2, prog="python -m experiments.score_stage2", description=__doc__)))

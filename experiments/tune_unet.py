@@ -1,0 +1,40 @@
+"""Searches for the settings of a U-Net.
+
+    python -m experiments.tune_unet --records records --out results --strategy bayesian
+
+A trial is a training as train_unet does it, scored by the mean IoU of the lesion classes on
+validation folds; the test folds are not read, and slices are decoded once for all trials.
+Everything is kept in OUT/EXPERIMENT/search-NAME-sSEED/: best.json, which train_unet takes with
+--config, trials.csv and a report. A search that was killed continues.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import tyro
+
+from experiments.local_workers import has_role, run_workers
+from experiments.search_settings import UnetSearch
+
+_MODULE = "experiments.tune_unet"
+
+
+def main(config: UnetSearch, args: Sequence[str] = ()) -> int:
+    """Searches, here or with workers that get the same arguments; returns the exit code."""
+    if config.workers and not has_role():
+        return run_workers(_MODULE, args, workers=config.workers)
+    from experiments.searching import run_search
+    from experiments.unet_trials import unet_kind
+
+    return run_search(config, lambda: unet_kind(config))
+
+
+if __name__ == "__main__":
+    sys.exit(
+        main(
+            tyro.cli(UnetSearch, prog=f"python -m {_MODULE}", description=__doc__),
+            sys.argv[1:],
+        )
+    )

@@ -1,0 +1,110 @@
+"""Trials of a search for a U-Net: values to settings, training, and the score."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.classifier_trials import augmented
+from experiments.running import OpenRun
+from experiments.search_settings import UnetSearch
+from experiments.searching import Kind
+from experiments.settings import UnetRun
+from experiments.unet import dataset_of, run_unet, train
+from stroke_tf.data import decode_slices
+from stroke_tf.evaluation.intervals import Metric, bootstrap
+from stroke_tf.evaluation.mask_rule import apply_mask_rule
+from stroke_tf.evaluation.metrics import Counts, iou
+from stroke_tf.evaluation.segmentation import CELLS, SegmentationCounts, count_masks
+from stroke_tf.inference.predict import predict_probs
+from stroke_tf.labels import LESION_CLASSES, Task
+from stroke_tf.reporting.runs import RunFolder
+from stroke_tf.search_spaces import SWITCHES
+
+_DIRECT = ("encoder", "batch_size", "loss", "filters", "depth")
+_LESIONS = tuple(kind.name.lower() for kind in LESION_CLASSES)
+
+
+def unet_kind(config: UnetSearch) -> Kind:
+    """Returns what a search for a U-Net consists of."""
+    run = config.run
+    return Kind(
+        space=config.space.of(run.architecture),
+        objective="lesion-iou",
+        settings={},
+        configure=configure,
+        decode=partial(_decode, run),
+        train=_train,
+        run=run_unet,
+        gain=_gain,
+        max_epochs=run.fit.epochs,
+    )
+
+
+def configure(run: UnetRun, values: Mapping[str, Any]) -> UnetRun:
+    """Returns a run with the values of a trial in it: those of a `UnetSpace`, and epochs.
+
+    Filters of a U-Net on an encoder are those of its decoder, which has five levels.
+    """
+    changes = {name: values[name] for name in _DIRECT if name in values}
+    if "filters" in values and run.architecture == "unet":
+        finest = changes.pop("filters")
+        changes["decoder_filters"] = tuple(finest << level for level in (4, 3, 2, 1, 0))
+    of_fit = {name: values[name] for name in ("learning_rate", "epochs") if name in values}
+    switches = {name: values[name] for name in SWITCHES if name in values}
+    run = dataclasses.replace(
+        run,
+        **changes,
+        fit=dataclasses.replace(run.fit, **of_fit),
+        improvements=dataclasses.replace(run.improvements, **switches),
+    )
+    return augmented(run, values["augmentation"]) if "augmentation" in values else run
+
+
+def _decode(run: UnetRun, folds: tuple) -> Any:
+    return decode_slices(
+        run.records,
+        folds,
+        task=Task.SEGMENT,
+        image_size=run.image_size,
+        lesions_only=run.lesions_only,
+    )
+
+
+def _train(config: UnetRun, run: OpenRun) -> float:
+    model = train(config, run)
+    counted = []
+    for images, masks in dataset_of(config, run.split.val, decoded=run.decoded):
+        probs = predict_probs(model, images, mirror=config.mirror_test)
+        counted.append(count_masks(masks, apply_mask_rule(probs, None)).per_slice)
+    total = SegmentationCounts(np.concatenate(counted)).total()
+    return _lesion_iou([total[name] for name in _LESIONS])
+
+
+def _lesion_iou(counts: list[Counts]) -> float:
+    """Returns the mean IoU of the classes in the truth; NaN without one."""
+    present = [iou(it) for it in counts if it.tp + it.fn]
+    return sum(present) / len(present) if present else float("nan")
+
+
+def _gain(best: RunFolder, defaults: RunFolder, groups: Mapping[str, str]) -> Metric:
+    """Returns the difference of the lesion IoUs on the test folds."""
+    first, second = (pd.read_csv(it.predictions, dtype={"id": str}) for it in (best, defaults))
+    second = second.set_index("id").loc[first["id"]]
+
+    def lesion_iou(frame: pd.DataFrame, weights: np.ndarray) -> float:
+        counts = [
+            Counts(*(int(weights @ frame[f"{name}_{cell}"].to_numpy()) for cell in CELLS))
+            for name in _LESIONS
+        ]
+        return _lesion_iou(counts)
+
+    def difference(weights: np.ndarray) -> list[float]:
+        return [lesion_iou(first, weights) - lesion_iou(second, weights)]
+
+    return bootstrap(difference, first["id"].map(groups), seed=0, resamples=1000)[0]

@@ -1,0 +1,170 @@
+"""From the probabilities of pixels to masks, and the rule for it chosen on validation slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from stroke_tf.evaluation.lesions import CORNERS
+from stroke_tf.labels import LESION_CLASSES, MASK_CLASSES, StrokeType
+
+THRESHOLDS = tuple(step / 10 for step in range(1, 10))
+MIN_AREAS_PX = (0, 4, 8, 16, 32, 64, 128, 256)
+
+
+@dataclass(frozen=True)
+class MaskRule:
+    """Which pixels are lesion.
+
+    Attributes:
+        threshold: A pixel is lesion when 1 - p(background) is at least this, in (0, 1]. Its class
+            is the likelier one of the two; ischaemia if they are equally likely.
+        min_area_px: Connected components of one class with fewer pixels become background; pixels
+            that touch at a corner are connected.
+
+    Raises:
+        ValueError: If a value is out of range.
+    """
+
+    threshold: float
+    min_area_px: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold <= 1:
+            raise ValueError(f"`threshold` must be in (0, 1]. Received: {self.threshold}")
+        if self.min_area_px < 0:
+            raise ValueError(f"`min_area_px` must be >= 0. Received: {self.min_area_px}")
+
+
+def apply_mask_rule(probs: ArrayLike, rule: MaskRule | None) -> NDArray[np.uint8]:
+    """Returns the masks that probabilities stand for.
+
+    Args:
+        probs: Shape (B, H, W, 3), in [0, 1]: background, ischaemia, haemorrhage.
+        rule: The rule; with None each pixel takes its likeliest class.
+
+    Returns:
+        Class ids, uint8, shape (B, H, W).
+
+    Raises:
+        ValueError: If the probabilities are of another shape.
+    """
+    probs = _checked(probs)
+    if rule is None:
+        return probs.argmax(axis=-1).astype(np.uint8)
+    masks = np.where(_lesion_probs(probs) >= rule.threshold, _likelier(probs), np.uint8(0))
+    if rule.min_area_px > 1:
+        for mask in masks:
+            _drop_small(mask, rule.min_area_px)
+    return masks
+
+
+def choose_mask_rule(
+    batches: Iterable[tuple[ArrayLike, ArrayLike]],
+    *,
+    thresholds: Sequence[float] = THRESHOLDS,
+    min_areas_px: Sequence[int] = MIN_AREAS_PX,
+) -> MaskRule:
+    """Returns the rule of the best lesion Dice on validation slices.
+
+    That is `lesion_dice` of `segmentation_metrics`: from the pixels of all slices together, those
+    without lesion too, mean over the lesion classes present in the truth. Ties go to the smaller
+    area and then to the threshold nearest 0.5. One batch is held at a time.
+
+    Args:
+        batches: Pairs of the truth, class ids of shape (B, H, W) or (B, H, W, 1), and the
+            probabilities, shape (B, H, W, 3).
+        thresholds: Thresholds to try.
+        min_areas_px: Areas to try.
+
+    Raises:
+        ValueError: If the truth holds no lesion, or shapes do not fit.
+    """
+    areas = np.asarray(min_areas_px)
+    truth_px = np.zeros(len(LESION_CLASSES), dtype=np.int64)
+    pixels = np.zeros((2, len(LESION_CLASSES), len(thresholds), len(areas)), dtype=np.int64)
+    for truth, probs in batches:
+        probs = _checked(probs)
+        for mask, slice_probs in zip(np.reshape(truth, probs.shape[:3]), probs, strict=True):
+            truth_px += [np.count_nonzero(mask == kind) for kind in LESION_CLASSES]
+            pixels += _pixels_by_rule(mask, slice_probs, thresholds, areas)
+    present = truth_px > 0
+    if not present.any():
+        raise ValueError("validation slices must hold a lesion. Received: none in any mask")
+    shared, predicted = pixels[:, present]
+    dice = (2 * shared / (truth_px[present, None, None] + predicted)).mean(axis=0)
+    return _best(dice, thresholds, areas)
+
+
+def _best(
+    dice: NDArray[np.float64], thresholds: Sequence[float], areas: NDArray[np.integer]
+) -> MaskRule:
+    tried = [(threshold, area) for threshold in thresholds for area in areas]
+    # Differences of equal ratios may differ in their last bits: those are ties too.
+    order = [
+        (-goodness, area, round(abs(threshold - 0.5), 12))
+        for goodness, (threshold, area) in zip(dice.ravel().round(12), tried, strict=True)
+    ]
+    threshold, area = tried[order.index(min(order))]
+    return MaskRule(float(threshold), int(area))
+
+
+def _pixels_by_rule(
+    truth: NDArray[np.integer],
+    probs: NDArray[np.floating],
+    thresholds: Sequence[float],
+    areas: NDArray[np.integer],
+) -> NDArray[np.int64]:
+    """Returns shared and predicted pixels of one slice, shape (2, classes, thresholds, areas)."""
+    pixels = np.zeros((2, len(LESION_CLASSES), len(thresholds), len(areas)), dtype=np.int64)
+    lesion = _lesion_probs(probs)
+    candidates = (lesion >= min(thresholds)).view(np.int8)
+    for box in ndimage.find_objects(candidates):  # one, or none: most of a slice is no lesion
+        lesion, truth, likelier = lesion[box], truth[box], _likelier(probs[box])
+        for row, kind in enumerate(LESION_CLASSES):
+            of_kind = likelier == kind
+            for column, threshold in enumerate(thresholds):
+                regions, sizes = _regions(of_kind & (lesion >= threshold))
+                hits = np.bincount(regions[truth == kind], minlength=len(sizes))
+                hits[0] = 0
+                kept = sizes[:, None] >= areas
+                pixels[:, row, column] = hits @ kept, sizes @ kept
+    return pixels
+
+
+def _drop_small(mask: NDArray[np.uint8], min_area_px: int) -> None:
+    """Makes small components of a mask background, in place."""
+    for kind in LESION_CLASSES:
+        regions, sizes = _regions(mask == kind)
+        small = sizes < min_area_px
+        small[0] = False
+        mask[small[regions]] = StrokeType.NONE
+
+
+def _regions(pixels: NDArray[np.bool_]) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Returns the number of each pixel's component and the area of each; 0 is no component."""
+    regions, _ = ndimage.label(pixels, CORNERS)
+    sizes = np.bincount(regions.ravel(), minlength=1)
+    sizes[0] = 0
+    return regions, sizes
+
+
+def _lesion_probs(probs: NDArray[np.floating]) -> NDArray[np.floating]:
+    return 1 - probs[..., StrokeType.NONE]
+
+
+def _likelier(probs: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Returns the likelier lesion class of each pixel."""
+    ischemia, hemorrhage = (np.uint8(kind) for kind in LESION_CLASSES)
+    return np.where(probs[..., hemorrhage] > probs[..., ischemia], hemorrhage, ischemia)
+
+
+def _checked(probs: ArrayLike) -> NDArray[np.floating]:
+    array = np.asarray(probs)
+    if array.ndim != 4 or array.shape[-1] != len(MASK_CLASSES):
+        raise ValueError(f"`probs` must have shape (B, H, W, 3). Received: {array.shape}")
+    return array

@@ -1,0 +1,108 @@
+"""Masks of slices of any size, by a model of one input size."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from stroke_tf.config import THREE_WINDOWS, Window
+from stroke_tf.data import gray_to_rgb, window_hu
+from stroke_tf.evaluation.mask_rule import MaskRule, apply_mask_rule
+from stroke_tf.labels import MASK_CLASSES
+from stroke_tf.square import fit_square, undo_square
+
+
+def predict_probs(
+    model: keras.Model, images: tf.Tensor, *, mirror: bool = False
+) -> NDArray[np.float32]:
+    """Returns the probabilities of each pixel of a batch, computed in inference mode.
+
+    Args:
+        model: Takes RGB images, shape (B, S, S, 3), in [0, 255] and gives probabilities of the same
+            height and width.
+        images: The batch.
+        mirror: Whether to take the mean with what the model says of the batch mirrored left to
+            right, mirrored back.
+
+    Returns:
+        float32, shape (B, S, S, C).
+    """
+    probs = model(images, training=False).numpy()
+    if mirror:
+        mirrored = model(images[:, :, ::-1], training=False).numpy()
+        probs = np.mean([probs, mirrored[:, :, ::-1]], axis=0)
+    return probs
+
+
+def predict_masks(
+    model: keras.Model,
+    images: Sequence[np.ndarray],
+    *,
+    rule: MaskRule | None = None,
+    mirror: bool = False,
+    windows: tuple[Window, ...] = THREE_WINDOWS,
+    batch_size: int = 8,
+) -> list[NDArray[np.uint8]]:
+    """Returns the mask of each slice at the slice's own size.
+
+    A slice is padded with air to a square about its centre and resized to the model's input, as in
+    a conversion to records. The probabilities go the way back before pixels become classes.
+
+    Args:
+        model: Takes RGB images, shape (B, S, S, 3), in [0, 255] and gives probabilities of
+            background, ischaemia and haemorrhage, shape (B, S, S, 3).
+        images: Slices, each of any shape (H, W): uint8 grey or int16 HU.
+        rule: Which pixels are lesion, its area in pixels of the model's input; with None each pixel
+            takes its likeliest class.
+        mirror: Whether each slice is seen mirrored too, see `predict_probs`.
+        windows: HU windows of the channels, (centre, width), for slices in HU.
+        batch_size: Slices in a batch.
+
+    Returns:
+        Class ids, uint8, each of the shape of its slice.
+
+    Raises:
+        ValueError: If the model or a slice is of another kind.
+    """
+    size = _input_size(model)
+    masks = []
+    for start in range(0, len(images), batch_size):
+        some = images[start : start + batch_size]
+        batch = tf.concat([_as_input(image, size, windows) for image in some], axis=0)
+        for image, probs in zip(some, predict_probs(model, batch, mirror=mirror), strict=True):
+            height, width = image.shape
+            whole = undo_square(probs, height=height, width=width)
+            scaled = rule and _scaled(rule, max(height, width) / size)
+            masks.append(apply_mask_rule(whole[None], scaled)[0])
+    return masks
+
+
+def _input_size(model: keras.Model) -> int:
+    size = model.input_shape[1]
+    if size is None or model.output_shape != (None, size, size, len(MASK_CLASSES)):
+        raise ValueError(
+            "`model` must have a fixed square input and give 3 classes for each pixel. "
+            f"Received: {model.input_shape} to {model.output_shape}"
+        )
+    return int(size)
+
+
+def _as_input(image: np.ndarray, size: int, windows: tuple[Window, ...]) -> tf.Tensor:
+    if image.ndim != 2 or not image.size or image.dtype not in (np.uint8, np.int16):
+        raise ValueError(
+            "slices must be uint8 grey or int16 HU of shape (H, W). "
+            f"Received: {image.dtype} of shape {image.shape}"
+        )
+    gray = fit_square(image, size=size).astype(np.float32)[None, ..., None]
+    seen = window_hu(gray, windows) if image.dtype == np.int16 else gray
+    return gray_to_rgb(seen) if seen.shape[-1] == 1 else seen
+
+
+def _scaled(rule: MaskRule, zoom: float) -> MaskRule:
+    """Returns the rule for slices of another size than that it was chosen at."""
+    return dataclasses.replace(rule, min_area_px=round(rule.min_area_px * zoom**2))

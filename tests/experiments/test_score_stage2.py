@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from data_tools.mask_pictures import write_mask
+from experiments.score_stage2 import Stage2, main, score_folders
+
+LESION = np.zeros((12, 12), np.uint8)
+LESION[2:8, 2:8] = 1
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two slices, each with a lesion of 6 x 6; the first is drawn one pixel to the right."""
+    for source_id in ("10001", "10002"):
+        write_mask(tmp_path / "truth" / f"{source_id}.png", LESION)
+    write_mask(tmp_path / "predicted" / "10001.png", np.roll(LESION, 1, axis=1))
+    return tmp_path
+
+
+def test_a_missing_mask_counts_as_empty(folders):
+    score, missing = score_folders(folders / "truth", folders / "predicted")
+    assert missing == ["10002"]
+    # Dilated truth holds all 36 drawn pixels; of the eroded 4 x 4 all are drawn in the first slice
+    # and none in the second.
+    assert (score.counts.tp, score.counts.fp, score.counts.fn) == (36, 0, 16)
+    assert score.score == 36 / 52
+
+
+def test_the_kernel_decides_how_lenient_the_border_is(folders):
+    write_mask(folders / "predicted" / "10002.png", LESION)
+    score, missing = score_folders(folders / "truth", folders / "predicted", kernel=1)
+    assert missing == []
+    assert (score.counts.tp, score.counts.fp, score.counts.fn) == (30 + 36, 6, 6)
+
+
+def test_the_command_prints_score_counts_and_what_is_missing(folders, capsys):
+    config = Stage2(predicted=folders / "predicted", truth=folders / "truth")
+    assert main(config) == 0
+    printed = capsys.readouterr().out
+    assert "Stage-2 score 0.6923, kernel 3" in printed
+    assert "TP 36, FP 0, FN 16" in printed
+    assert "Missing, counted as empty: 1, first ['10002']" in printed
+
+
+def test_masks_of_unknown_ids_are_refused(folders, capsys):
+    write_mask(folders / "predicted" / "99.png", LESION)
+    assert main(Stage2(predicted=folders / "predicted", truth=folders / "truth")) == 1
+    assert "ids of the truth. Received: ['99']" in capsys.readouterr().err
+
+
+def test_faults_end_with_a_message(folders, capsys):
+    here = {"predicted": folders / "predicted"}
+    assert main(Stage2(**here, truth=folders / "nowhere")) == 1
+    assert main(Stage2(**here, run=folders)) == 1
+    assert main(Stage2(**here, run=folders, pictures=folders)) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert "nowhere must be a folder of PNG files" in lines[0]
+    assert "--run and --pictures must be given together" in lines[1]
+    assert "must be a finished run. Received: no metrics.json in it" in lines[2]
