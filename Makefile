@@ -11,14 +11,18 @@ RESULTS ?= results
 PROTOCOL ?= clean
 SIZE ?= 512
 JOBS ?= $(shell nproc)
+STRATEGY ?= random
+TRIALS ?= 24
+WORKERS ?= 0
 ARGS ?=
+SEARCH = --strategy $(STRATEGY) --trials $(TRIALS) --workers $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tfrecords inspect train-classifier train-unet report bench test test-all lint clean
+.PHONY: help setup demo tfrecords inspect train-classifier train-unet tune-classifier tune-unet report bench test test-all lint clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
-	@echo "Variables: DATA OUT RECORDS RESULTS PROTOCOL SIZE JOBS, and ARGS for any further flag:"
+	@echo "Variables: DATA OUT RECORDS RESULTS PROTOCOL SIZE JOBS STRATEGY TRIALS WORKERS, and ARGS for any further flag:"
 	@echo "  make tfrecords DATA=folder OUT=records PROTOCOL=clean SIZE=512 JOBS=2 ARGS='--max-bad 3'"
 
 setup: $(VENV)/.installed ## create .venv and install everything at its pinned version
@@ -44,6 +48,12 @@ train-classifier: $(VENV)/.installed ## [RECORDS=records] train a stroke detecto
 
 train-unet: $(VENV)/.installed ## [RECORDS=records] train a lesion segmentation
 	$(PY) -m experiments.train_unet --records '$(RECORDS)' --out '$(RESULTS)' $(ARGS)
+
+tune-classifier: $(VENV)/.installed ## [STRATEGY=bayesian TRIALS=24 WORKERS=2] search for a detector's settings
+	$(PY) -m experiments.tune_classifier --records '$(RECORDS)' --out '$(RESULTS)' $(SEARCH) $(ARGS)
+
+tune-unet: $(VENV)/.installed ## [STRATEGY=bayesian TRIALS=24 WORKERS=2] search for a segmentation's settings
+	$(PY) -m experiments.tune_unet --records '$(RECORDS)' --out '$(RESULTS)' $(SEARCH) $(ARGS)
 
 report: $(VENV)/.installed ## [RESULTS=results] write REPORT.md and report.html of all runs
 	$(PY) -m stroke_tf.reporting.report --out '$(RESULTS)' $(ARGS)

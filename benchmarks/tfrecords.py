@@ -4,7 +4,8 @@
 
 - ours: `data_tools.build_tfrecords` with all it does (checks, hashes, folds, shards).
 - plain: one process as in the Keras TFRecord example: decode, raw RGB tensor and mask, ZLIB.
-- bare: decode picture and mask, encode both as grey PNG, nothing else, in as many processes.
+- bare: OpenCV decodes picture and mask and encodes both as grey PNG, nothing else, in as many
+  processes.
 
 The slices are those of STROKE_TF_OPEN_DATA/open_stroke_ct when that is set (repeated, new ids),
 else phantoms, in the organisers' layout with PNG, MASK and OVERLAY. Peak memory is the sum of
@@ -32,7 +33,6 @@ from rich.console import Console
 from rich.table import Table
 
 from data_tools.build_tfrecords import Conversion
-from data_tools.pictures import encode_png
 from data_tools.workers import default_jobs
 
 _QUICK_SLICES = 60
@@ -189,11 +189,11 @@ def _decode_and_encode(pair: tuple[Path, Path | None]) -> int:
     cv2.setNumThreads(1)
     picture, mask = pair
     grey = cv2.imread(str(picture), cv2.IMREAD_UNCHANGED)[:, :, 0]
-    size = len(encode_png(grey))
+    size = len(cv2.imencode(".png", grey)[1])
     if mask:
         colours = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
         classes = (colours[:, :, 0] > 0) * 1 + (colours[:, :, 1] > 0) * 2
-        size += len(encode_png(classes.astype("uint8")))
+        size += len(cv2.imencode(".png", classes.astype("uint8"))[1])
     return size
 
 

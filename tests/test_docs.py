@@ -16,6 +16,7 @@ from experiments.demo import Demo
 from experiments.saucis_f1_f2_f3_samples import Samples
 from experiments.score_stage1 import Stage1
 from experiments.score_stage2 import Stage2
+from experiments.search_settings import ClassifierSearch, UnetSearch
 from experiments.settings import ClassifierRun, UnetRun
 from experiments.tables import TableRun
 from stroke_tf.reporting.report import ReportConfig
@@ -35,6 +36,8 @@ SETTINGS = {
     "experiments.score_stage2": Stage2,
     "experiments.train_classifier": ClassifierRun,
     "experiments.train_unet": UnetRun,
+    "experiments.tune_classifier": ClassifierSearch,
+    "experiments.tune_unet": UnetSearch,
     "experiments.usth_t1_detect": TableRun,
     "experiments.usth_t2_type": TableRun,
     "stroke_tf.reporting.report": ReportConfig,

@@ -12,6 +12,8 @@ def test_help_lists_every_target():
     printed = make("help").stdout
     for target in ("demo", "setup", "tfrecords", "inspect", "train-classifier", "train-unet"):
         assert f"make {target}" in printed
+    for target in ("tune-classifier", "tune-unet"):
+        assert f"make {target}" in printed
     for target in ("report", "bench", "test", "test-all", "lint", "clean"):
         assert f"make {target}" in printed
 
