@@ -67,6 +67,7 @@ def test_a_smoke_run_fills_the_table_in_both_protocols(name, phantom_records, tm
     assert (tmp_path / experiment / "report.html").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "row"), NETWORKS.items())
 def test_a_smoke_run_trains_a_network(name, row, phantom_records, tmp_path):
     config = config_for(phantom_records[:1], tmp_path, rows=(row,), smoke=True)

@@ -10,6 +10,8 @@ from stroke_tf.models.joint import MASK, SLICE, build_joint
 from stroke_tf.models.unet import build_unet
 from stroke_tf.training.losses import LOSSES
 
+pytestmark = pytest.mark.slow
+
 SIZE = 32
 FILTERS = (8, 8, 4, 4, 4)
 

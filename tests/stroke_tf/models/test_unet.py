@@ -146,6 +146,7 @@ def test_every_architecture_gives_the_probabilities_of_each_pixel(architecture, 
         np.testing.assert_allclose(probs.sum(axis=-1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", WIDTHS)
 def test_every_architecture_takes_the_weights_and_trains_its_decoder_only(
     architecture, weight_file, source
@@ -326,6 +327,7 @@ def test_the_pretrained_encoder_gives_its_features(pretrained, pixels, monkeypat
     np.testing.assert_allclose(features, expected(pixels / 127.5 - 1), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", WIDTHS)
 def test_every_architecture_takes_the_pretrained_encoder(architecture, pretrained):
     with h5py.File(pretrained / V2_FILE) as file:
