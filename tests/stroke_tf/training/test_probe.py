@@ -32,7 +32,7 @@ def test_the_head_scores_as_scikit_learns_logistic_regression(copies):
     labels = np.concatenate([features.labels[:, 0]] * (copies + 1))
     model = LogisticRegression(C=0.1, class_weight={0: 1.0, 1: 2.0})
     expected = make_pipeline(StandardScaler(), model).fit(x, labels).predict_proba(x)[:, 1]
-    np.testing.assert_allclose(head.predict(x, verbose=0)[:, 0], expected, atol=2e-4)
+    np.testing.assert_allclose(head.predict(x, verbose=0)[:, 0], expected, atol=5e-3)
 
 
 def test_a_feature_that_never_varies_does_no_harm():
