@@ -51,6 +51,7 @@ def classifier_kind(config: ClassifierSearch) -> Kind:
         decode=partial(_decode, run) if reads_slices else None,
         train=partial(_train, objective=objectives[config.objective]),
         run=run_classifier,
+        tested_by="ROC AUC",
         gain=_gain,
         max_epochs=(run.head_fit if run.training == "frozen" else run.fit).epochs,
     )

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 IP, PORT, ID = "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID"
 CHIEF = "chief"
 _LOOPBACK = "127.0.0.1"
-_MOST_STARTS = 10  # of one process: what dies so often dies of a fault
+_MOST_STARTS = 30  # of one process: what dies so often dies of a fault
 _POLL_SECONDS = 0.5
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 

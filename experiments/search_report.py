@@ -39,10 +39,12 @@ class TestResult:
 
     Attributes:
         results: By the name of the run, the best first.
-        gain: The score of the best settings minus that of the defaults.
+        score: Name of the score that tells them apart.
+        gain: That of the best settings minus that of the defaults.
     """
 
     results: Mapping[str, RunMetrics]
+    score: str
     gain: Metric
 
 
@@ -169,15 +171,16 @@ def _trial_table(done: Sequence[Trial]) -> str:
 
 
 def _test_table(tested: TestResult) -> str:
-    names = list(next(iter(tested.results.values())).metrics)
+    runs = tested.results.values()
+    names = list(next(iter(runs)).metrics)
     rows = [
-        [plain_text(name), str(run.n), *(_cell(run.metrics[column]) for column in names)]
-        for name, run in tested.results.items()
+        ["n", *(str(run.n) for run in runs)],
+        *([plain_text(name), *(_cell(run.metrics[name]) for run in runs)] for name in names),
     ]
-    table = markdown_table(("run", "n", *(plain_text(name) for name in names)), rows)
+    table = markdown_table(("", *map(plain_text, tested.results)), rows)
     return (
-        f"{table}\n\nBest settings minus defaults: {_cell(tested.gain)}. Brackets are 95 % "
-        "intervals of a bootstrap over groups."
+        f"{table}\n\nBest settings minus defaults, {tested.score}: {_cell(tested.gain)}. Brackets "
+        "are 95 % intervals of a bootstrap over groups."
     )
 
 

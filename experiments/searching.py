@@ -19,11 +19,11 @@ from experiments.search_report import TestResult, write_search_report
 from experiments.search_settings import Run, Search, search_folder
 from stroke_tf.data.memory import Slices
 from stroke_tf.evaluation.intervals import Metric
-from stroke_tf.manifest import FOLDS, FoldName, manifest_sha256, read_folds, read_manifest
+from stroke_tf.manifest import FOLDS, FoldName, Manifest, manifest_sha256, read_folds, read_manifest
 from stroke_tf.reporting.runs import RunFolder, RunMetrics, write_text
 from stroke_tf.search_spaces import Space
 from stroke_tf.training.oracles import is_worker
-from stroke_tf.training.tuning import best_trial, search
+from stroke_tf.training.tuning import Trial, best_trial, search
 
 BEST_NAME = "best.json"
 
@@ -40,6 +40,7 @@ class Kind:
         decode: Decodes folds for all trials; None where they read no slices.
         train: Trains a trial in its folder and scores it on its validation folds.
         run: Trains and tests.
+        tested_by: Name of the score that tells the best settings and the defaults apart.
         gain: The first run's test score minus the second's, given the group of each source id.
         max_epochs: Most epochs of a trial.
     """
@@ -51,6 +52,7 @@ class Kind:
     decode: Callable[[tuple[FoldName, ...]], Slices] | None
     train: Callable[[Any, OpenRun], float]
     run: Callable[[Any], RunMetrics]
+    tested_by: str
     gain: Callable[[RunFolder, RunFolder, Mapping[str, str]], Metric]
     max_epochs: int
 
@@ -86,11 +88,11 @@ def trial_splits(run: Run, *, cv: int) -> list[Split]:
 
 
 def _run_search(config: Search, kind: Kind) -> int:
-    folder = search_folder(config)
+    manifest, folder = read_manifest(config.run.records), search_folder(config)
     trials = search(
         folder,
         kind.space,
-        _Trials(config, kind),
+        _Trials(config.run, kind, trial_splits(config.run, cv=config.cv), manifest),
         strategy=config.strategy,
         trials=config.trials,
         max_failures=config.max_failures,
@@ -105,20 +107,21 @@ def _run_search(config: Search, kind: Kind) -> int:
             "data_manifest_sha256": manifest_sha256(config.run.records),
         },
     )
-    if is_worker():
-        return 0
+    return 0 if is_worker() else _conclude(config, kind, trials, protocol=manifest.protocol)
+
+
+def _conclude(config: Search, kind: Kind, trials: list[Trial], *, protocol: str) -> int:
+    """Writes down what a search found and prints it; returns the exit code."""
+    folder, best, tested = search_folder(config), best_trial(trials), None
     failed = [trial for trial in trials if trial.error]
     for trial in failed:
         print(f"Trial {trial.name} failed: {trial.error}", file=sys.stderr)
-    best = best_trial(trials)
-    tested = None
     if best is not None:
         settings = kind.configure(config.run, best.values)
         settings = dataclasses.replace(settings, row=f"{folder.name}-best")
         write_text(folder / BEST_NAME, settings_text(settings))
         if config.test:
             tested = _test(kind, settings, config.run, name=folder.name)
-    protocol = read_manifest(config.run.records).protocol
     page = write_search_report(
         folder, kind.space, trials, objective=kind.objective, protocol=protocol, tested=tested
     )
@@ -138,33 +141,27 @@ def _run_search(config: Search, kind: Kind) -> int:
 class _Trials:
     """Trains trials as runs of their own, on slices that are decoded once for all of them."""
 
-    config: Search
+    base: Run
     kind: Kind
+    splits: list[Split]
+    manifest: Manifest
 
     def __call__(self, values: dict[str, Any], folder: Path, epochs: int | None) -> list[float]:
         if epochs is not None:
             values = values | {"epochs": epochs}
-        settings = self.kind.configure(self.config.run, values)
+        settings = self.kind.configure(self.base, values)
         scores = []
-        for part, split in enumerate(self._splits):
+        for part, split in enumerate(self.splits):
             place = RunFolder(folder.parent, folder.name, f"part{part}", settings.fit.seed)
-            run = OpenRun(place, self._manifest, split, decoded=self._decoded, is_trial=True)
+            run = OpenRun(place, self.manifest, split, decoded=self._decoded, is_trial=True)
             scores.append(self.kind.train(settings, run))
         for model in folder.rglob("*.keras"):  # of no use any more: the best settings are trained
             model.unlink()
         return scores
 
     @cached_property
-    def _splits(self) -> list[Split]:
-        return trial_splits(self.config.run, cv=self.config.cv)
-
-    @cached_property
-    def _manifest(self) -> Any:
-        return read_manifest(self.config.run.records)
-
-    @cached_property
     def _decoded(self) -> Slices | None:
-        first = self._splits[0]
+        first = self.splits[0]
         return self.kind.decode((*first.train, *first.val)) if self.kind.decode else None
 
 
@@ -178,5 +175,6 @@ def _test(kind: Kind, best: Run, defaults: Run, *, name: str) -> TestResult:
     groups = {row.source_id: row.group_id for row in read_folds(defaults.records)}
     first, second = (folder_of(run, row=run.row) for run in (best, defaults))
     gain = kind.gain(first, second, groups)
-    print(f"Gain on the test folds: {gain.value:+.3f}  [{gain.low:+.3f}, {gain.high:+.3f}]")
-    return TestResult(results, gain)
+    interval = f"{gain.value:+.3f}  [{gain.low:+.3f}, {gain.high:+.3f}]"
+    print(f"Gain in {kind.tested_by} on the test folds: {interval}")
+    return TestResult(results, kind.tested_by, gain)

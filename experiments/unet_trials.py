@@ -41,6 +41,7 @@ def unet_kind(config: UnetSearch) -> Kind:
         decode=partial(_decode, run),
         train=_train,
         run=run_unet,
+        tested_by="lesion IoU",
         gain=_gain,
         max_epochs=run.fit.epochs,
     )
