@@ -14,6 +14,7 @@ JOBS ?= $(shell nproc)
 STRATEGY ?= random
 TRIALS ?= 24
 WORKERS ?= 0
+HOSTS ?= 1
 ARGS ?=
 SEARCH = --strategy $(STRATEGY) --trials $(TRIALS) --workers $(WORKERS)
 
@@ -22,7 +23,7 @@ SEARCH = --strategy $(STRATEGY) --trials $(TRIALS) --workers $(WORKERS)
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
-	@echo "Variables: DATA OUT RECORDS RESULTS PROTOCOL SIZE JOBS STRATEGY TRIALS WORKERS, and ARGS for any further flag:"
+	@echo "Variables: DATA OUT RECORDS RESULTS PROTOCOL SIZE JOBS STRATEGY TRIALS WORKERS HOSTS, and ARGS for any further flag:"
 	@echo "  make tfrecords DATA=folder OUT=records PROTOCOL=clean SIZE=512 JOBS=2 ARGS='--max-bad 3'"
 
 setup: $(VENV)/.installed ## create .venv and install everything at its pinned version
@@ -46,8 +47,8 @@ inspect: need-data $(VENV)/.installed ## DATA=folder [OUT=inspect.html]: what a 
 train-classifier: $(VENV)/.installed ## [RECORDS=records] train a stroke detector
 	$(PY) -m experiments.train_classifier --records '$(RECORDS)' --out '$(RESULTS)' $(ARGS)
 
-train-unet: $(VENV)/.installed ## [RECORDS=records] train a lesion segmentation
-	$(PY) -m experiments.train_unet --records '$(RECORDS)' --out '$(RESULTS)' $(ARGS)
+train-unet: $(VENV)/.installed ## [RECORDS=records HOSTS=2] train a lesion segmentation
+	$(PY) -m experiments.train_unet --records '$(RECORDS)' --out '$(RESULTS)' --hosts $(HOSTS) $(ARGS)
 
 tune-classifier: $(VENV)/.installed ## [STRATEGY=bayesian TRIALS=24 WORKERS=2] search for a detector's settings
 	$(PY) -m experiments.tune_classifier --records '$(RECORDS)' --out '$(RESULTS)' $(SEARCH) $(ARGS)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 
-from experiments.settings import ClassifierRun
+from experiments.settings import ClassifierRun, UnetRun
 from stroke_tf.evaluation.intervals import Metric
 
 _COLUMNS = ("accuracy", "loss")
 
 
-def best_epoch(config: ClassifierRun) -> dict[str, Metric]:
+def best_epoch(config: ClassifierRun | UnetRun) -> dict[str, Metric]:
     """Returns the scores of a finished run's best epoch, by the validation score it watched.
 
     Args:
@@ -19,6 +19,8 @@ def best_epoch(config: ClassifierRun) -> dict[str, Metric]:
     Returns:
         `train_accuracy`, `train_loss`, `val_accuracy` and `val_loss`, without intervals: those of
         training are means over the epoch, with dropout and augmentation; nothing without an epoch.
+        The accuracy of a U-Net is that of all pixels, background included, and a joint network has
+        the loss alone.
     """
     from experiments.running import folder_of
 
@@ -27,11 +29,13 @@ def best_epoch(config: ClassifierRun) -> dict[str, Metric]:
         return {}
     with path.open(encoding="utf-8", newline="") as file:
         epochs = list(csv.DictReader(file))
-    watched, choose = f"val_{config.watch}", min if config.watch == "loss" else max
+    watch = config.watch if isinstance(config, ClassifierRun) else "loss"
+    watched, choose = f"val_{watch}", min if watch == "loss" else max
     best = choose(epochs, key=lambda epoch: float(epoch[watched]))
     sides = {"train": "", "val": "val_"}
     return {
         f"{side}_{column}": Metric(float(best[prefix + column]), float("nan"), float("nan"))
         for side, prefix in sides.items()
         for column in _COLUMNS
+        if column in best
     }

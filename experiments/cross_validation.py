@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from experiments.running import folder_of
-from experiments.settings import ClassifierRun
+from experiments.settings import ClassifierRun, UnetRun
+from experiments.slice_head import type_answers
 from stroke_tf.evaluation.intervals import Metric, bootstrap
+from stroke_tf.evaluation.lesions import LesionCounts, lesion_metrics
 from stroke_tf.evaluation.metrics import (
     accuracy,
     count,
+    f1,
     roc_auc,
     sensitivity,
     sensitivity_at_90_specificity,
     specificity,
 )
+from stroke_tf.evaluation.segmentation import SegmentationCounts, segmentation_metrics
 from stroke_tf.evaluation.series import smooth_series
+from stroke_tf.labels import LESION_CLASSES
 from stroke_tf.manifest import FOLDS, read_folds
 from stroke_tf.reporting.runs import RunMetrics
 
 PARTS = FOLDS // 2
+Run = TypeVar("Run", ClassifierRun, UnetRun)
 
 
 @dataclass(frozen=True)
@@ -118,33 +125,130 @@ def _mean_auc(truth: np.ndarray, scores: np.ndarray, parts: Sequence[np.ndarray]
     return float(np.mean([roc_auc(truth[part], scores[part]) for part in parts]))
 
 
+@dataclass(frozen=True)
+class CrossValidatedMasks:
+    """Every slice segmented by the one of five networks that has not seen its fold.
+
+    Pixels are on one scale whichever network drew them: all scores are from the counts of all
+    slices together. A class that a part lacks is no hindrance then.
+
+    Attributes:
+        protocol: Of the records.
+        frame: A row for each slice: `id`, `group`, `part` (0 to 4) and what a run keeps of it, see
+            `Segmented.to_frame`.
+        seconds: Time of all runs together.
+    """
+
+    protocol: str
+    frame: pd.DataFrame
+    seconds: float
+
+    def of_slices(self, ids: Collection[str]) -> CrossValidatedMasks:
+        """Returns the same of some slices alone."""
+        chosen = self.frame[self.frame["id"].isin(ids)].reset_index(drop=True)
+        return dataclasses.replace(self, frame=chosen)
+
+    def part_dices(self) -> list[float]:
+        """Returns the lesion Dice of each part, the mean of the classes in its truth."""
+        parts = (SegmentationCounts.from_frame(part) for _, part in self.frame.groupby("part"))
+        return [_lesion_dice(part.per_slice.sum(axis=0)) for part in parts]
+
+    def gain_over(
+        self, other: CrossValidatedMasks, *, seed: int = 0, resamples: int = 1000
+    ) -> Metric:
+        """Returns the lesion Dice minus that of another network of the same slices and parts.
+
+        Both are scored on the same resamples of patients.
+
+        Raises:
+            ValueError: If the other segmented other slices, or in other parts.
+        """
+        mine, theirs = (
+            set(it.frame[["id", "part"]].itertuples(index=False)) for it in (self, other)
+        )
+        if mine != theirs:
+            raise ValueError(
+                "networks can be compared on the same slices and parts only. Received: "
+                f"{len(self.frame)} and {len(other.frame)} slices"
+            )
+        pair = [_cells_of_groups(it.frame) for it in (self, other)]
+
+        def difference(weights: np.ndarray) -> list[float]:
+            first, second = (_lesion_dice(np.tensordot(weights, it, axes=1)) for it in pair)
+            return [first - second]
+
+        groups = np.arange(len(pair[0]))
+        return bootstrap(difference, groups, seed=seed, resamples=resamples)[0]
+
+    def metrics(self, *, seed: int = 0, resamples: int = 1000) -> dict[str, Metric]:
+        """Returns scores with 95 % intervals of a bootstrap over patients.
+
+        They are those of `segmentation_metrics` and `lesion_metrics`.
+        """
+        counts, groups = SegmentationCounts.from_frame(self.frame), self.frame["group"]
+        options = {"seed": seed, "resamples": resamples}
+        return {
+            **segmentation_metrics(counts, groups, **options),
+            **lesion_metrics(counts, LesionCounts.from_frame(self.frame), groups, **options),
+        }
+
+    def types(self) -> CrossValidated | None:
+        """Returns what a joint network says of the type of lesion slices; None of another one."""
+        if "stroke_type" not in self.frame:
+            return None
+        answers = type_answers(self.frame).reset_index(drop=True)
+        return CrossValidated(self.protocol, answers, self.seconds)
+
+
+def _cells_of_groups(frame: pd.DataFrame) -> np.ndarray:
+    """Returns the pixel counts of each group, sorted by its name."""
+    sums = frame.drop(columns=["id"]).groupby("group").sum(numeric_only=True)
+    return SegmentationCounts.from_frame(sums).per_slice
+
+
+def _lesion_dice(cells: np.ndarray) -> float:
+    """Returns `lesion_dice` of `segmentation_metrics` of the summed counts of some slices."""
+    total = SegmentationCounts(cells[None]).total()
+    lesions = [total[kind.name.lower()] for kind in LESION_CLASSES]
+    present = [f1(counts) for counts in lesions if counts.tp + counts.fn]
+    return sum(present) / len(present) if present else float("nan")
+
+
 def cross_validate(
-    base: ClassifierRun, run: Callable[[ClassifierRun], RunMetrics]
-) -> CrossValidated:
+    base: Run, run: Callable[[Run], RunMetrics]
+) -> CrossValidated | CrossValidatedMasks:
     """Runs a row five times, each with two folds for test and the next one for validation.
 
     Args:
         base: The row; its folds are replaced.
-        run: `run_classifier`, or another that leaves predictions.csv in the run's folder.
+        run: `run_classifier`, `run_unet`, or another that leaves such a predictions.csv in the
+            run's folder.
     """
     groups = {row.source_id: row.group_id for row in read_folds(base.records)}
     frames, results = [], []
     for part in range(PARTS):
-        config = dataclasses.replace(
-            base,
-            row=f"{base.row_name}-part{part}",
-            test_folds=(2 * part, 2 * part + 1),
-            val_folds=((2 * part + 2) % FOLDS,),
-        )
+        config = part_of(base, part)
         results.append(run(config))
         folder = folder_of(config, row=config.row_name)
         frame = pd.read_csv(folder.predictions, dtype={"id": str})
-        called = frame["score"] >= results[-1].threshold
-        frames.append(frame.assign(part=part, called=called, group=frame["id"].map(groups)))
-    return CrossValidated(
+        if isinstance(base, ClassifierRun):
+            frame["called"] = frame["score"] >= results[-1].threshold
+        frames.append(frame.assign(part=part, group=frame["id"].map(groups)))
+    kind = CrossValidated if isinstance(base, ClassifierRun) else CrossValidatedMasks
+    return kind(
         results[0].protocol,
         pd.concat(frames, ignore_index=True),
         sum(result.wall_seconds for result in results),
+    )
+
+
+def part_of(base: Run, part: int) -> Run:
+    """Returns the run of one part of a row's cross-validation."""
+    return dataclasses.replace(
+        base,
+        row=f"{base.row_name}-part{part}",
+        test_folds=(2 * part, 2 * part + 1),
+        val_folds=((2 * part + 2) % FOLDS,),
     )
 
 
@@ -160,5 +264,17 @@ def mean_of(several: Sequence[CrossValidated]) -> CrossValidated:
     return CrossValidated(
         several[0].protocol,
         first.assign(score=scores, called=called).reset_index(),
+        sum(it.seconds for it in several),
+    )
+
+
+def pooled(several: Sequence[CrossValidatedMasks]) -> CrossValidatedMasks:
+    """Returns the slices of several networks, such as of three seeds, as if they were one's.
+
+    Each slice is there once for each network, and is drawn with its patient.
+    """
+    return CrossValidatedMasks(
+        several[0].protocol,
+        pd.concat([it.frame for it in several], ignore_index=True),
         sum(it.seconds for it in several),
     )

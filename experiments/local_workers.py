@@ -1,12 +1,14 @@
-"""A chief and workers as processes of this machine, each started again when it is killed.
+"""Processes of this machine that share a search, or a training.
 
-keras-tuner's service hands out the trials: the same three variables start chief and workers on
-several hosts. Loads nothing heavy.
+keras-tuner's service hands out the trials of a search to workers, which are started again when they
+are killed; the processes of a training end together. In both cases the three variables of the
+library start the same on several hosts. Loads nothing heavy.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import logging
 import os
 import signal
@@ -14,14 +16,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 IP, PORT, ID = "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID"
 CHIEF = "chief"
+ADDRESSES, PROCESSES, PROCESS_ID = (
+    f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
+)
 _LOOPBACK = "127.0.0.1"
 _MOST_STARTS = 30  # of one process: what dies so often dies of a fault
 _POLL_SECONDS = 0.5
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+_LIBC = ctypes.CDLL(None)  # loaded here: between fork and exec a lock may be another thread's
 
 _logger = logging.getLogger(__name__)
 
@@ -55,11 +61,7 @@ def run_workers(module: str, args: Sequence[str], *, workers: int) -> int:
 
     def start(name: str) -> subprocess.Popen[bytes]:
         shared = {"TF_NUM_INTRAOP_THREADS": threads} if name != CHIEF else {}
-        return subprocess.Popen(
-            [sys.executable, "-m", module, *args],
-            env={**os.environ, **shared, **address, ID: name},
-            preexec_fn=_die_with_parent,
-        )
+        return _start(module, args, {**shared, **address, ID: name})
 
     names = [CHIEF, *worker_names(workers)]
     running = {name: start(name) for name in names}
@@ -83,9 +85,80 @@ def run_workers(module: str, args: Sequence[str], *, workers: int) -> int:
                     starts[name] += 1
                     running[name] = start(name)
     finally:
-        for process in running.values():
-            process.kill()
-            process.wait()
+        _end(running.values())
+
+
+def host_number() -> int | None:
+    """Returns which host of a training over several this is, from 0; None if nothing says so.
+
+    Raises:
+        ValueError: If one of Keras' three variables is missing, or a number is none.
+    """
+    variables = (ADDRESSES, PROCESSES, PROCESS_ID)
+    found = {name: os.environ[name] for name in variables if name in os.environ}
+    if not found:
+        return None
+    if len(found) < len(variables) or not all(found[n].isdecimal() for n in variables[1:]):
+        raise ValueError(
+            f"{ADDRESSES} (HOST:PORT of host 0), {PROCESSES} and {PROCESS_ID} (from 0) must all be "
+            f"set for a training over several hosts. Received: {found}"
+        )
+    return int(found[PROCESS_ID])
+
+
+def run_hosts(module: str, args: Sequence[str], *, hosts: int) -> None:
+    """Runs a command as the processes of one training, with Keras on JAX, until they are done.
+
+    Starts all of them, or, where Keras' variables say which host this is, that one. When one fails
+    or is killed, the others of this machine end too. None outlives this process.
+
+    Args:
+        module: The command's module.
+        args: Its arguments.
+        hosts: Number of processes, >= 1, where the variables are not set.
+
+    Raises:
+        RuntimeError: If JAX is not installed, or a process ended with an error or was killed.
+        ValueError: If the variables are not complete.
+    """
+    if importlib.util.find_spec("jax") is None:
+        raise RuntimeError("a training over several hosts needs JAX: pip install 'stroke_tf[jax]'")
+    places: list[dict[str, str]] = [{}]
+    if host_number() is None:
+        address = f"{_LOOPBACK}:{_free_port()}"
+        places = [
+            {ADDRESSES: address, PROCESSES: str(hosts), PROCESS_ID: str(number)}
+            for number in range(hosts)
+        ]
+    running = [_start(module, args, {"KERAS_BACKEND": "jax", **place}) for place in places]
+    try:
+        while codes := [process.poll() for process in running]:
+            if failed := [code for code in codes if code]:
+                raise RuntimeError(
+                    "a process of the training ended before it was done (exit code "
+                    f"{failed[0]}). The same command goes on after the last finished epoch"
+                )
+            if not any(code is None for code in codes):
+                return
+            time.sleep(_POLL_SECONDS)
+    finally:
+        _end(running)
+
+
+def _start(
+    module: str, args: Sequence[str], variables: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *args],
+        env={**os.environ, **variables},
+        preexec_fn=_die_with_parent,
+    )
+
+
+def _end(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
 def _free_port() -> int:
@@ -95,4 +168,4 @@ def _free_port() -> int:
 
 
 def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

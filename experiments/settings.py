@@ -149,13 +149,18 @@ class UnetRun:
         val_folds: Folds for early stopping.
         test_folds: Folds for the result: 0 to 9, stage1, stage2.
         fit: How the model is trained.
-        architecture: What stands on the encoder; improved: the U-Net of SAUCIS, without encoder.
+        architecture: What stands on the encoder; joint: a U-Net with a second head that names what
+            the slice shows; improved: the U-Net of SAUCIS, without encoder.
         filters: Filters of the improved network's finest level, doubled at each deeper one.
         depth: Number of times the improved network halves its input.
         improvements: What the improved network adds to the plain U-Net.
         mirror_test: Take the mean of what is said of each slice and of its mirror image.
         tune_mask: Choose the pixel threshold and the smallest lesion on the validation folds;
             without it each pixel takes its likeliest class.
+        slice_weight: Weight of the joint network's second loss, the cross-entropy of the slice's
+            class, beside 1 for the loss of its mask.
+        negatives_per_positive: Most slices without a lesion for each with one in an epoch; None:
+            all.
     """
 
     records: Path = Path("records")
@@ -175,14 +180,17 @@ class UnetRun:
     val_folds: tuple[int, ...] = (8,)
     test_folds: tuple[TestFold, ...] = (9,)
     fit: FitConfig = FitConfig(learning_rate=3e-4)
-    architecture: Literal["unet", "fpn", "linknet", "pspnet", "improved"] = "unet"
+    architecture: Literal["unet", "fpn", "linknet", "pspnet", "joint", "improved"] = "unet"
     filters: int = 32
     depth: int = 4
     improvements: Improvements = IMPROVED_UNET
     mirror_test: bool = False
     tune_mask: bool = False
+    slice_weight: float = 0.5
+    negatives_per_positive: float | None = None
 
     @property
     def row_name(self) -> str:
         """The row's name, or what stands for it."""
-        return self.row or ("improved" if self.architecture == "improved" else self.encoder)
+        named = self.architecture in ("joint", "improved")
+        return self.row or (self.architecture if named else self.encoder)

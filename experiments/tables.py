@@ -12,29 +12,47 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from experiments.settings import ClassifierRun
+from experiments.settings import ClassifierRun, UnetRun
 
 if TYPE_CHECKING:
-    from experiments.cross_validation import CrossValidated
+    from stroke_tf.evaluation.intervals import Metric
     from stroke_tf.manifest import Protocol
     from stroke_tf.reporting.runs import RunMetrics
 
+Row: TypeAlias = ClassifierRun | UnetRun
 Folds = Literal["one", "five"]
 """How a row is tested: on its own test folds, or on all slices by five-fold cross-validation."""
 
 TABLE_NAME = "TABLE.md"
 _SMOKE_SIZE = 96
 _SMOKE_EXPERIMENT = "{}-smoke"  # a folder of its own: real runs have other settings
-_TESTED_ONCE = (
-    "roc_auc",
-    "average_precision",
-    "accuracy",
-    *("sensitivity", "precision", "f1"),
-    *("specificity", "npv", "f1_negative"),
-)
-_SCORES = ("roc_auc", "sensitivity_at_90_specificity", "accuracy", "sensitivity", "specificity")
+_SMOKE_FILTERS = 4
+_INTERVALS = "Test slices, with 95 % intervals of a bootstrap over groups"
+_TESTED_ONCE: dict[type, tuple[tuple[str, ...], str]] = {
+    ClassifierRun: (
+        (
+            "roc_auc",
+            "average_precision",
+            "accuracy",
+            *("sensitivity", "precision", "f1"),
+            *("specificity", "npv", "f1_negative"),
+        ),
+        "; thresholds are from the validation folds. sensitivity, precision and f1 are of class 1, "
+        "specificity (recall), npv (precision) and f1_negative of class 0.",
+    ),
+    UnetRun: (
+        (
+            *("lesion_dice", "lesion_iou"),
+            *("ischemia_dice", "ischemia_iou", "hemorrhage_dice", "hemorrhage_iou"),
+            *("any_lesion_lesionwise_recall", "normal_slice_false_rate", "sm_f1", "sm_iou"),
+        ),
+        ". Lesion scores are from the pixels of all slices together, background never counted; "
+        "sm_f1 and sm_iou are those of segmentation_models, background included.",
+    ),
+}
+"""What is shown of rows that are tested once, and what to know of it."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +81,14 @@ class TableRun:
 def run_table(
     config: TableRun,
     experiment: str,
-    rows: Mapping[str, ClassifierRun],
+    rows: Mapping[str, Row],
     *,
     published: Sequence[str] = (),
     preface: Callable[[Path], str] | None = None,
     folds: Folds = "one",
     clean_only: Collection[str] = (),
     smoothed: Mapping[str, float] | None = None,
+    strata: Mapping[str, str] | None = None,
 ) -> int:
     """Runs rows and writes OUT/EXPERIMENT/TABLE.md and the report.
 
@@ -82,6 +101,8 @@ def run_table(
         folds: How a row is tested.
         clean_only: Rows that the protocol `as-published` cannot have.
         smoothed: Standard deviation, in slices, for rows that are shown smoothed too.
+        strata: What each slice, by its source id, is part of: the cross-validated masks of each
+            part are shown apart too.
 
     Returns:
         The exit code: 1 if a row failed.
@@ -103,7 +124,7 @@ def run_table(
             if preface:
                 parts.append(preface(records))
             if folds == "five":
-                parts.append(_cross_validated(here, config.seeds, failed, smoothed or {}))
+                parts += _cross_validated(here, config.seeds, failed, smoothed or {}, strata or {})
             else:
                 parts += _tested_once(here, config.seeds, failed, published)
     except (ValueError, OSError) as error:
@@ -128,7 +149,7 @@ def _write_down(out: Path, experiment: str, parts: Sequence[str], failed: Sequen
         print(f"Failed: {line}", file=sys.stderr)
 
 
-def _chosen(config: TableRun, rows: Mapping[str, ClassifierRun]) -> dict[str, ClassifierRun]:
+def _chosen(config: TableRun, rows: Mapping[str, Row]) -> dict[str, Row]:
     unknown = [name for name in config.rows if name not in rows]
     if unknown:
         raise ValueError(f"--rows must be of {list(rows)}. Received: {unknown}")
@@ -145,9 +166,7 @@ def _protocols(config: TableRun) -> dict[Path, Protocol]:
     return dict(zip(config.records, found, strict=True))
 
 
-def _settled(
-    row: ClassifierRun, config: TableRun, experiment: str, name: str, records: Path
-) -> ClassifierRun:
+def _settled(row: Row, config: TableRun, experiment: str, name: str, records: Path) -> Row:
     """Returns a row as it is run: where, with which weights, and small for a smoke test."""
     weights = None if config.smoke or row.weights is None else config.weights
     row = replace(
@@ -155,8 +174,11 @@ def _settled(
     )
     if not config.smoke:
         return row
-    short = replace(row.fit, epochs=1)
-    return replace(row, image_size=_SMOKE_SIZE, batch_size=8, fit=short, head_fit=short, copies=0)
+    row = replace(row, image_size=_SMOKE_SIZE, batch_size=8, fit=replace(row.fit, epochs=1))
+    if isinstance(row, ClassifierRun):
+        return replace(row, head_fit=row.fit, copies=0)
+    decoder = tuple(_SMOKE_FILTERS << level for level in (4, 3, 2, 1, 0))
+    return replace(row, filters=_SMOKE_FILTERS, decoder_filters=decoder)
 
 
 def _attempt(what: str, run: Callable[[], Any], failed: list[str]) -> Any:
@@ -178,19 +200,33 @@ def _attempt(what: str, run: Callable[[], Any], failed: list[str]) -> Any:
         return None
 
 
-def _run(config: ClassifierRun) -> RunMetrics:
+def _run(config: Row) -> RunMetrics:
+    if isinstance(config, UnetRun):
+        from experiments.unet import run_unet
+
+        return run_unet(config)
     from experiments.classifier import run_classifier
     from experiments.histogram import HISTOGRAM, run_histogram
 
     return run_histogram(config) if config.backbone == HISTOGRAM else run_classifier(config)
 
 
-def _seeded(row: ClassifierRun, seed: int) -> ClassifierRun:
+def seeded(row: Any, seed: int) -> Any:
+    """Returns a run with another seed."""
     return replace(row, fit=replace(row.fit, seed=seed))
 
 
+def cell(metric: Metric, *, sign: bool = False) -> str:
+    """Returns a metric with its interval, if it has one."""
+    value, low, high = metric
+    form = "+.3f" if sign else ".3f"
+    if value != value:
+        return "n/a"
+    return f"{value:{form}}" if low != low else f"{value:{form}} [{low:{form}}, {high:{form}}]"
+
+
 def _tested_once(
-    rows: Mapping[str, ClassifierRun],
+    rows: Mapping[str, Row],
     seeds: Sequence[int],
     failed: list[str],
     published: Sequence[str],
@@ -201,7 +237,7 @@ def _tested_once(
     for seed in seeds:
         results = {}
         for name, row in rows.items():
-            config = _seeded(row, seed)
+            config = seeded(row, seed)
             result = _attempt(f"{row.row}-s{seed}", partial(_run, config), failed)
             if result is not None:
                 learned = best_epoch(config)
@@ -211,80 +247,36 @@ def _tested_once(
                 yield f"### {key}, seed {seed}"
                 yield comparison_table(key, results)
             yield f"### Ours, seed {seed}"
-            yield _own_table(results)
+        for kind, (columns, note) in _TESTED_ONCE.items():
+            of_kind = {name: it for name, it in results.items() if isinstance(rows[name], kind)}
+            if of_kind:
+                yield _own_table(of_kind, columns, note)
 
 
-def _own_table(results: Mapping[str, RunMetrics]) -> str:
+def _own_table(results: Mapping[str, RunMetrics], columns: Sequence[str], note: str) -> str:
     from stroke_tf.reporting.page import markdown_table
 
     lines = [
-        [name, str(run.n), *(_cell(run.metrics[column]) for column in _TESTED_ONCE)]
+        [name, str(run.n), *(cell(run.metrics[column]) for column in columns)]
         for name, run in results.items()
     ]
-    note = (
-        "Test slices, with 95 % intervals of a bootstrap over groups; thresholds are from the "
-        "validation folds. sensitivity, precision and f1 are of class 1, specificity (recall), "
-        "npv (precision) and f1_negative of class 0."
-    )
-    return f"{markdown_table(('row', 'n', *_TESTED_ONCE), lines)}\n\n{note}"
+    return f"{markdown_table(('row', 'n', *columns), lines)}\n\n{_INTERVALS}{note}"
 
 
 def _cross_validated(
-    rows: Mapping[str, ClassifierRun],
+    rows: Mapping[str, Row],
     seeds: Sequence[int],
     failed: list[str],
     smoothed: Mapping[str, float],
-) -> str:
-    from experiments.cross_validation import cross_validate, mean_of
-    from stroke_tf.reporting.page import markdown_table
+    strata: Mapping[str, str],
+) -> Iterator[str]:
+    from experiments.cross_tables import cross_validated_tables
 
-    lines, baseline = [], None
-    for name, row in rows.items():
-        found = []
-        for seed in seeds:
-            config = _seeded(row, seed)
-            result = _attempt(f"{row.row}-s{seed}", partial(cross_validate, config, _run), failed)
-            if result is not None:
-                found.append(result)
-                lines.append(_line(name, str(seed), result, baseline))
-        if not found:
-            continue
-        baseline = baseline or found[0]
-        several = found[0]
-        if len(found) > 1:
-            several = mean_of(found)
-            lines.append(_line(name, f"mean of {len(found)}", several, baseline))
-        if name in smoothed:
-            title = f"{name}, smoothed {smoothed[name]:g}"
-            again = several.smoothed(smoothed[name])
-            lines.append(_line(title, "mean" if len(found) > 1 else str(seeds[0]), again, baseline))
-    header = ("row", "seed", "n", *_SCORES, "AUC of the parts", "AUC - first row", "minutes")
-    note = (
-        "Mean of five parts, with 95 % intervals of a bootstrap over patients (1000 resamples); "
-        "thresholds of accuracy, sensitivity and specificity are from each part's validation fold."
+    return cross_validated_tables(
+        rows,
+        seeds,
+        run=_run,
+        attempt=lambda what, run: _attempt(what, run, failed),
+        smoothed=smoothed,
+        strata=strata,
     )
-    return f"{markdown_table(header, lines)}\n\n{note}"
-
-
-def _line(
-    name: str, seed: str, result: CrossValidated, baseline: CrossValidated | None
-) -> list[str]:
-    metrics = result.metrics()
-    gain = "–" if baseline is None else _cell(result.gain_over(baseline), sign=True)
-    return [
-        name,
-        seed,
-        str(len(result.frame)),
-        *(_cell(metrics[score]) for score in _SCORES),
-        " ".join(f"{auc:.3f}" for auc in result.part_aucs()),
-        gain,
-        f"{result.seconds / 60:.1f}",
-    ]
-
-
-def _cell(metric: Any, *, sign: bool = False) -> str:
-    value, low, high = metric
-    if value != value:
-        return "n/a"
-    form = "+.3f" if sign else ".3f"
-    return f"{value:{form}} [{low:{form}}, {high:{form}}]"

@@ -10,20 +10,64 @@ FILE holds defaults for all other flags, such as best.json of a search.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
 
 from experiments.config_file import parse_settings
+from experiments.local_workers import host_number, run_hosts
 from experiments.settings import UnetRun
 
+_HOST_MODULE = "experiments.unet_host"
 
-def main(config: UnetRun) -> int:
-    """Trains and tests, prints the result; returns the exit code."""
+
+@dataclass(frozen=True)
+class UnetTraining:
+    """A training of a U-Net, and who does it.
+
+    Attributes:
+        run: The settings of the run.
+        hosts: Processes on this machine that share the training, with Keras on JAX; 1 trains in
+            this one, with TensorFlow. For several hosts see the README.
+    """
+
+    run: Annotated[UnetRun, tyro.conf.arg(name="")] = UnetRun()
+    hosts: int = 1
+
+
+def main(config: UnetRun, *, hosts: int = 1, args: Sequence[str] = ()) -> int:
+    """Trains and tests, prints the result; returns the exit code.
+
+    Args:
+        config: The run's settings.
+        hosts: Processes that share the training. The test is this one's, on host 0.
+        args: The command line, for them.
+    """
+    try:
+        number = host_number()
+        if number:
+            run_hosts(_HOST_MODULE, args, hosts=hosts)
+            return 0
+    except (ValueError, RuntimeError) as error:
+        print(error, file=sys.stderr)
+        return 1
     from experiments.running import run_command
     from experiments.unet import run_unet
 
-    return run_command(lambda: run_unet(config), out=config.out)
+    def train_on_hosts() -> None:
+        run_hosts(_HOST_MODULE, args, hosts=hosts)
+
+    shared = hosts > 1 or number is not None
+    return run_command(
+        lambda: run_unet(config, train_elsewhere=train_on_hosts if shared else None),
+        out=config.out,
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(
-        main(parse_settings(UnetRun, prog="python -m experiments.train_unet", description=__doc__))
+    settings = parse_settings(
+        UnetTraining, prog="python -m experiments.train_unet", description=__doc__
     )
+    sys.exit(main(settings.run, hosts=settings.hosts, args=sys.argv[1:]))

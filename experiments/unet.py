@@ -1,12 +1,13 @@
-"""One run of a U-Net: trained, tested once, its lesions counted."""
+"""One run of a U-Net, or of a joint network: trained, tested once, its lesions counted."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 from experiments.augmentation_figure import draw_augmentations
 from experiments.running import OpenRun, Outcome, Split, finished, folder_of, open_run
 from experiments.settings import UnetRun
+from experiments.slice_head import slice_frame, slice_metrics
 from stroke_tf.data import make_dataset
 from stroke_tf.data.memory import Slices
 from stroke_tf.evaluation.intervals import Metric
@@ -29,10 +31,11 @@ from stroke_tf.evaluation.segmentation import (
     segmentation_metrics,
 )
 from stroke_tf.evaluation.sm_scores import sm_scores, soft_sums
-from stroke_tf.inference.predict import predict_probs
-from stroke_tf.labels import Task
+from stroke_tf.inference.predict import predict_outputs, predict_probs
+from stroke_tf.labels import LESION_CLASSES, MASK, MASK_CLASSES, SLICE, Task
 from stroke_tf.manifest import FoldName
 from stroke_tf.models.improved_unet import build_improved_unet
+from stroke_tf.models.joint import build_joint
 from stroke_tf.models.unet import build_unet
 from stroke_tf.reporting.figures import figure_history, figure_segmentation, save_figure
 from stroke_tf.reporting.runs import RunMetrics, read_metrics, write_predictions, write_text
@@ -55,6 +58,7 @@ class Segmented:
         images: uint8, shape (N, S, S): the first channel of each slice.
         truth: uint8 class ids, shape (N, S, S).
         predicted: uint8 class ids, shape (N, S, S).
+        slices: Of a joint network: see `slice_frame`.
     """
 
     ids: Sequence[str]
@@ -65,26 +69,40 @@ class Segmented:
     images: np.ndarray
     truth: np.ndarray
     predicted: np.ndarray
+    slices: pd.DataFrame | None = None
 
     def to_frame(self) -> pd.DataFrame:
-        """Returns one row a slice: its id, pixel counts, lesions and distances of outlines."""
-        return self.counts.to_frame(self.ids).join(self.lesions.to_frame())
+        """Returns one row a slice: its id, pixel counts, lesions and distances of outlines.
+
+        Of a joint network also what it says of the slice, see `slice_frame`.
+        """
+        frame = self.counts.to_frame(self.ids).join(self.lesions.to_frame())
+        return frame if self.slices is None else frame.join(self.slices)
 
     def metrics(self, *, seed: int = 0) -> dict[str, Metric]:
         """Returns all scores, with intervals of a bootstrap over groups.
 
-        Those of segmentation_models, which average batches and not patients, have none.
+        Those of segmentation_models, which average batches and not patients, have none. Those of
+        a joint network's second head are there if it has one.
         """
         nan = float("nan")
+        of_slices = (
+            {} if self.slices is None else slice_metrics(self.slices, self.groups, seed=seed)
+        )
         return {
             **segmentation_metrics(self.counts, self.groups, seed=seed),
             **lesion_metrics(self.counts, self.lesions, self.groups, seed=seed),
             **{name: Metric(value, nan, nan) for name, value in sm_scores(self.sums).items()},
+            **of_slices,
         }
 
 
-def run_unet(config: UnetRun) -> RunMetrics:
+def run_unet(config: UnetRun, *, train_elsewhere: Callable[[], None] | None = None) -> RunMetrics:
     """Trains and tests one U-Net, or returns its result if it is done already.
+
+    Args:
+        config: The run's settings.
+        train_elsewhere: What trains the U-Net in the run's folder by other processes, if any does.
 
     Raises:
         FileNotFoundError: If the records or the weight file are missing.
@@ -97,6 +115,8 @@ def run_unet(config: UnetRun) -> RunMetrics:
         return done
     split = Split.holding_out(val=config.val_folds, test=config.test_folds)
     with open_run(folder, config, records=config.records, split=split) as run:
+        if train_elsewhere is not None:
+            train_elsewhere()
         model = train(config, run)
         run.outcome = _test(config, run, model)
     return read_metrics(folder.metrics)
@@ -112,20 +132,26 @@ def segment_slices(
     """Segments every slice of a data set made `with_ids`.
 
     Args:
-        model: Takes images and gives the probabilities of background, ischaemia, haemorrhage.
+        model: Takes images and gives the probabilities of background, ischaemia, haemorrhage; a
+            joint network those of the slice too.
         dataset: Batches of (images, masks, ids).
         rule: Which pixels are lesion; with None each pixel takes its likeliest class.
         mirror: Whether each slice is seen mirrored too.
     """
-    ids, groups, images, truth, predicted, sums = [], [], [], [], [], []
+    ids: list[str] = []
+    groups: list[str] = []
+    images, truth, predicted, sums, slices = [], [], [], [], []
     for batch, masks, known in dataset:
-        probs = predict_probs(model, batch, mirror=mirror)
+        outputs = predict_outputs(model, batch, mirror=mirror)
+        probs = outputs[MASK]
         images.append(batch.numpy()[..., 0].round().astype(np.uint8))
         truth.append(masks.numpy()[..., 0])
         predicted.append(apply_mask_rule(probs, rule))
         sums.append(soft_sums(truth[-1], probs))
         ids.extend(it.decode() for it in known["source_id"].numpy())
         groups.extend(it.decode() for it in known["group_id"].numpy())
+        if SLICE in outputs:
+            slices.append(slice_frame(known["stroke_type"], outputs[SLICE]))
     true_masks, drawn = np.concatenate(truth), np.concatenate(predicted)
     return Segmented(
         ids=ids,
@@ -136,6 +162,7 @@ def segment_slices(
         images=np.concatenate(images),
         truth=true_masks,
         predicted=drawn,
+        slices=pd.concat(slices, ignore_index=True) if slices else None,
     )
 
 
@@ -163,22 +190,76 @@ def train(config: UnetRun, run: OpenRun) -> keras.Model:
     """Trains the U-Net of a run in its folder and returns it with its best weights."""
     with training_scope(config.fit):
         model = _build(config)
-    val = dataset_of(config, run.split.val, decoded=run.decoded)
+    val = _examples(config, run.split.val, decoded=run.decoded)
     if config.augment and not run.is_trial:
         figure = draw_augmentations(val, strength=config.strength, seed=config.fit.seed)
         save_figure(figure, run.folder.figures / "augmentations.png")
     history = fit(
         model,
-        dataset_of(config, run.split.train, training=True, decoded=run.decoded),
+        _examples(config, run.split.train, training=True, decoded=run.decoded),
         val,
         config=config.fit,
         run_dir=run.folder.path,
-        loss=LOSSES[config.loss](),
         progress=f"{run.folder.experiment}/{run.folder.path.name}",
+        **_objective(config),
     )
     if not run.is_trial:
         save_figure(figure_history(history), run.folder.figures / "history.png")
     return model
+
+
+def _examples(config: UnetRun, folds: tuple[FoldName, ...], **options: Any) -> tf.data.Dataset:
+    """Returns what a run is fitted to: masks, and for a joint network the slice's class beside."""
+    if config.architecture != "joint":
+        return dataset_of(config, folds, **options)
+
+    def name_labels(images: tf.Tensor, masks: tf.Tensor, known: dict[str, tf.Tensor]) -> tuple:
+        # Not the mask's largest id: a lesion can leave the slice when that is cropped.
+        return images, {MASK: masks, SLICE: known["stroke_type"][:, None]}
+
+    return dataset_of(config, folds, with_ids=True, **options).map(name_labels)
+
+
+def _objective(config: UnetRun) -> dict[str, Any]:
+    """Returns losses and metrics for `fit`."""
+    loss, metrics = LOSSES[config.loss](), ["accuracy", *_overlaps()]
+    if config.architecture != "joint":
+        return {"loss": loss, "metrics": metrics}
+    return {
+        "loss": {MASK: loss, SLICE: keras.losses.SparseCategoricalCrossentropy()},
+        "loss_weights": {MASK: 1.0, SLICE: config.slice_weight},
+        "metrics": {MASK: metrics, SLICE: ["accuracy"]},
+    }
+
+
+class LesionDice(keras.metrics.IoU):
+    """Dice of the lesion classes from the pixels of a whole epoch; the mean of those there are.
+
+    Each pixel takes its likeliest class. Keras' own IoU with another ratio.
+    """
+
+    def result(self) -> keras.KerasTensor:
+        """Returns the mean, in [0, 1]; 0 without a lesion pixel in truth and prediction."""
+        pixels = keras.ops.cast(self.total_cm, "float32")
+        lesions = self.target_class_ids[0]  # all classes from there on are lesions
+        hits = keras.ops.diag(pixels)[lesions:]
+        both = (keras.ops.sum(pixels, axis=0) + keras.ops.sum(pixels, axis=1))[lesions:]
+        present = keras.ops.cast(both > 0, "float32")
+        dice = 2 * hits / keras.ops.maximum(both, 1)
+        return keras.ops.sum(dice) / keras.ops.maximum(keras.ops.sum(present), 1)
+
+
+def _overlaps() -> list[keras.metrics.Metric]:
+    """Returns lesion IoU and Dice as scores of an epoch: new ones, since they count."""
+    options = {
+        "num_classes": len(MASK_CLASSES),
+        "target_class_ids": [int(kind) for kind in LESION_CLASSES],
+        "sparse_y_pred": False,
+    }
+    return [
+        keras.metrics.IoU(**options, name="lesion_iou"),
+        LesionDice(**options, name="lesion_dice"),
+    ]
 
 
 def _build(config: UnetRun) -> keras.Model:
@@ -190,15 +271,16 @@ def _build(config: UnetRun) -> keras.Model:
             depth=config.depth,
             seed=config.fit.seed,
         )
-    return build_unet(
-        config.encoder,
-        architecture=config.architecture,
-        image_size=config.image_size,
-        weights=config.weights,
-        freeze_encoder=config.freeze,
-        decoder_filters=config.decoder_filters,
-        seed=config.fit.seed,
-    )
+    options: dict[str, Any] = {
+        "image_size": config.image_size,
+        "weights": config.weights,
+        "freeze_encoder": config.freeze,
+        "decoder_filters": config.decoder_filters,
+        "seed": config.fit.seed,
+    }
+    if config.architecture == "joint":
+        return build_joint(config.encoder, **options)
+    return build_unet(config.encoder, architecture=config.architecture, **options)
 
 
 def _test(config: UnetRun, run: OpenRun, model: keras.Model) -> Outcome:
@@ -238,6 +320,7 @@ def dataset_of(
         batch_size=config.batch_size,
         training=training,
         augment=config.strength if training and config.augment else None,
+        negatives_per_positive=config.negatives_per_positive if training else None,
         lesions_only=config.lesions_only,
         with_ids=with_ids,
         seed=config.fit.seed,

@@ -22,3 +22,7 @@ class Task(StrEnum):
 
 MASK_CLASSES = (StrokeType.NONE, StrokeType.ISCHEMIA, StrokeType.HEMORRHAGE)
 LESION_CLASSES = (StrokeType.ISCHEMIA, StrokeType.HEMORRHAGE)
+
+MASK, SLICE = "mask", "slice"
+"""Names of the two outputs of a joint network, and keys of the losses, labels and metrics for them:
+a class id for every pixel, and one for the slice."""

@@ -13,9 +13,14 @@ COMMANDS = [
     "data_tools.inspect",
     "data_tools.phantom",
     "experiments.ct_ich_detect",
+    "experiments.ct_ich_segment",
     "experiments.demo",
+    "experiments.joint_phase2",
+    "experiments.open_stroke_segment",
+    "experiments.saucis_ablation",
     "experiments.saucis_f1_f2_f3_samples",
     "experiments.saucis_t4_t5_detect",
+    "experiments.saucis_t6_unet",
     "experiments.score_stage1",
     "experiments.score_stage2",
     "experiments.train_classifier",
@@ -24,6 +29,7 @@ COMMANDS = [
     "experiments.tune_unet",
     "experiments.usth_t1_detect",
     "experiments.usth_t2_type",
+    "experiments.usth_t3_segment",
     "stroke_tf.reporting.report",
 ]
 

@@ -13,6 +13,7 @@ from data_tools.build_tfrecords import Conversion
 from data_tools.inspect import Inspection
 from data_tools.phantom import PhantomConfig
 from experiments.demo import Demo
+from experiments.open_stroke_segment import OpenStroke
 from experiments.saucis_f1_f2_f3_samples import Samples
 from experiments.score_stage1 import Stage1
 from experiments.score_stage2 import Stage2
@@ -29,9 +30,14 @@ SETTINGS = {
     "data_tools.inspect": Inspection,
     "data_tools.phantom": PhantomConfig,
     "experiments.ct_ich_detect": TableRun,
+    "experiments.ct_ich_segment": TableRun,
     "experiments.demo": Demo,
+    "experiments.joint_phase2": TableRun,
+    "experiments.open_stroke_segment": OpenStroke,
+    "experiments.saucis_ablation": TableRun,
     "experiments.saucis_f1_f2_f3_samples": Samples,
     "experiments.saucis_t4_t5_detect": TableRun,
+    "experiments.saucis_t6_unet": TableRun,
     "experiments.score_stage1": Stage1,
     "experiments.score_stage2": Stage2,
     "experiments.train_classifier": ClassifierRun,
@@ -40,6 +46,7 @@ SETTINGS = {
     "experiments.tune_unet": UnetSearch,
     "experiments.usth_t1_detect": TableRun,
     "experiments.usth_t2_type": TableRun,
+    "experiments.usth_t3_segment": TableRun,
     "stroke_tf.reporting.report": ReportConfig,
 }
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

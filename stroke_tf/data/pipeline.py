@@ -68,7 +68,7 @@ def make_dataset(
         augment: Strength of the augmentations, or None for none.
         negatives_per_positive: Where given, an epoch of training holds all slices with label 1 and
             at most so many with label 0 for each of them, drawn anew: neighbouring slices without
-            a lesion are much alike. For DETECT and TYPE.
+            a lesion are much alike. For SEGMENT a slice counts as for DETECT.
         windows: One or three HU windows, (centre, width), for slices stored in HU: one for each
             channel, or one for all. Slices stored as 8-bit grey have the grey in all channels.
         view: What the channels show. "windows": the slice through each window. "neighbours": the
@@ -103,7 +103,7 @@ def make_dataset(
     """
     _check_folds(folds, training=training)
     _check_arguments(image_size=image_size, batch_size=batch_size, windows=windows)
-    _check_negatives(negatives_per_positive, task=task, training=training)
+    _check_negatives(negatives_per_positive, training=training)
     _check_view(view, read_manifest(records), task=task, windows=windows, lesions=lesions_only)
     slices = decoded or decode_slices(
         records,
@@ -115,7 +115,8 @@ def make_dataset(
         cache=cache,
     )
     places = _places(slices, records, folds, task=task, size=image_size, lesions_only=lesions_only)
-    labels = None if task == Task.SEGMENT else [label_of(slices.rows[i], task=task) for i in places]
+    drawn_by = Task.DETECT if task == Task.SEGMENT else task
+    labels = [label_of(slices.rows[place], task=drawn_by) for place in places]
     draw = _epoch_drawer(places, labels, ratio=negatives_per_positive, shuffle=training)
     indices = _indices(draw, batch_size=batch_size, seed=seed)
     make_batch = _batch_maker(
@@ -222,13 +223,11 @@ def _check_view(
         raise ValueError(f"view 'neighbours' needs one window. Received: {windows}")
 
 
-def _check_negatives(ratio: float | None, *, task: Task, training: bool) -> None:
-    if ratio is None:
-        return
-    if task == Task.SEGMENT or not training or ratio <= 0:
+def _check_negatives(ratio: float | None, *, training: bool) -> None:
+    if ratio is not None and (not training or ratio <= 0):
         raise ValueError(
-            "`negatives_per_positive` must be None, or above 0 in training for tasks with a label "
-            f"for each slice. Received: {ratio} for task {task}, training {training}"
+            "`negatives_per_positive` must be None, or above 0 in training. "
+            f"Received: {ratio}, training {training}"
         )
 
 
@@ -258,12 +257,12 @@ def _places(
 
 
 def _epoch_drawer(
-    places: np.ndarray, labels: list[int] | None, *, ratio: float | None, shuffle: bool
+    places: np.ndarray, labels: list[int], *, ratio: float | None, shuffle: bool
 ) -> Callable[[np.random.Generator], np.ndarray]:
     """Returns what draws the slices of an epoch in their order, always as many."""
     if not shuffle:
         return lambda random: places
-    if ratio is None or labels is None:
+    if ratio is None:
         return lambda random: random.permutation(places)
     positives, negatives = (places[np.equal(labels, label)] for label in (1, 0))
     if not len(positives):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stroke_tf.config import THREE_WINDOWS, Window
 from stroke_tf.data import gray_to_rgb, window_hu
 from stroke_tf.evaluation.mask_rule import MaskRule, apply_mask_rule
-from stroke_tf.labels import MASK_CLASSES
+from stroke_tf.labels import MASK, MASK_CLASSES
 from stroke_tf.square import fit_square, undo_square
 
 
@@ -24,7 +24,7 @@ def predict_probs(
 
     Args:
         model: Takes RGB images, shape (B, S, S, 3), in [0, 255] and gives probabilities of the same
-            height and width.
+            height and width; alone or, as a joint network, in a dict under "mask".
         images: The batch.
         mirror: Whether to take the mean with what the model says of the batch mirrored left to
             right, mirrored back.
@@ -32,11 +32,28 @@ def predict_probs(
     Returns:
         float32, shape (B, S, S, C).
     """
-    probs = model(images, training=False).numpy()
+    return predict_outputs(model, images, mirror=mirror)[MASK]
+
+
+def predict_outputs(
+    model: keras.Model, images: tf.Tensor, *, mirror: bool = False
+) -> dict[str, NDArray[np.float32]]:
+    """Returns all that a network says of a batch: "mask" and, by a joint network, "slice".
+
+    Arguments as of `predict_probs`, whose result stands under "mask".
+    """
+    probs = _outputs(model, images)
     if mirror:
-        mirrored = model(images[:, :, ::-1], training=False).numpy()
-        probs = np.mean([probs, mirrored[:, :, ::-1]], axis=0)
+        mirrored = _outputs(model, images[:, :, ::-1])
+        mirrored[MASK] = mirrored[MASK][:, :, ::-1]
+        probs = {name: np.mean([probs[name], mirrored[name]], axis=0) for name in probs}
     return probs
+
+
+def _outputs(model: keras.Model, images: tf.Tensor) -> dict[str, NDArray[np.float32]]:
+    probs = model(images, training=False)
+    named = probs if isinstance(probs, dict) else {MASK: probs}
+    return {name: values.numpy() for name, values in named.items()}
 
 
 def predict_masks(
@@ -55,7 +72,8 @@ def predict_masks(
 
     Args:
         model: Takes RGB images, shape (B, S, S, 3), in [0, 255] and gives probabilities of
-            background, ischaemia and haemorrhage, shape (B, S, S, 3).
+            background, ischaemia and haemorrhage, shape (B, S, S, 3); alone or, as a joint network,
+            in a dict under "mask".
         images: Slices, each of any shape (H, W): uint8 grey or int16 HU.
         rule: Which pixels are lesion, its area in pixels of the model's input; with None each pixel
             takes its likeliest class.
@@ -84,10 +102,12 @@ def predict_masks(
 
 def _input_size(model: keras.Model) -> int:
     size = model.input_shape[1]
-    if size is None or model.output_shape != (None, size, size, len(MASK_CLASSES)):
+    shapes = model.compute_output_shape(model.input_shape)
+    shape = shapes[MASK] if isinstance(shapes, dict) else shapes
+    if size is None or shape != (None, size, size, len(MASK_CLASSES)):
         raise ValueError(
             "`model` must have a fixed square input and give 3 classes for each pixel. "
-            f"Received: {model.input_shape} to {model.output_shape}"
+            f"Received: {model.input_shape} to {shape}"
         )
     return int(size)
 

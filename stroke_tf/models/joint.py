@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import keras
 
-from stroke_tf.labels import MASK_CLASSES
+from stroke_tf.labels import MASK, MASK_CLASSES, SLICE
 from stroke_tf.models.backbones import preprocess
 from stroke_tf.models.unet import ENCODERS, build_network, probabilities
 from stroke_tf.models.weights import Weights
-
-MASK, SLICE = "mask", "slice"
-"""Names of the two outputs, and keys of the losses, labels and metrics for them."""
 
 
 def build_joint(

@@ -1,4 +1,4 @@
-"""The one training loop: any single-input, single-output model, resumed where it was killed.
+"""The one training loop: any single-input model, resumed where it was killed.
 
 Knows nothing of tasks, folds or what a run folder holds besides its own files.
 """
@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-import math
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import pandas as pd
-import rich.console
-import rich.progress
 import tensorflow as tf
 
 from stroke_tf.config import FitConfig
+from stroke_tf.training.callbacks import (
+    Backup,
+    BestModel,
+    CheckScores,
+    Mode,
+    Progress,
+    replace_file,
+    scope_of,
+)
+from stroke_tf.training.hosts import is_leader
 
 MODEL_NAME = "model.keras"
 HISTORY_NAME = "history.csv"
@@ -28,7 +33,7 @@ BACKUP_NAME = "backup"
 TENSORBOARD_NAME = "tensorboard"
 
 Loss: TypeAlias = str | keras.losses.Loss
-Mode = Literal["min", "max"]
+Metrics: TypeAlias = Sequence[str | keras.metrics.Metric]
 
 
 def fit(
@@ -38,8 +43,9 @@ def fit(
     *,
     config: FitConfig,
     run_dir: Path,
-    loss: Loss,
-    metrics: Sequence[str | keras.metrics.Metric] = (),
+    loss: Loss | Mapping[str, Loss],
+    loss_weights: Mapping[str, float] | None = None,
+    metrics: Metrics | Mapping[str, Metrics] = (),
     monitor: str = "val_loss",
     mode: Mode = "min",
     class_weight: dict[int, float] | None = None,
@@ -54,15 +60,19 @@ def fit(
     after the end, it only restores model and history.
 
     Args:
-        model: A built model with one input and one output, such as those of `build_classifier` and
-            `build_unet`, made inside `training_scope(config)` for several GPUs or mixed precision.
-            It stays uncompiled, so that it and its files load without this package.
+        model: A built model with one input, such as those of `build_classifier` and `build_unet`,
+            made inside `training_scope(config)` for several GPUs or mixed precision. Its output is
+            one tensor, or a dict of them by name as of `build_joint`: then loss, metrics and labels
+            are dicts of the same names. It stays uncompiled, so that it and its files load without
+            this package.
         train: Batches of (images, labels).
         val: Batches of (images, labels).
         config: How to train.
         run_dir: Folder of the run, made if missing. Left in it: `model.keras` (the best epoch's,
-            uncompiled), `history.csv`, `tensorboard/` and `backup/`.
+            uncompiled), `history.csv`, `tensorboard/` and `backup/`. After `join_hosts` each
+            process needs a folder of its own, of equal content: what one alone saves stops JAX.
         loss: Name of a Keras loss, or a loss such as those made by LOSSES.
+        loss_weights: What the loss of each output is multiplied by in the sum; 1 each if None.
         metrics: Further scores of each epoch.
         monitor: Name of the score that says which epoch is best.
         mode: Whether a better score is smaller ("min") or larger ("max").
@@ -72,33 +82,38 @@ def fit(
 
     Returns:
         A row for each epoch: `epoch` (from 0), `learning_rate`, `loss`, the metrics, and the same
-        with the prefix `val_`.
+        with the prefix `val_`. Of several outputs, the losses and metrics of each have its name
+        before theirs, as in `mask_loss`.
 
     Raises:
         ValueError: If `run_dir` holds a training with other settings, mixed precision is asked for
-            on a CPU or of a float32 model, or there is no score named `monitor`.
+            on a CPU or of a float32 model, there is no score named `monitor`, or another process
+            sees another training.
         FloatingPointError: If the loss or the monitored score is not finite.
     """
     _check_precision(model, config)
     settings = dataclasses.asdict(config) | {
-        "loss": loss if isinstance(loss, str) else keras.saving.serialize_keras_object(loss),
+        "loss": _described(loss),
+        "loss_weights": loss_weights,
         "monitor": monitor,
         "mode": mode,
         "class_weight": class_weight,
     }
     run_dir.mkdir(parents=True, exist_ok=True)
     watched = _watched(model, run_dir, config=config, monitor=monitor, mode=mode)
-    backup = _Backup(run_dir / BACKUP_NAME, watched=watched, settings=settings)
+    backup = Backup(run_dir / BACKUP_NAME, watched=watched, settings=settings)
     if not backup.finished:
         keras.utils.set_random_seed(config.seed)
-        trainee = _compiled(model, config=config, loss=loss, metrics=metrics)
+        trainee = _compiled(
+            model, config=config, loss=loss, loss_weights=loss_weights, metrics=metrics
+        )
         epoch = backup.restore(trainee)
         _cut_history(run_dir / HISTORY_NAME, epochs=epoch)
         for _ in range(epoch):
             next(iter(train))
         log = keras.callbacks.CSVLogger(run_dir / HISTORY_NAME, append=True)
         board = keras.callbacks.TensorBoard(run_dir / TENSORBOARD_NAME, write_graph=False)
-        with _Progress(progress, monitor=monitor) as display:
+        with Progress(progress if is_leader() else None, monitor=monitor) as display:
             # The backup is last: what it commits, the others have written.
             trainee.fit(
                 x=train,
@@ -106,7 +121,7 @@ def fit(
                 epochs=config.epochs,
                 initial_epoch=epoch,
                 class_weight=class_weight,
-                callbacks=[_CheckScores(monitor), *watched, log, board, display, backup],
+                callbacks=[CheckScores(monitor), *watched, log, board, display, backup],
                 shuffle=False,
                 verbose=0,
             )
@@ -117,7 +132,8 @@ def fit(
 
 def strategy() -> tf.distribute.Strategy:
     """Returns a MirroredStrategy when there are two GPUs or more, else the current strategy."""
-    if len(tf.config.list_physical_devices("GPU")) >= 2:
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    if on_tensorflow and len(tf.config.list_physical_devices("GPU")) >= 2:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
 
@@ -170,25 +186,40 @@ def _watched(
             min_delta=0,
         ),
         keras.callbacks.EarlyStopping(monitor=monitor, mode=mode, patience=config.patience),
-        _BestModel(model, run_dir / MODEL_NAME, monitor=monitor, mode=mode),
+        BestModel(model, run_dir / MODEL_NAME, monitor=monitor, mode=mode),
     ]
+
+
+def _described(loss: Loss | Mapping[str, Loss]) -> Any:
+    """Returns what JSON can hold of a loss."""
+    if isinstance(loss, Mapping):
+        return {name: _described(of_output) for name, of_output in loss.items()}
+    return loss if isinstance(loss, str) else keras.saving.serialize_keras_object(loss)
 
 
 def _compiled(
     model: keras.Model,
     *,
     config: FitConfig,
-    loss: Loss,
-    metrics: Sequence[str | keras.metrics.Metric],
+    loss: Loss | Mapping[str, Loss],
+    loss_weights: Mapping[str, float] | None,
+    metrics: Metrics | Mapping[str, Metrics],
 ) -> keras.Model:
     """Returns a compiled model of the same layers, so that `model` itself stays uncompiled."""
-    with model.distribute_strategy.scope():
+    with scope_of(model):
         optimizer = keras.optimizers.Adam(learning_rate=config.learning_rate)
         if config.mixed_precision:
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        trainee = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+        several = isinstance(loss, Mapping)
+        outputs = model.output if several else model.outputs[0]
+        trainee = keras.Model(model.inputs[0], outputs, name=model.name)
         trainee.compile(
-            optimizer=optimizer, loss=loss, metrics=list(metrics), jit_compile=config.jit_compile
+            optimizer=optimizer,
+            loss=loss,
+            loss_weights=loss_weights,
+            metrics=metrics if several else list(metrics),
+            # Without XLA JAX computes one operation at a time.
+            jit_compile=config.jit_compile or keras.backend.backend() == "jax",
         )
     return trainee
 
@@ -198,179 +229,4 @@ def _cut_history(path: Path, *, epochs: int) -> None:
     if epochs == 0:
         path.unlink(missing_ok=True)
     else:
-        _replace(path, b"".join(path.read_bytes().splitlines(keepends=True)[: epochs + 1]))
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
-
-
-class _BestModel(keras.callbacks.ModelCheckpoint):
-    """A ModelCheckpoint that saves an uncompiled model and renames the finished file into place."""
-
-    def __init__(self, model: keras.Model, path: Path, *, monitor: str, mode: Mode):
-        self._partial, self._path = path.with_name(f"partial-{path.name}"), path
-        self._uncompiled = model
-        super().__init__(self._partial, monitor=monitor, mode=mode, save_best_only=True)
-
-    def set_model(self, model: keras.Model) -> None:
-        super().set_model(self._uncompiled)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        super().on_epoch_end(epoch, logs)
-        if self._partial.exists():
-            self._partial.replace(self._path)
-
-
-class _CheckScores(keras.callbacks.Callback):
-    """Stops a training whose loss or monitored score is not a finite number."""
-
-    def __init__(self, monitor: str):
-        super().__init__()
-        self._monitor = monitor
-        self._epoch = 0
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._epoch = epoch
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        self._check("loss", (logs or {})["loss"], f"epoch {self._epoch}, batch {batch}")
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        scores = logs or {}
-        if self._monitor not in scores:
-            raise ValueError(
-                f"`monitor` must be one of {sorted(scores)}. Received: {self._monitor!r}"
-            )
-        self._check(self._monitor, scores[self._monitor], f"epoch {epoch}")
-
-    def _check(self, name: str, score: float, place: str) -> None:
-        if not math.isfinite(score):
-            raise FloatingPointError(
-                f"`{name}` must be finite: a lower learning rate may help. "
-                f"Received: {score} in {place}"
-            )
-
-
-class _Backup(keras.callbacks.Callback):
-    """Keeps the state of a training on disk, so that a kill costs one epoch at most.
-
-    Unlike keras.callbacks.BackupAndRestore it keeps the counters of the other callbacks and the
-    seeds of the layers too, and the rename of `state.json`, which names the file of weights,
-    commits all of it at once: killed at any time, it leaves the old state or the new one.
-    """
-
-    _counters = ("best", "best_epoch", "cooldown_counter", "stopped_epoch", "wait")
-
-    def __init__(
-        self, folder: Path, *, watched: list[keras.callbacks.Callback], settings: dict[str, Any]
-    ):
-        super().__init__()
-        self._folder, self._watched = folder, watched
-        self._settings = json.loads(json.dumps(settings))
-        self._state: dict[str, Any] = {"epochs": 0, "finished": False, "settings": self._settings}
-        path = folder / "state.json"
-        if path.is_file():
-            self._state = json.loads(path.read_text(encoding="utf-8"))
-            self._check_settings()
-
-    @property
-    def finished(self) -> bool:
-        """Whether the training has come to its end."""
-        return self._state["finished"]
-
-    def restore(self, model: keras.Model) -> int:
-        """Restores weights, optimizer and seeds; returns the number of finished epochs."""
-        if self._state["epochs"]:
-            with model.distribute_strategy.scope():
-                model.optimizer.build(model.trainable_variables)
-                model.load_weights(self._folder / self._state["weights"])
-            for variable, seed in zip(_seeds(model), self._state["seeds"], strict=True):
-                variable.assign(seed)
-        else:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder.mkdir(parents=True)
-        return self._state["epochs"]
-
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        # Here, because the callbacks set their counters to zero when training begins.
-        for callback in self._watched:
-            vars(callback).update(self._state.get(type(callback).__name__, {}))
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        weights = self._folder / f"epoch-{epoch:04d}.weights.h5"
-        self.model.save_weights(weights)
-        self._state = {
-            "epochs": epoch + 1,
-            "finished": self.model.stop_training or epoch + 1 == self.params["epochs"],
-            "settings": self._settings,
-            "weights": weights.name,
-            "seeds": [variable.numpy().tolist() for variable in _seeds(self.model)],
-        }
-        for callback in self._watched:
-            values = {key: vars(callback)[key] for key in self._counters if key in vars(callback)}
-            self._state[type(callback).__name__] = values
-        _replace(self._folder / "state.json", json.dumps(self._state, indent=2).encode())
-        for path in self._folder.glob("*.weights.h5"):
-            if path != weights or self.finished:
-                path.unlink()
-
-    def _check_settings(self) -> None:
-        before = self._state["settings"]
-        changed = {key: (before.get(key), value) for key, value in self._settings.items()}
-        changed = {key: pair for key, pair in changed.items() if pair[0] != pair[1]}
-        if changed:
-            raise ValueError(
-                f"{self._folder.parent}: a training goes on with the settings it began with; "
-                f"delete the folder or choose another. Received (before, now): {changed}"
-            )
-
-
-def _seeds(model: keras.Model) -> list[keras.Variable]:
-    """Returns the states of the layers' random generators, which weight files leave out."""
-    weights = {id(variable) for variable in model.weights}
-    return [variable for variable in model.variables if id(variable) not in weights]
-
-
-class _Progress(keras.callbacks.Callback):
-    """Shows where a training is: a bar on a terminal, else a line for each epoch."""
-
-    def __init__(self, title: str | None, *, monitor: str):
-        super().__init__()
-        self._title, self._monitor = title, monitor
-        self._console = rich.console.Console(quiet=title is None)
-        self._bar = rich.progress.Progress(
-            rich.progress.TextColumn("{task.description}"),
-            rich.progress.BarColumn(),
-            rich.progress.TextColumn("{task.fields[scores]}"),
-            rich.progress.TimeRemainingColumn(),
-            console=self._console,
-            disable=title is None or not self._console.is_terminal,
-        )
-        self._task = self._bar.add_task(title or "", total=None, scores="")
-        self._epoch = 0
-
-    def __enter__(self) -> _Progress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._epoch = epoch
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        done = (batch + 1) / (self.params["steps"] or batch + 1)
-        self._bar.update(self._task, total=self.params["epochs"], completed=self._epoch + done)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        scores = logs or {}
-        names = dict.fromkeys(("loss", self._monitor, "learning_rate"))
-        shown = "  ".join(f"{name} {scores[name]:.4g}" for name in names)
-        text = f"epoch {epoch + 1}/{self.params['epochs']}  {shown}"
-        self._bar.update(self._task, scores=text)
-        if self._bar.disable:
-            self._console.print(f"{self._title}: {text}", highlight=False, soft_wrap=True)
+        replace_file(path, b"".join(path.read_bytes().splitlines(keepends=True)[: epochs + 1]))

@@ -5,11 +5,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.cross_validation import CrossValidated, cross_validate, mean_of
+from experiments.cross_validation import (
+    CrossValidated,
+    CrossValidatedMasks,
+    cross_validate,
+    mean_of,
+    pooled,
+)
 from experiments.running import folder_of
-from experiments.settings import ClassifierRun
+from experiments.settings import ClassifierRun, UnetRun
+from experiments.slice_head import slice_frame
 from stroke_tf.evaluation.intervals import UNDEFINED, Metric
+from stroke_tf.evaluation.lesions import count_lesions, lesion_metrics
 from stroke_tf.evaluation.metrics import classification_metrics
+from stroke_tf.evaluation.segmentation import count_masks, segmentation_metrics
 from stroke_tf.manifest import FOLDS, FOLDS_NAME, FoldRow
 from stroke_tf.reporting.runs import RunMetrics, write_predictions
 
@@ -169,3 +178,100 @@ def test_smoothing_stays_within_a_patient_and_leaves_the_calls():
 def test_a_part_without_positives_leaves_no_mean():
     result = validated([0.1, 0.2, 0.3, 0.4], [0, 0, 0, 1], part=[0, 0, 1, 1])
     assert str(result.metrics(resamples=5)["roc_auc"]) == str(UNDEFINED)
+
+
+IDS = ("04", "05", "06", "07")
+TRUTH = np.zeros((4, 2, 2), np.uint8)
+TRUTH[0, 0, 0] = 1  # ischaemia, a pixel
+TRUTH[1, 0] = 2  # haemorrhage, two pixels
+TRUTH[2, 0, 0] = 2
+# slice 4 is without a lesion
+GOOD = TRUTH.copy()
+GOOD[1, 0, 1] = 0  # a pixel of the haemorrhage is missed
+POOR = TRUTH.copy()
+POOR[0] = 0
+POOR[3, 0, 0] = 2
+
+
+def segmented(drawn, *, part=(0, 0, 1, 1), groups=("a", "a", "b", "c"), stroke_types=None):
+    frame = count_masks(TRUTH, drawn).to_frame(IDS).join(count_lesions(TRUTH, drawn).to_frame())
+    if stroke_types is not None:
+        probs = np.eye(3)[stroke_types] * 0.7 + 0.1
+        frame = frame.join(slice_frame([1, 2, 2, 0], probs))
+    frame = frame.assign(part=part, group=groups)
+    return CrossValidatedMasks("clean", frame, 1.0)
+
+
+def test_masks_are_scored_from_all_slices_together():
+    result = segmented(GOOD)
+    metrics = result.metrics(seed=2, resamples=20)
+    counts, groups = count_masks(TRUTH, GOOD), ["a", "a", "b", "c"]
+    options = {"seed": 2, "resamples": 20}
+    expected = segmentation_metrics(counts, groups, **options)
+    expected |= lesion_metrics(counts, count_lesions(TRUTH, GOOD), groups, **options)
+    assert metrics.keys() == expected.keys()
+    for name, metric in expected.items():
+        assert metrics[name] == pytest.approx(metric, nan_ok=True), name
+    assert metrics["hemorrhage_dice"].value == pytest.approx(2 * 2 / (2 * 2 + 1))
+    # part 0: ischaemia 1, haemorrhage 2 / 3; part 1: haemorrhage alone, 1
+    assert result.part_dices() == pytest.approx([(1 + 2 / 3) / 2, 1.0])
+
+
+def test_a_part_of_the_slices_can_be_looked_at_alone():
+    alone = segmented(GOOD).of_slices({"07", "05", "unknown"})
+    assert alone.frame["id"].tolist() == ["05", "07"]
+    assert alone.metrics(resamples=5)["hemorrhage_dice"].value == pytest.approx(2 / 3)
+    assert alone.part_dices() == pytest.approx([2 / 3, float("nan")], nan_ok=True)
+
+
+def test_a_gain_of_masks_is_the_difference_of_their_lesion_dice():
+    good, poor = segmented(GOOD), segmented(POOR)
+    # good: ischaemia 1, haemorrhage 4 / 5; poor: 0 and 2 * 3 / (2 * 3 + 1)
+    expected = (1 + 4 / 5) / 2 - (0 + 6 / 7) / 2
+    shuffled = dataclasses.replace(poor, frame=poor.frame.iloc[::-1].reset_index(drop=True))
+    for other in (poor, shuffled, pooled([poor, poor])):
+        assert good.gain_over(other, resamples=50).value == pytest.approx(expected)
+    assert good.gain_over(good, resamples=50) == Metric(0.0, 0.0, 0.0)
+    with pytest.raises(ValueError, match="same slices and parts only. Received: 4 and 2 slices"):
+        good.gain_over(poor.of_slices(IDS[:2]))
+    with pytest.raises(ValueError, match="same slices and parts only"):
+        good.gain_over(segmented(POOR, part=(0, 0, 0, 1)))
+
+
+def test_masks_of_several_seeds_are_pooled():
+    both = pooled([segmented(GOOD), segmented(POOR)])
+    assert both.seconds == 2
+    # haemorrhage: 2 + 3 pixels found, one missed, one false; ischaemia: 1 found, 1 missed
+    metrics = both.metrics(resamples=5)
+    assert metrics["hemorrhage_dice"].value == pytest.approx(10 / (10 + 1 + 1))
+    assert metrics["ischemia_dice"].value == pytest.approx(2 / (2 + 1))
+
+
+def test_a_joint_network_answers_types_as_a_classifier_does():
+    assert segmented(GOOD).types() is None
+    types = segmented(GOOD, stroke_types=[1, 2, 1, 0]).types()
+    assert types.frame["id"].tolist() == list(IDS[:3])
+    assert types.frame["called"].tolist() == [False, True, False]
+    metrics = types.metrics(resamples=5)
+    assert metrics["accuracy"].value == pytest.approx(2 / 3)
+    assert np.isnan(metrics["roc_auc"].value)  # part 1 has one class
+
+
+def masks_of(config):
+    """A run whose slices all show a haemorrhage that is found."""
+    mask = np.full((1, 2, 2), 2, np.uint8)
+    names = [f"0{fold * PER_FOLD}" for fold in config.test_folds]
+    counts, lesions = count_masks(mask, mask), count_lesions(mask, mask)
+    frame = (counts + counts).to_frame(names).join((lesions + lesions).to_frame())
+    write_predictions(folder_of(config, row=config.row_name), frame)
+    return RunMetrics(config.experiment, config.row, 0, "clean", {}, 2, None, {}, 30.0, "data")
+
+
+def test_a_unet_is_cross_validated_to_masks(records, tmp_path):
+    result = cross_validate(UnetRun(records=records, out=tmp_path / "out", row="mine"), masks_of)
+    assert isinstance(result, CrossValidatedMasks)
+    assert result.frame["id"].tolist() == [f"0{place}" for place in range(0, 60, PER_FOLD)]
+    assert result.frame["group"].iloc[1] == "patient-3"
+    assert result.frame["part"].tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert result.part_dices() == [1.0] * 5
+    assert result.seconds == 150

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from stroke_tf.evaluation.mask_rule import MaskRule, apply_mask_rule
 from stroke_tf.inference import predict_masks, predict_probs
+from stroke_tf.inference.predict import predict_outputs
 
 SIZE = 32
 
@@ -126,3 +127,23 @@ def test_models_that_do_not_segment_squares_are_refused(shape, head):
     model = keras.Sequential([keras.Input(shape), head])
     with pytest.raises(ValueError, match="must have a fixed square input and give 3 classes"):
         predict_masks(model, [np.zeros((4, 4), np.uint8)])
+
+
+def test_a_joint_network_gives_its_mask_and_what_it_says_of_the_slice():
+    images = keras.Input((SIZE, SIZE, 3))
+    mask = GreyIsLesion()(images)
+    left = keras.layers.Cropping2D(((0, 0), (0, SIZE // 2)))(mask)
+    outputs = {"mask": mask, "slice": keras.layers.GlobalAveragePooling2D()(left)}
+    joint = keras.Model(images, outputs)
+    (drawn,) = predict_masks(joint, [picture(31, 33, top=8, left=4, side=9)])
+    alone = keras.Model(images, mask)
+    expected = predict_masks(alone, [picture(31, 33, top=8, left=4, side=9)])[0]
+    np.testing.assert_array_equal(drawn, expected)
+    assert drawn.any()
+
+    half = np.zeros((1, SIZE, SIZE, 3), np.float32)
+    half[:, :, : SIZE // 2] = 255
+    both = predict_outputs(joint, tf.constant(half), mirror=True)
+    np.testing.assert_allclose(both["mask"], predict_probs(alone, tf.constant(half)), atol=1e-6)
+    # all lesion in the left half of the slice, none in that of its mirror image
+    np.testing.assert_allclose(both["slice"], [[0.5, 0.25, 0.25]], atol=1e-6)

@@ -22,6 +22,7 @@ from stroke_tf.config import FitConfig
 from stroke_tf.training import fit, strategy, training_scope
 
 fit_module = sys.modules["stroke_tf.training.fit"]
+callbacks_module = sys.modules["stroke_tf.training.callbacks"]
 
 SLICES, BATCH, KILL_EPOCH = 32, 8, 5
 CONFIG = FitConfig(epochs=12, learning_rate=0.05, patience=5, reduce_patience=2, reduce_factor=0.5)
@@ -81,14 +82,14 @@ def train_and_die(run_dir, when):
     """Trains until epoch KILL_EPOCH and dies in its middle or when all but its commit is done."""
     if when == "inside an epoch":
         train(run_dir, before_batch=lambda *at: at == (KILL_EPOCH, 2) and die())
-    replace = fit_module._replace
+    replace = callbacks_module.replace_file
 
     def replace_or_die(path, content):
         if path.name == "state.json" and f'"epochs": {KILL_EPOCH + 1}' in content.decode():
             die()
         replace(path, content)
 
-    fit_module._replace = replace_or_die
+    callbacks_module.replace_file = replace_or_die
     train(run_dir)
 
 
@@ -201,6 +202,67 @@ def test_class_weights_weigh_the_training_loss(tmp_path):
     assert history["loss"][0] == pytest.approx(entropy.mean(), rel=1e-5)
 
 
+NAMES = itertools.count()
+
+
+def two_outputs(seed=0):
+    keras.utils.set_random_seed(seed)
+    x = keras.layers.Dense(8, activation="relu")(images := keras.Input((4,)))
+    heads = {
+        "yes": keras.layers.Dense(1, activation="sigmoid", name="yes")(x),
+        "which": keras.layers.Dense(3, activation="softmax", name="which")(x),
+    }
+    return keras.Model(images, heads)
+
+
+def train_two_outputs(run_dir, *, model=None, weights=(1.0, 0.25), before_batch=lambda *_: None):
+    def both(images, labels):
+        return images, {"yes": labels, "which": 2 * labels}
+
+    return fit(
+        model or two_outputs(),
+        batches(shuffle=True, before_batch=before_batch).map(both),
+        batches(seed=1).map(both),
+        config=dataclasses.replace(SHORT, epochs=3),
+        run_dir=run_dir,
+        loss={
+            "yes": "binary_crossentropy",
+            # Names count the losses of a process, so they differ when a training goes on.
+            "which": keras.losses.SparseCategoricalCrossentropy(name=f"which_{next(NAMES)}"),
+        },
+        loss_weights=dict(zip(("yes", "which"), weights, strict=True)),
+        metrics={"yes": ["accuracy"], "which": ["accuracy"]},
+    )
+
+
+def test_two_outputs_are_trained_together_and_go_on_where_they_stopped(tmp_path):
+    model = two_outputs()
+    history = train_two_outputs(tmp_path / "whole", model=model)
+    assert history["epoch"].tolist() == [0, 1, 2]
+    names = {"loss", "yes_loss", "which_loss", "yes_accuracy", "which_accuracy"}
+    both = names | {f"val_{name}" for name in names}
+    assert set(history.columns) == both | {"epoch", "learning_rate"}
+    expected = history["val_yes_loss"] + 0.25 * history["val_which_loss"]
+    np.testing.assert_allclose(history["val_loss"], expected, rtol=1e-5)
+    saved = keras.models.load_model(tmp_path / "whole" / "model.keras")
+    assert saved(features(1)[0]).keys() == {"yes", "which"}
+    for now, then in zip(saved.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(now, then)
+
+    def stop(epoch, batch):
+        if (epoch, batch) == (1, 2):
+            raise InterruptedError
+
+    with contextlib.suppress(tf.errors.OpError):
+        train_two_outputs(tmp_path / "stopped", before_batch=stop)
+    state = (tmp_path / "stopped" / "backup" / "state.json").read_text()
+    assert '"epochs": 1' in state
+    again = train_two_outputs(tmp_path / "stopped", model=two_outputs(seed=5))
+    pd.testing.assert_frame_equal(again, history, check_exact=True)
+    with pytest.raises(ValueError, match="settings it began with.*'loss_weights'"):
+        train_two_outputs(tmp_path / "stopped", weights=(1.0, 0.5))
+
+
 @pytest.mark.parametrize("name", ["loss", "val_loss"])
 def test_a_score_that_is_no_number_stops_the_training(name, tmp_path):
     spoiled = batches().map(lambda images, labels: (images, labels * float("nan")))
@@ -216,7 +278,7 @@ def test_an_unknown_score_to_watch_lists_the_known_ones(tmp_path):
 
 
 def show(title):
-    with fit_module._Progress(title, monitor="val_dice") as display:
+    with callbacks_module.Progress(title, monitor="val_dice") as display:
         display.set_params({"epochs": 2, "steps": 4})
         for epoch in range(2):
             display.on_epoch_begin(epoch)
