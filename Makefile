@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+export TF_FORCE_GPU_ALLOW_GROWTH ?= true
 
 DATA ?=
 OUT ?=
@@ -63,8 +64,8 @@ bench: $(VENV)/.installed ## speed and memory against the plain way
 	$(PY) -m benchmarks.tfrecords $(ARGS)
 	$(PY) -m benchmarks.pipeline $(ARGS)
 
-test: $(VENV)/.installed ## the tests, without the slow ones
-	$(PY) -m pytest -m 'not slow' $(ARGS)
+test: $(VENV)/.installed ## [JOBS=2] the tests, without the slow ones, in JOBS processes
+	$(PY) -m pytest -m 'not slow' -n $(JOBS) --dist loadfile $(ARGS)
 
 test-all: $(VENV)/.installed ## all tests
 	$(PY) -m pytest $(ARGS)
