@@ -24,9 +24,12 @@ from stroke_tf.evaluation.metrics import (
     sensitivity_at_90_specificity,
     specificity,
 )
-from stroke_tf.evaluation.segmentation import SegmentationCounts, segmentation_metrics
+from stroke_tf.evaluation.segmentation import (
+    SegmentationCounts,
+    lesion_mean,
+    segmentation_metrics,
+)
 from stroke_tf.evaluation.series import smooth_series
-from stroke_tf.labels import LESION_CLASSES
 from stroke_tf.manifest import FOLDS, read_folds
 from stroke_tf.reporting.runs import RunMetrics
 
@@ -208,10 +211,7 @@ def _cells_of_groups(frame: pd.DataFrame) -> np.ndarray:
 
 def _lesion_dice(cells: np.ndarray) -> float:
     """Returns `lesion_dice` of `segmentation_metrics` of the summed counts of some slices."""
-    total = SegmentationCounts(cells[None]).total()
-    lesions = [total[kind.name.lower()] for kind in LESION_CLASSES]
-    present = [f1(counts) for counts in lesions if counts.tp + counts.fn]
-    return sum(present) / len(present) if present else float("nan")
+    return lesion_mean(f1, SegmentationCounts(cells[None]).total())
 
 
 def cross_validate(

@@ -16,43 +16,38 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from typing import Any, get_args
+from typing import get_args
 
 import tyro
 
 from experiments.saucis_t6_unet import BASE
 from experiments.settings import Loss
 from experiments.tables import TableRun, run_table
-from stroke_tf.config import IMPROVED_UNET, PLAIN_UNET
+from stroke_tf.config import IMPROVED_UNET, PLAIN_UNET, Improvements
+from stroke_tf.search_spaces import SWITCHES
 
 EXPERIMENT = "saucis-ablation"
 
 _SMALL = replace(BASE, image_size=128, filters=16)
-_NAMES = {
-    "attention": "attention",
-    "multi-scale": "multi_scale",
-    "residual": "residual",
-    "spatial-dropout": "spatial_dropout",
-    "batch-norm": "batch_norm",
-}
+_NAMES = {field.replace("_", "-"): field for field in SWITCHES}
 
 
-def _only(improvement: str, *, of: Any, added_to: Any) -> Any:
-    return replace(added_to, **{improvement: getattr(of, improvement)})
+def _with(field: str, *, of: Improvements, base: Improvements) -> Improvements:
+    return replace(base, **{field: getattr(of, field)})
 
 
 ROWS = {
     "improved": replace(_SMALL, improvements=IMPROVED_UNET),
     **{
         f"without-{name}": replace(
-            _SMALL, improvements=_only(field, of=PLAIN_UNET, added_to=IMPROVED_UNET)
+            _SMALL, improvements=_with(field, of=PLAIN_UNET, base=IMPROVED_UNET)
         )
         for name, field in _NAMES.items()
     },
     "plain": replace(_SMALL, improvements=PLAIN_UNET),
     **{
         f"plain-with-{name}": replace(
-            _SMALL, improvements=_only(field, of=IMPROVED_UNET, added_to=PLAIN_UNET)
+            _SMALL, improvements=_with(field, of=IMPROVED_UNET, base=PLAIN_UNET)
         )
         for name, field in _NAMES.items()
     },

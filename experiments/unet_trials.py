@@ -19,15 +19,14 @@ from experiments.unet import dataset_of, run_unet, train
 from stroke_tf.data import decode_slices
 from stroke_tf.evaluation.intervals import Metric, bootstrap
 from stroke_tf.evaluation.mask_rule import apply_mask_rule
-from stroke_tf.evaluation.metrics import Counts, iou
-from stroke_tf.evaluation.segmentation import CELLS, SegmentationCounts, count_masks
+from stroke_tf.evaluation.metrics import iou
+from stroke_tf.evaluation.segmentation import SegmentationCounts, count_masks, lesion_mean
 from stroke_tf.inference.predict import predict_probs
-from stroke_tf.labels import LESION_CLASSES, Task
+from stroke_tf.labels import Task
 from stroke_tf.reporting.runs import RunFolder
 from stroke_tf.search_spaces import SWITCHES
 
 _DIRECT = ("encoder", "batch_size", "loss", "filters", "depth")
-_LESIONS = tuple(kind.name.lower() for kind in LESION_CLASSES)
 
 
 def unet_kind(config: UnetSearch) -> Kind:
@@ -83,29 +82,18 @@ def _train(config: UnetRun, run: OpenRun) -> float:
     for images, masks in dataset_of(config, run.split.val, decoded=run.decoded):
         probs = predict_probs(model, images, mirror=config.mirror_test)
         counted.append(count_masks(masks, apply_mask_rule(probs, None)).per_slice)
-    total = SegmentationCounts(np.concatenate(counted)).total()
-    return _lesion_iou([total[name] for name in _LESIONS])
-
-
-def _lesion_iou(counts: list[Counts]) -> float:
-    """Returns the mean IoU of the classes in the truth; NaN without one."""
-    present = [iou(it) for it in counts if it.tp + it.fn]
-    return sum(present) / len(present) if present else float("nan")
+    return lesion_mean(iou, SegmentationCounts(np.concatenate(counted)).total())
 
 
 def _gain(best: RunFolder, defaults: RunFolder, groups: Mapping[str, str]) -> Metric:
     """Returns the difference of the lesion IoUs on the test folds."""
     first, second = (pd.read_csv(it.predictions, dtype={"id": str}) for it in (best, defaults))
     second = second.set_index("id").loc[first["id"]]
-
-    def lesion_iou(frame: pd.DataFrame, weights: np.ndarray) -> float:
-        counts = [
-            Counts(*(int(weights @ frame[f"{name}_{cell}"].to_numpy()) for cell in CELLS))
-            for name in _LESIONS
-        ]
-        return _lesion_iou(counts)
+    pair = [SegmentationCounts.from_frame(it).per_slice for it in (first, second)]
 
     def difference(weights: np.ndarray) -> list[float]:
-        return [lesion_iou(first, weights) - lesion_iou(second, weights)]
+        cells = (np.tensordot(weights, it, axes=1)[None] for it in pair)
+        of_best, of_defaults = (lesion_mean(iou, SegmentationCounts(it).total()) for it in cells)
+        return [of_best - of_defaults]
 
     return bootstrap(difference, first["id"].map(groups), seed=0, resamples=1000)[0]

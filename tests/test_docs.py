@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import tyro
 
-from benchmarks import pipeline, tfrecords
+from benchmarks import frozen_features, pipeline, search, tfrecords
 from data_tools.build_tfrecords import Conversion
 from data_tools.inspect import Inspection
 from data_tools.phantom import PhantomConfig
@@ -24,7 +24,9 @@ from stroke_tf.reporting.report import ReportConfig
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
+    "benchmarks.frozen_features": frozen_features.Settings,
     "benchmarks.pipeline": pipeline.Settings,
+    "benchmarks.search": search.Settings,
     "benchmarks.tfrecords": tfrecords.Settings,
     "data_tools.build_tfrecords": Conversion,
     "data_tools.inspect": Inspection,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,12 +157,19 @@ SEGMENTATION_METRICS = (
 )
 
 
-def _overlaps(total: dict[str, Counts]) -> list[float]:
+def lesion_mean(score: Callable[[Counts], float], total: Mapping[str, Counts]) -> float:
+    """Returns the mean of a score over the lesion classes present in the truth; NaN without one.
+
+    Args:
+        score: Such as `f1` (Dice) or `iou`.
+        total: What `SegmentationCounts.total` returns.
+    """
     present = [total[name] for name in _LESIONS if total[name].tp + total[name].fn]
-    means = [
-        sum(score(counts) for counts in present) / len(present) if present else float("nan")
-        for score in (f1, iou)
-    ]
+    return sum(map(score, present)) / len(present) if present else float("nan")
+
+
+def _overlaps(total: dict[str, Counts]) -> list[float]:
+    means = [lesion_mean(score, total) for score in (f1, iou)]
     return [score(total[name]) for name in COUNTED for score in (f1, iou)] + means
 
 

@@ -14,8 +14,11 @@ from experiments.search_settings import ClassifierSearch, UnetSearch, search_fol
 from experiments.searching import trial_splits
 from experiments.settings import ClassifierRun, UnetRun
 from experiments.unet_trials import configure as configure_unet
+from experiments.unet_trials import unet_kind
 from stroke_tf.config import AugmentStrength, FitConfig
 from stroke_tf.data import pipeline
+from stroke_tf.evaluation.segmentation import count_masks
+from stroke_tf.reporting.runs import RunFolder
 from stroke_tf.search_spaces import ClassifierSpace, Range, UnetSpace
 from stroke_tf.training.tuning import Trial, read_trials
 
@@ -243,6 +246,21 @@ def test_values_become_settings_of_a_unet():
     on_encoder = configure_unet(UnetRun(), {"filters": 4, "learning_rate": 0.1})
     assert on_encoder.decoder_filters == (64, 32, 16, 8, 4)
     assert on_encoder.fit.learning_rate == 0.1
+
+
+def test_the_gain_of_a_unet_is_that_in_lesion_iou(tmp_path):
+    truth = np.zeros((2, 2, 2), np.int64)
+    truth[0, 0], truth[1, 0] = 1, 2
+    half = truth.copy()
+    half[:, 0, 1] = 0  # one of the two pixels of each lesion: an IoU of 0.5
+    folders = []
+    for row, drawn in (("best", truth), ("defaults", half)):
+        folders.append(RunFolder(tmp_path, "unet", row, 0))
+        folders[-1].path.mkdir(parents=True)
+        frame = count_masks(truth, drawn).to_frame(["b", "a"])
+        frame.iloc[:: 1 if row == "best" else -1].to_csv(folders[-1].predictions, index=False)
+    gain = unet_kind(UnetSearch()).gain(*folders, {"a": "a", "b": "b"})
+    assert gain == pytest.approx((0.5, 0.5, 0.5))
 
 
 def test_recall_at_a_precision_is_the_best_of_all_thresholds():
