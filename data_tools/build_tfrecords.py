@@ -18,7 +18,7 @@ from typing import Literal
 import tyro
 
 from data_tools.options import Compression, CopiesFor, MaskMethod, Prefer
-from data_tools.workers import default_jobs
+from data_tools.workers import default_jobs, start_ahead
 from stroke_tf.manifest import Protocol
 
 
@@ -70,6 +70,8 @@ class Conversion:
 
 def main(config: Conversion) -> int:
     """Converts, shows progress, prints what was written or every fault; returns the exit code."""
+    if config.jobs > 1:
+        start_ahead()
     from data_tools.conversion import BadInputError, build_tfrecords
     from data_tools.progress import progress_bar
 
