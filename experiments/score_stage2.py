@@ -58,16 +58,17 @@ def draw_masks(run: Path, pictures: Path, predicted: Path) -> int:
     from data_tools.mask_pictures import files_by_id, write_mask
     from data_tools.pictures import decode_grey
     from experiments.unet import read_mask_rule
-    from stroke_tf.inference.predict import predict_masks
+    from stroke_tf.inference import Predictor
 
     if not (run / "metrics.json").is_file():
         raise FileNotFoundError(f"{run} must be a finished run. Received: no metrics.json in it")
     model = keras.models.load_model(run / "model.keras", compile=False)
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    predictor = Predictor(model, mirror=config["mirror_test"])
     rule, files = read_mask_rule(run), files_by_id(pictures)
     for source_id, path in files.items():
         image = decode_grey(path.read_bytes(), name=path.name)
-        (mask,) = predict_masks(model, [image], rule=rule, mirror=config["mirror_test"])
+        (mask,) = predictor.masks([image], rule=rule)
         write_mask(predicted / f"{source_id}.png", mask)
     return len(files)
 

@@ -31,7 +31,7 @@ from stroke_tf.evaluation.segmentation import (
     segmentation_metrics,
 )
 from stroke_tf.evaluation.sm_scores import sm_scores, soft_sums
-from stroke_tf.inference.predict import predict_outputs, predict_probs
+from stroke_tf.inference.predict import Predictor
 from stroke_tf.labels import LESION_CLASSES, MASK, MASK_CLASSES, SLICE, Task
 from stroke_tf.manifest import FoldName
 from stroke_tf.models.improved_unet import build_improved_unet
@@ -141,8 +141,9 @@ def segment_slices(
     ids: list[str] = []
     groups: list[str] = []
     images, truth, predicted, sums, slices = [], [], [], [], []
+    predictor = Predictor(model, mirror=mirror)
     for batch, masks, known in dataset:
-        outputs = predict_outputs(model, batch, mirror=mirror)
+        outputs = predictor.outputs(batch)
         probs = outputs[MASK]
         images.append(batch.numpy()[..., 0].round().astype(np.uint8))
         truth.append(masks.numpy()[..., 0])
@@ -173,11 +174,8 @@ def tune_mask(model: keras.Model, dataset: tf.data.Dataset, *, mirror: bool = Fa
         ValueError: If no slice has a lesion.
     """
 
-    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for batch, masks in dataset:
-            yield masks.numpy(), predict_probs(model, batch, mirror=mirror)
-
-    return choose_mask_rule(batches())
+    predictor = Predictor(model, mirror=mirror)
+    return choose_mask_rule((masks.numpy(), predictor.probs(batch)) for batch, masks in dataset)
 
 
 def read_mask_rule(run: Path) -> MaskRule | None:

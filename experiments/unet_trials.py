@@ -21,7 +21,7 @@ from stroke_tf.evaluation.intervals import Metric, bootstrap
 from stroke_tf.evaluation.mask_rule import apply_mask_rule
 from stroke_tf.evaluation.metrics import iou
 from stroke_tf.evaluation.segmentation import SegmentationCounts, count_masks, lesion_mean
-from stroke_tf.inference.predict import predict_probs
+from stroke_tf.inference.predict import Predictor
 from stroke_tf.labels import Task
 from stroke_tf.reporting.runs import RunFolder
 from stroke_tf.search_spaces import SWITCHES
@@ -78,10 +78,10 @@ def _decode(run: UnetRun, folds: tuple) -> Any:
 
 def _train(config: UnetRun, run: OpenRun) -> float:
     model = train(config, run)
-    counted = []
+    predictor, counted = Predictor(model, mirror=config.mirror_test), []
     for images, masks in dataset_of(config, run.split.val, decoded=run.decoded):
-        probs = predict_probs(model, images, mirror=config.mirror_test)
-        counted.append(count_masks(masks, apply_mask_rule(probs, None)).per_slice)
+        drawn = apply_mask_rule(predictor.probs(images), None)
+        counted.append(count_masks(masks, drawn).per_slice)
     return lesion_mean(iou, SegmentationCounts(np.concatenate(counted)).total())
 
 

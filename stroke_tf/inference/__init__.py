@@ -1,5 +1,5 @@
 """From pictures of any size to masks. Needs TensorFlow."""
 
-from stroke_tf.inference.predict import predict_masks, predict_probs
+from stroke_tf.inference.predict import Predictor, predict_masks
 
-__all__ = ["predict_masks", "predict_probs"]
+__all__ = ["Predictor", "predict_masks"]

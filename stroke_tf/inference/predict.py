@@ -14,46 +14,63 @@ from stroke_tf.config import THREE_WINDOWS, Window
 from stroke_tf.data import gray_to_rgb, window_hu
 from stroke_tf.evaluation.mask_rule import MaskRule, apply_mask_rule
 from stroke_tf.labels import MASK, MASK_CLASSES
+from stroke_tf.models.graphs import inference_graph
 from stroke_tf.square import fit_square, undo_square
 
 
-def predict_probs(
-    model: keras.Model, images: tf.Tensor, *, mirror: bool = False
-) -> NDArray[np.float32]:
-    """Returns the probabilities of each pixel of a batch, computed in inference mode.
+class Predictor:
+    """A segmentation network in inference mode, as a graph that is made once.
 
     Args:
         model: Takes RGB images, shape (B, S, S, 3), in [0, 255] and gives probabilities of the same
-            height and width; alone or, as a joint network, in a dict under "mask".
-        images: The batch.
+            height and width; alone or, as a joint network, in a dict under "mask". Its weights are
+            taken as they are now.
         mirror: Whether to take the mean with what the model says of the batch mirrored left to
             right, mirrored back.
-
-    Returns:
-        float32, shape (B, S, S, C).
     """
-    return predict_outputs(model, images, mirror=mirror)[MASK]
 
+    def __init__(self, model: keras.Model, *, mirror: bool = False) -> None:
+        self._model, self._mirror = model, mirror
+        self._graph = inference_graph(model)
 
-def predict_outputs(
-    model: keras.Model, images: tf.Tensor, *, mirror: bool = False
-) -> dict[str, NDArray[np.float32]]:
-    """Returns all that a network says of a batch: "mask" and, by a joint network, "slice".
+    def probs(self, images: tf.Tensor) -> NDArray[np.float32]:
+        """Returns the probabilities of each pixel of a batch: float32, shape (B, S, S, C)."""
+        return self.outputs(images)[MASK]
 
-    Arguments as of `predict_probs`, whose result stands under "mask".
-    """
-    probs = _outputs(model, images)
-    if mirror:
-        mirrored = _outputs(model, images[:, :, ::-1])
-        mirrored[MASK] = mirrored[MASK][:, :, ::-1]
-        probs = {name: np.mean([probs[name], mirrored[name]], axis=0) for name in probs}
-    return probs
+    def outputs(self, images: tf.Tensor) -> dict[str, NDArray[np.float32]]:
+        """Returns all that the network says: "mask" and, by a joint network, "slice"."""
+        probs = self._outputs(images)
+        if self._mirror:
+            mirrored = self._outputs(images[:, :, ::-1])
+            mirrored[MASK] = mirrored[MASK][:, :, ::-1]
+            probs = {name: np.mean([probs[name], mirrored[name]], axis=0) for name in probs}
+        return probs
 
+    def masks(
+        self,
+        images: Sequence[np.ndarray],
+        *,
+        rule: MaskRule | None = None,
+        windows: tuple[Window, ...] = THREE_WINDOWS,
+        batch_size: int = 8,
+    ) -> list[NDArray[np.uint8]]:
+        """Returns the mask of each slice at the slice's own size, see `predict_masks`."""
+        masks = []
+        for start in range(0, len(images), batch_size):
+            some = images[start : start + batch_size]
+            size = _input_size(self._model)
+            batch = tf.concat([_as_input(image, size, windows) for image in some], axis=0)
+            for image, probs in zip(some, self.probs(batch), strict=True):
+                height, width = image.shape
+                whole = undo_square(probs, height=height, width=width)
+                scaled = rule and _scaled(rule, max(height, width) / size)
+                masks.append(apply_mask_rule(whole[None], scaled)[0])
+        return masks
 
-def _outputs(model: keras.Model, images: tf.Tensor) -> dict[str, NDArray[np.float32]]:
-    probs = model(images, training=False)
-    named = probs if isinstance(probs, dict) else {MASK: probs}
-    return {name: values.numpy() for name, values in named.items()}
+    def _outputs(self, images: tf.Tensor) -> dict[str, NDArray[np.float32]]:
+        probs = self._graph(images)
+        named = probs if isinstance(probs, dict) else {MASK: probs}
+        return {name: values.numpy() for name, values in named.items()}
 
 
 def predict_masks(
@@ -77,7 +94,7 @@ def predict_masks(
         images: Slices, each of any shape (H, W): uint8 grey or int16 HU.
         rule: Which pixels are lesion, its area in pixels of the model's input; with None each pixel
             takes its likeliest class.
-        mirror: Whether each slice is seen mirrored too, see `predict_probs`.
+        mirror: Whether each slice is seen mirrored too, see `Predictor`.
         windows: HU windows of the channels, (centre, width), for slices in HU.
         batch_size: Slices in a batch.
 
@@ -87,17 +104,8 @@ def predict_masks(
     Raises:
         ValueError: If the model or a slice is of another kind.
     """
-    size = _input_size(model)
-    masks = []
-    for start in range(0, len(images), batch_size):
-        some = images[start : start + batch_size]
-        batch = tf.concat([_as_input(image, size, windows) for image in some], axis=0)
-        for image, probs in zip(some, predict_probs(model, batch, mirror=mirror), strict=True):
-            height, width = image.shape
-            whole = undo_square(probs, height=height, width=width)
-            scaled = rule and _scaled(rule, max(height, width) / size)
-            masks.append(apply_mask_rule(whole[None], scaled)[0])
-    return masks
+    predictor = Predictor(model, mirror=mirror)
+    return predictor.masks(images, rule=rule, windows=windows, batch_size=batch_size)
 
 
 def _input_size(model: keras.Model) -> int:

@@ -16,6 +16,7 @@ import pandas as pd
 import tensorflow as tf
 
 from stroke_tf.config import FitConfig
+from stroke_tf.models.graphs import fuse_batch_norms
 from stroke_tf.training.callbacks import (
     Backup,
     BestModel,
@@ -213,6 +214,7 @@ def _compiled(
         several = isinstance(loss, Mapping)
         outputs = model.output if several else model.outputs[0]
         trainee = keras.Model(model.inputs[0], outputs, name=model.name)
+        fuse_batch_norms(trainee)
         trainee.compile(
             optimizer=optimizer,
             loss=loss,

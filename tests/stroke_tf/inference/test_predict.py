@@ -4,8 +4,7 @@ import pytest
 import tensorflow as tf
 
 from stroke_tf.evaluation.mask_rule import MaskRule, apply_mask_rule
-from stroke_tf.inference import predict_masks, predict_probs
-from stroke_tf.inference.predict import predict_outputs
+from stroke_tf.inference import Predictor, predict_masks
 
 SIZE = 32
 
@@ -59,7 +58,7 @@ def test_slices_of_the_models_size_are_only_passed_through():
     images = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE)).astype(np.uint8)
     rgb = tf.constant(np.stack([images] * 3, axis=-1).astype(np.float32))
     for rule in (None, MaskRule(0.6, min_area_px=9)):
-        expected = apply_mask_rule(predict_probs(model, rgb), rule)
+        expected = apply_mask_rule(Predictor(model).probs(rgb), rule)
         np.testing.assert_array_equal(predict_masks(model, list(images), rule=rule), expected)
 
 
@@ -99,8 +98,8 @@ class OneSided(keras.layers.Layer):
 def test_mirroring_takes_the_mean_with_the_mirror_image_turned_back():
     model = keras.Sequential([keras.Input((4, 8, 3)), OneSided()])
     image = tf.zeros((2, 4, 8, 3))
-    assert predict_probs(model, image)[0, 0, :, 1].tolist() == [1] * 4 + [0] * 4
-    mirrored = predict_probs(model, image, mirror=True)
+    assert Predictor(model).probs(image)[0, 0, :, 1].tolist() == [1] * 4 + [0] * 4
+    mirrored = Predictor(model, mirror=True).probs(image)
     assert mirrored.dtype == np.float32
     np.testing.assert_array_equal(mirrored[..., 1], 0.5)
 
@@ -143,7 +142,7 @@ def test_a_joint_network_gives_its_mask_and_what_it_says_of_the_slice():
 
     half = np.zeros((1, SIZE, SIZE, 3), np.float32)
     half[:, :, : SIZE // 2] = 255
-    both = predict_outputs(joint, tf.constant(half), mirror=True)
-    np.testing.assert_allclose(both["mask"], predict_probs(alone, tf.constant(half)), atol=1e-6)
+    both = Predictor(joint, mirror=True).outputs(tf.constant(half))
+    np.testing.assert_allclose(both["mask"], Predictor(alone).probs(tf.constant(half)), atol=1e-6)
     # all lesion in the left half of the slice, none in that of its mirror image
     np.testing.assert_allclose(both["slice"], [[0.5, 0.25, 0.25]], atol=1e-6)
