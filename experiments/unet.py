@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -173,7 +173,6 @@ def tune_mask(model: keras.Model, dataset: tf.data.Dataset, *, mirror: bool = Fa
     Raises:
         ValueError: If no slice has a lesion.
     """
-
     predictor = Predictor(model, mirror=mirror)
     return choose_mask_rule((masks.numpy(), predictor.probs(batch)) for batch, masks in dataset)
 

@@ -91,8 +91,9 @@ def _fused_batch_norm(
     if learning:
         count = tf.cast(tf.size(images) / tf.size(mean), tf.float32)
         batch_variance *= (count - 1) / count  # it gives the unbiased one, Keras keeps the biased
-        for moving, now in ((layer.moving_mean, batch_mean), (layer.moving_variance, batch_variance)):
-            moving.assign(moving * layer.momentum + now * (1.0 - layer.momentum))
+        kept = layer.momentum
+        layer.moving_mean.assign(mean * kept + batch_mean * (1.0 - kept))
+        layer.moving_variance.assign(variance * kept + batch_variance * (1.0 - kept))
     return tf.cast(outputs, layer.compute_dtype)
 
 

@@ -27,6 +27,7 @@ from stroke_tf.training.callbacks import (
     scope_of,
 )
 from stroke_tf.training.hosts import is_leader
+from stroke_tf.training.optimizers import adam
 
 MODEL_NAME = "model.keras"
 HISTORY_NAME = "history.csv"
@@ -208,7 +209,7 @@ def _compiled(
 ) -> keras.Model:
     """Returns a compiled model of the same layers, so that `model` itself stays uncompiled."""
     with scope_of(model):
-        optimizer = keras.optimizers.Adam(learning_rate=config.learning_rate)
+        optimizer: keras.optimizers.Optimizer = adam(config.learning_rate)
         if config.mixed_precision:
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         several = isinstance(loss, Mapping)
