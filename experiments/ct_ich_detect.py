@@ -51,6 +51,7 @@ ROWS: dict[str, ClassifierRun] = {
     ),
     "probe-head": _HEAD,
     "probe-head-mirror": _BEST,
+    "probe-head-augmented": replace(_BEST, copies=3, strength=AugmentStrength()),
     "probe-head-tuned": replace(
         _BEST, training="probe+tune", unfreeze_from="block_14", negatives_per_positive=2,
         batch_size=32, fit=FitConfig(epochs=3, learning_rate=2e-5, patience=3),
