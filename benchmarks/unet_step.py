@@ -1,6 +1,6 @@
 """A U-Net's training step and prediction: ours beside segmentation_models.pytorch, in one run.
 
-    pip install torch segmentation-models-pytorch
+    pip install 'stroke_tf[bench]'
     python -m benchmarks.unet_step [--encoder resnet50] [--quick]
 
 - ours: `build_unet`, with the batch norms and the Adam of `fit`; the graph of `Predictor`.
@@ -16,10 +16,12 @@ ReLU before each convolution.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import multiprocessing
 import os
 import resource
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -69,6 +71,8 @@ class Settings:
 
 def main(settings: Settings) -> None:
     """Measures all ways and prints a table and a line of JSON."""
+    if importlib.util.find_spec("segmentation_models_pytorch") is None:
+        sys.exit("the other side needs PyTorch: pip install 'stroke_tf[bench]'")
     if settings.quick:
         settings = replace(settings, encoder="mobilenetv2", size=64, rounds=2, steps=2)
     ways: dict[str, Callable[[Settings], tuple[Step, Step]]] = {

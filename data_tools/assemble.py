@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -56,6 +55,7 @@ def assemble(
     slices: list[SpooledSlice],
     rejected: list[Rejected],
     *,
+    source_sha256: str,
     progress: Callable[[int, int], None],
 ) -> Manifest:
     """Deals folds, writes every shard, then `folds.csv` and last the manifest.
@@ -80,7 +80,7 @@ def assemble(
         pixels=_pixels(slices),
         grouping=_grouping(slices),
         augmented=assembly.copies_for,
-        source_sha256=_fingerprint(slices),
+        source_sha256=source_sha256,
         records=len(everything),
         classes=_count_classes(everything),
         folds=tuple(
@@ -97,14 +97,6 @@ def assemble(
     _write_text(assembly.out / FOLDS_NAME, _folds_csv(everything))
     _write_text(assembly.out / MANIFEST_NAME, manifest.to_json())
     return manifest
-
-
-def _fingerprint(slices: Iterable[SpooledSlice]) -> str:
-    """A SHA-256 of the slices' ids and of the bytes of all their files."""
-    digest = hashlib.sha256()
-    for it in slices:
-        digest.update(f"{it.source_id}\t{it.stage}\t{it.sha256}\n".encode())
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +154,8 @@ def _shard_tasks(assembly: Assembly, name: FoldName, placed: list[_Placed]) -> I
     if not placed:
         return
     sizes = [_stored_bytes(it) for it in placed]
-    count = assembly.shards or -(-sum(sizes) // assembly.shard_bytes)
+    total = sum(sizes)
+    count = assembly.shards or -(-total // assembly.shard_bytes)
     count = min(count, len(placed))
     stem = f"fold-{name:02d}" if isinstance(name, int) else name
     start, written = 0, 0
@@ -170,7 +163,7 @@ def _shard_tasks(assembly: Assembly, name: FoldName, placed: list[_Placed]) -> I
         stop = start + 1
         written += sizes[start]
         most = len(placed) - (count - number - 1)
-        while stop < most and written + sizes[stop] / 2 < sum(sizes) * (number + 1) / count:
+        while stop < most and written + sizes[stop] / 2 < total * (number + 1) / count:
             written += sizes[stop]
             stop += 1
         stop = most if number == count - 1 else stop

@@ -74,19 +74,26 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
         raise BadInputError(
             source.faults or [Rejected(str(config.data), "must hold slices. Received: none")], 0
         )
-    with _claimed(config, source) as partial:
+    with _claimed(config, _plan(config, source)) as partial:
         if not (config.out / MANIFEST_NAME).exists():
-            slices, faults = _read_all(config, source, partial, report)
+            chunks = _spool_all(config, source, partial, report)
+            assembly, known = _assembly(config, source, partial), source.faults
+            del source  # hundreds of megabytes for a million slices
+            slices, faults, sha256 = _read_all(partial, chunks, known)
             if len(faults) > config.max_bad:
                 raise BadInputError(faults, config.max_bad)
             assemble(
-                _assembly(config, source, partial),
+                assembly,
                 slices,
                 faults,
+                source_sha256=sha256,
                 progress=lambda done, total: report("write shards", done, total),
             )
         shutil.rmtree(partial)
-    return read_manifest(config.out)
+    manifest = read_manifest(config.out)
+    if len(manifest.rejected) > config.max_bad:  # when it was converted, more were allowed
+        raise BadInputError(manifest.rejected, config.max_bad)
+    return manifest
 
 
 def _check(config: Conversion) -> None:
@@ -106,7 +113,7 @@ def _check(config: Conversion) -> None:
 
 
 @contextlib.contextmanager
-def _claimed(config: Conversion, source: Source) -> Iterator[Path]:
+def _claimed(config: Conversion, plan: dict[str, object]) -> Iterator[Path]:
     """Yields the folder of unfinished work in `config.out`, held by this process alone."""
     partial = config.out / _PARTIAL
     if config.out.is_dir() and not (config.out / _PLAN_NAME).exists():
@@ -119,7 +126,7 @@ def _claimed(config: Conversion, source: Source) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ValueError(f"{config.out}: another conversion is writing here") from error
-        _continue_or_start(config, _plan(config, source), partial)
+        _continue_or_start(config, plan, partial)
         yield partial
 
 
@@ -136,7 +143,10 @@ def _continue_or_start(config: Conversion, plan: dict[str, object], partial: Pat
             f"{config.out} must be new: it holds another data set, or the same with other settings "
             f"(different: {', '.join(differs)}). Delete it or choose another folder"
         )
-    path.write_text(json.dumps(plan, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    text = json.dumps(plan, indent=2, sort_keys=True) + "\n"
+    temporary = partial / path.name
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 def _plan(config: Conversion, source: Source) -> dict[str, object]:
@@ -147,6 +157,8 @@ def _plan(config: Conversion, source: Source) -> dict[str, object]:
     groups = config.groups and hashlib.sha256(config.groups.read_bytes()).hexdigest()
     listing = hashlib.sha256()
     for it in source.slices:
+        said = (it.stage, it.stroke_type, it.patient, it.mask_kind)  # by tables and folders
+        listing.update(f"{it.source_id}\t{said}\n".encode())
         for file in filter(None, (it.picture, it.dicom, it.mask, it.overlay)):
             listing.update(
                 f"{it.source_id}\t{file}\t{_size_and_time(source.root / file)}\n".encode()
@@ -187,9 +199,8 @@ def _assembly(config: Conversion, source: Source, partial: Path) -> Assembly:
     )
 
 
-def _read_all(
-    config: Conversion, source: Source, partial: Path, report: Progress
-) -> tuple[list[SpooledSlice], list[Rejected]]:
+def _spool_all(config: Conversion, source: Source, partial: Path, report: Progress) -> int:
+    """Spools every slice; returns the number of chunks."""
     encoding = Encoding(
         size=config.size,
         reading=Reading(config.prefer, config.mask_method, _patient_key(partial)),
@@ -207,9 +218,17 @@ def _read_all(
     for count in run_tasks(spool_chunk, tasks, jobs=config.jobs):
         done += count
         report("read and check slices", done, total)
-    slices, faults = [], list(source.faults)
-    for number in range(len(starts)):
-        found, wrong = read_index(partial, number)
+    return len(starts)
+
+
+def _read_all(
+    partial: Path, chunks: int, known: Sequence[Rejected]
+) -> tuple[list[SpooledSlice], list[Rejected], str]:
+    """Returns slices, all faults, and a SHA-256 of the slices' ids and of all their files."""
+    slices, faults, digest = [], list(known), hashlib.sha256()
+    for number in range(chunks):
+        found, wrong = read_index(partial, number, digest)
         slices.extend(found)
         faults.extend(wrong)
-    return slices, sorted(faults, key=lambda fault: (fault.file, fault.reason))
+    faults.sort(key=lambda fault: (fault.file, fault.reason))
+    return slices, faults, digest.hexdigest()

@@ -127,10 +127,13 @@ def read_header(data: bytes, *, name: str, key: bytes) -> Header:
     """Returns what a DICOM file says besides its pixels, which are not decoded.
 
     Raises:
-        ValueError: If the file is not DICOM. The message holds no header text.
+        ValueError: If the file is not DICOM or does not hold its pixels whole. The message holds no
+            header text.
     """
     _check_key(key)
     header = _parse(data, name=name)
+    _check_present(header, name=name)
+    _check_whole(header, name=name)
     return Header(_windows(header, name=name), _patient(header, name=name, key=key))
 
 
@@ -154,12 +157,26 @@ def _parse(data: bytes, *, name: str) -> pydicom.Dataset:
     return header
 
 
-def _check_image(header: pydicom.Dataset, *, name: str) -> None:
-    # Asked first: of a file cut within compressed pixels the parser gives back nothing at all.
+def _check_present(header: pydicom.Dataset, *, name: str) -> None:
+    # Of a file cut within compressed pixels the parser gives back nothing at all.
     if not _value(header, "PixelData", name=name):
         raise ValueError(
             f"{name}: must hold pixel data, whole. Received: none (absent or cut short)"
         )
+
+
+def _check_whole(header: pydicom.Dataset, *, name: str) -> None:
+    rows, columns = (_integer(header, key, 0, name=name) for key in ("Rows", "Columns"))
+    expected = rows * columns * _integer(header, "BitsAllocated", 16, name=name) // 8
+    received = len(header.PixelData)
+    if _transfer_syntax(header, name=name) in _NATIVE and received < expected:
+        raise ValueError(
+            f"{name}: pixel data must be whole, {expected} bytes. Received: {received} bytes"
+        )
+
+
+def _check_image(header: pydicom.Dataset, *, name: str) -> None:
+    _check_present(header, name=name)
     if not _is_ct(header, name=name):
         raise ValueError(f"{name}: Modality must be CT. Received: another or none")
     rows, columns = (_integer(header, key, 0, name=name) for key in ("Rows", "Columns"))
@@ -177,6 +194,7 @@ def _check_image(header: pydicom.Dataset, *, name: str) -> None:
         value = _integer(header, keyword, default, name=name)
         if value not in allowed:
             raise ValueError(f"{name}: {keyword} must be one of {allowed}. Received: {value}")
+    _check_whole(header, name=name)
 
 
 def _is_ct(header: pydicom.Dataset, *, name: str) -> bool:
@@ -205,13 +223,6 @@ def _stored_values(header: pydicom.Dataset, *, name: str) -> tuple[np.ndarray, i
 def _decode_words(header: pydicom.Dataset, allocated: int, *, name: str) -> np.ndarray:
     """Returns the pixels as they are stored, all bits kept: (u)int8 or (u)int16 of shape (H, W)."""
     syntax = _transfer_syntax(header, name=name)
-    rows, columns = (_integer(header, key, 0, name=name) for key in ("Rows", "Columns"))
-    expected = rows * columns * allocated // 8
-    if syntax in _NATIVE and len(header.PixelData) < expected:
-        raise ValueError(
-            f"{name}: pixel data must be whole, {expected} bytes. "
-            f"Received: {len(header.PixelData)} bytes"
-        )
     header.file_meta = pydicom.dataset.FileMetaDataset()
     header.file_meta.TransferSyntaxUID = syntax
     header.SamplesPerPixel, header.NumberOfFrames = 1, 1

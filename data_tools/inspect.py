@@ -15,6 +15,7 @@ from pathlib import Path
 
 import tyro
 
+from data_tools.options import Prefer
 from data_tools.workers import default_jobs
 
 
@@ -27,6 +28,7 @@ class Inspection:
         out: The page to write.
         layout: Source layout; auto recognises it.
         groups: CSV with columns id and patient.
+        prefer: Which file gives the pixels where a slice has both, as in the conversion.
         jobs: Worker processes.
     """
 
@@ -34,6 +36,7 @@ class Inspection:
     out: Path = Path("inspect.html")
     layout: str = "auto"
     groups: Path | None = None
+    prefer: Prefer = "png"
     jobs: int = dataclasses.field(default_factory=default_jobs)
 
 

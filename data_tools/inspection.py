@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TypeAlias
 
 import cv2
 from rich.console import Console
@@ -28,6 +29,7 @@ from stroke_tf.reporting.page import markdown_table, plain_text, render_page
 from stroke_tf.reporting.runs import replacing
 
 _CHUNK = 32
+_Task: TypeAlias = tuple[Path, tuple[SliceFiles, ...], Reading]
 _FAULTS_SHOWN = 200
 
 
@@ -68,8 +70,8 @@ def inspect_folder(config: Inspection, *, progress: Progress | None = None) -> F
     facts: list[SliceFacts] = []
     faults = list(source.faults)
     done = 0
-    key = secrets.token_bytes(32)
-    for good, bad in run_tasks(_gather, _tasks(source, key), jobs=config.jobs):
+    reading = Reading(config.prefer, patient_key=secrets.token_bytes(32))
+    for good, bad in run_tasks(_gather, _tasks(source, reading), jobs=config.jobs):
         facts.extend(good)
         faults.extend(bad)
         done = min(done + _CHUNK, len(source.slices))
@@ -98,19 +100,17 @@ def tables(findings: Findings) -> dict[str, list[tuple[str, ...]]]:
     }
 
 
-def _tasks(source: Source, key: bytes) -> Iterator[tuple[Path, tuple[SliceFiles, ...], bytes]]:
+def _tasks(source: Source, reading: Reading) -> Iterator[_Task]:
     for start in range(0, len(source.slices), _CHUNK):
-        yield source.root, source.slices[start : start + _CHUNK], key
+        yield source.root, source.slices[start : start + _CHUNK], reading
 
 
-def _gather(
-    task: tuple[Path, tuple[SliceFiles, ...], bytes],
-) -> tuple[list[SliceFacts], list[Rejected]]:
-    root, slices, key = task
+def _gather(task: _Task) -> tuple[list[SliceFacts], list[Rejected]]:
+    root, slices, reading = task
     facts: list[SliceFacts] = []
     faults: list[Rejected] = []
     for files in slices:
-        read = read_slice(root, files, Reading(patient_key=key))
+        read = read_slice(root, files, reading)
         if isinstance(read, Slice):
             facts.append(_facts(files, read))
         else:

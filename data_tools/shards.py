@@ -5,11 +5,12 @@ Format: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import google_crc32c
@@ -39,6 +40,24 @@ def write_shard(
     Raises:
         OSError: If the file cannot be written, for example when no space is left.
     """
+    with naming(path):
+        return _write_shard(path, records, compression=compression, scratch=scratch)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Gives the errors of writing a file its name, which the system leaves out."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def _write_shard(
+    path: Path, records: Iterable[bytes], *, compression: Compression, scratch: Path
+) -> Shard:
     temporary = scratch / f"{path.name}-{os.getpid()}"
     packer = zlib.compressobj(_ZLIB_LEVEL) if compression == "zlib" else None
     digest, count, size = hashlib.sha256(), 0, 0

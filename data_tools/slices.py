@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,7 +14,7 @@ import numpy as np
 from data_tools.near_duplicates import dhash
 from data_tools.options import MaskMethod, Prefer
 from data_tools.overlays import mask_from_binary, mask_from_colours, mask_from_overlay
-from data_tools.pictures import decode_colours, decode_grey, is_plain_grey_png
+from data_tools.pictures import decode_colours, decode_grey, is_plain_grey_png, picture_size
 from data_tools.scan import SliceFiles
 from stroke_tf.config import BRAIN, Window
 from stroke_tf.labels import LESION_CLASSES, StrokeType
@@ -157,6 +158,8 @@ class _Reader:
         files = self.files
         if files.mask:
             mask = self._try(files.mask, self._decode_mask)
+            if files.overlay and image is not None:  # the mask is taken, yet both must fit
+                self._try(files.overlay, partial(self._check_size, image.shape))
         elif files.overlay:
             mask = self._try(
                 files.overlay, lambda data, name: self._from_overlay(data, name, image)
@@ -169,6 +172,12 @@ class _Reader:
                 f"must have the size of its picture, {image.shape}. Received: {mask.shape}",
             )
         return mask
+
+    def _check_size(self, expected: tuple[int, ...], data: bytes, name: str) -> None:
+        if (size := picture_size(data, name=name)) != expected:
+            raise ValueError(
+                f"{name}: must have the size of its picture, {expected}. Received: {size}"
+            )
 
     def _decode_mask(self, data: bytes, name: str) -> np.ndarray:
         if self.files.mask_kind == "class-colours":

@@ -115,7 +115,16 @@ def find_slices(root: Path, *, layout: str = "auto") -> Source:
 
 
 def with_patients(source: Source, patients: dict[str, str]) -> Source:
-    """Returns the source with the patients of a `--groups` file, by slice id; others stay."""
+    """Returns the source with the patients of a `--groups` file, by slice id; others stay.
+
+    Raises:
+        ValueError: If no slice has an id of the file.
+    """
+    if source.slices and not any(it.source_id in patients for it in source.slices):
+        raise ValueError(
+            f"--groups must name slices by their ids, such as {source.slices[0].source_id!r}. "
+            f"Received: {sorted(patients)[:3]}, of which no slice has any"
+        )
     return replace(
         source,
         slices=tuple(

@@ -8,8 +8,10 @@ after a kill skips it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +22,7 @@ from data_tools.offline_copies import augmented_copies, copies_of
 from data_tools.options import CopiesFor
 from data_tools.pictures import encode_png
 from data_tools.scan import SliceFiles
+from data_tools.shards import naming
 from data_tools.slices import Reading, Slice, read_slice
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
@@ -74,7 +77,6 @@ class SpooledSlice:
     patient: str | None
     patient_given: bool
     dhash: bytes
-    sha256: str
     records: tuple[SpooledRecord, ...]
 
 
@@ -87,7 +89,7 @@ def spool_chunk(task: ChunkTask) -> int:
     faults: list[Rejected] = []
     path = _spool_path(task.folder, task.number)
     temporary = path.with_name(f"{path.name}-{os.getpid()}")
-    with temporary.open("wb") as spool:
+    with naming(path), temporary.open("wb") as spool:
         for files in task.slices:
             read = _read_labelled(task, files)
             if isinstance(read, Slice):
@@ -99,13 +101,22 @@ def spool_chunk(task: ChunkTask) -> int:
     temporary.replace(path)
     text = json.dumps({"slices": slices, "faults": [[it.file, it.reason] for it in faults]})
     temporary = index.with_name(f"{index.name}-{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
+    with naming(index):
+        temporary.write_text(text, encoding="utf-8")
     temporary.replace(index)
     return len(task.slices)
 
 
-def read_index(folder: Path, number: int) -> tuple[list[SpooledSlice], list[Rejected]]:
-    """Returns the slices and faults of a finished chunk."""
+def read_index(
+    folder: Path, number: int, digest: hashlib._Hash
+) -> tuple[list[SpooledSlice], list[Rejected]]:
+    """Returns the slices and faults of a finished chunk.
+
+    Args:
+        folder: Folder of the spool.
+        number: Number of the chunk.
+        digest: Updated with the slices' ids and the SHA-256 of their files.
+    """
     values = json.loads(_index_path(folder, number).read_text(encoding="utf-8"))
     slices, offset = [], 0
     for value in values["slices"]:
@@ -113,7 +124,10 @@ def read_index(folder: Path, number: int) -> tuple[list[SpooledSlice], list[Reje
         for image_bytes, mask_bytes in value.pop("lengths"):
             records.append(SpooledRecord(number, offset, image_bytes, mask_bytes))
             offset += image_bytes + mask_bytes
+        digest.update(f"{value['source_id']}\t{value['stage']}\t{value.pop('sha256')}\n".encode())
         value["dhash"] = bytes.fromhex(value["dhash"])
+        for name in ("stage", "pixels", "patient"):  # few that are different, many slices
+            value[name] = value[name] and sys.intern(value[name])
         slices.append(SpooledSlice(**value, records=tuple(records)))
     return slices, [Rejected(file, reason) for file, reason in values["faults"]]
 

@@ -56,14 +56,19 @@ class View:
 CLASSES = View(
     title="Classes of slices",
     about={"n": len},
-    scores=("roc_auc", "sensitivity_at_90_specificity", "accuracy", "sensitivity", "specificity"),
+    scores=(
+        *("roc_auc", "sensitivity_at_90_specificity", "average_precision"),
+        *("accuracy", "sensitivity", "specificity", "precision", "f1"),
+    ),
     part_scores=("AUC of the parts", CrossValidated.part_aucs),
     gain="AUC - first row",
     combine=mean_of,
     combined="mean",
     note=(
-        "Mean of five parts, with 95 % intervals of a bootstrap over patients (1000 resamples); "
-        "thresholds of accuracy, sensitivity and specificity are from each part's validation fold."
+        "Areas are means of five parts, with 95 % intervals of a bootstrap over patients (1000 "
+        "resamples); accuracy and what follows it are of all slices, at the threshold of each "
+        "part's validation fold. The mean of several seeds is that of their scores; smoothed rows "
+        "keep the calls of the scores as they were."
     ),
 )
 MASKS = View(

@@ -17,8 +17,10 @@ from stroke_tf.evaluation.intervals import Metric, bootstrap
 from stroke_tf.evaluation.lesions import LesionCounts, lesion_metrics
 from stroke_tf.evaluation.metrics import (
     accuracy,
+    average_precision,
     count,
     f1,
+    precision,
     roc_auc,
     sensitivity,
     sensitivity_at_90_specificity,
@@ -95,30 +97,29 @@ class CrossValidated:
     def metrics(self, *, seed: int = 0, resamples: int = 1000) -> dict[str, Metric]:
         """Returns scores with 95 % intervals of a bootstrap over patients.
 
-        `roc_auc` and `sensitivity_at_90_specificity` are means over the five parts, since scores
-        of different models share no scale. `accuracy`, `sensitivity` and `specificity` are from the
-        counts of all slices, each at the threshold of its part's validation fold.
+        `roc_auc`, `sensitivity_at_90_specificity` and `average_precision` are means over the five
+        parts, since scores of different models share no scale. `accuracy`, `sensitivity`,
+        `specificity`, `precision` and `f1` are from the counts of all slices, each at the threshold
+        of its part's validation fold.
         """
         parts = [part.index.to_numpy() for _, part in self.frame.groupby("part")]
         truth, scores = self.frame["truth"].to_numpy(bool), self.frame["score"].to_numpy()
         called = self.frame["called"].to_numpy(bool)
+        ratios = (accuracy, sensitivity, specificity, precision, f1)
 
         def statistics(weights: np.ndarray) -> list[float]:
             drawn = [np.repeat(part, weights[part]) for part in parts]
             means = [
                 float(np.mean([score(truth[part], scores[part]) for part in drawn]))
-                for score in (roc_auc, sensitivity_at_90_specificity)
+                for score in (roc_auc, sensitivity_at_90_specificity, average_precision)
             ]
             everything = np.concatenate(drawn)
             counts = count(truth[everything], called[everything])
-            return [*means, *(ratio(counts) for ratio in (accuracy, sensitivity, specificity))]
+            return [*means, *(ratio(counts) for ratio in ratios)]
 
         names = (
-            "roc_auc",
-            "sensitivity_at_90_specificity",
-            "accuracy",
-            "sensitivity",
-            "specificity",
+            *("roc_auc", "sensitivity_at_90_specificity", "average_precision"),
+            *("accuracy", "sensitivity", "specificity", "precision", "f1"),
         )
         values = bootstrap(statistics, self.frame["group"], seed=seed, resamples=resamples)
         return dict(zip(names, values, strict=True))

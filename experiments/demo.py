@@ -65,6 +65,11 @@ class Demo:
     jobs: int = dataclasses.field(default_factory=default_jobs)
     seed: int = 0
 
+    @property
+    def experiment(self) -> str:
+        """What the runs are kept under: data of another name has a folder of its own."""
+        return EXPERIMENT if self.data is None else f"{EXPERIMENT}-{self.data.resolve().name}"
+
 
 def run_demo(config: Demo) -> Path:
     """Runs the demo and returns the path of its HTML report.
@@ -133,7 +138,7 @@ def classifier_run(config: Demo, records: Path) -> ClassifierRun:
     return ClassifierRun(
         records=records,
         out=config.out,
-        experiment=EXPERIMENT,
+        experiment=config.experiment,
         row="classifier-mobilenetv2",
         weights=weights,
         image_size=config.size,
@@ -153,7 +158,7 @@ def unet_run(config: Demo, records: Path) -> UnetRun:
     return UnetRun(
         records=records,
         out=config.out,
-        experiment=EXPERIMENT,
+        experiment=config.experiment,
         row="unet-mobilenetv2",
         weights=None,
         image_size=config.size,
@@ -198,7 +203,7 @@ def report(config: Demo) -> Path:
             f"A quick look: small networks, slices of {config.size} x {config.size} pixels, few "
             "epochs. See the README for full trainings.",
         )
-    return write_report(config.out, EXPERIMENT, title=title, notes=notes)
+    return write_report(config.out, config.experiment, title=title, notes=notes)
 
 
 def main(config: Demo) -> int:
@@ -213,7 +218,7 @@ def main(config: Demo) -> int:
         print(error, file=sys.stderr)
         return 1
     for result in read_runs(config.out):
-        if result.experiment == EXPERIMENT:
+        if result.experiment == config.experiment:
             print_result(result)
     print(f"Report: {page} and {page.with_name('REPORT.md')}")
     return 0

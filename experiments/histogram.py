@@ -27,7 +27,7 @@ def run_histogram(config: ClassifierRun) -> RunMetrics:
         ValueError: If a setting is out of range, or the run's folder was started with others.
     """
     folder = folder_of(config, row=config.row_name)
-    if done := finished(folder):
+    if done := finished(folder, config):
         return done
     split = Split.holding_out(val=config.val_folds, test=config.test_folds)
     with open_run(folder, config, records=config.records, split=split) as run:

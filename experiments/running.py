@@ -10,12 +10,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments.settings import ClassifierRun, UnetRun
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.manifest import FOLDS, FoldName, Manifest, manifest_sha256, read_manifest
-from stroke_tf.reporting.runs import RunFolder, RunMetrics, read_metrics, start_run, write_metrics
+from stroke_tf.reporting.runs import (
+    RunFolder,
+    RunMetrics,
+    check_settings,
+    read_metrics,
+    start_run,
+    write_metrics,
+)
 
 if TYPE_CHECKING:
     from stroke_tf.data.memory import Slices
@@ -94,10 +101,7 @@ def open_run(
     """
     start = time.monotonic()
     manifest, sha256 = read_manifest(records), manifest_sha256(records)
-    settings = {
-        key: value for key, value in dataclasses.asdict(config).items() if key not in _PLACES
-    }
-    with start_run(folder, settings, data_manifest_sha256=sha256):
+    with start_run(folder, _settings(config), data_manifest_sha256=sha256):
         run = OpenRun(folder, manifest, split)
         yield run
         if run.outcome is None:
@@ -124,12 +128,27 @@ def folder_of(config: ClassifierRun | UnetRun, *, row: str) -> RunFolder:
     return RunFolder(config.out, config.experiment, row, config.fit.seed)
 
 
-def finished(folder: RunFolder) -> RunMetrics | None:
-    """Returns the result of a run that is done already, and says so."""
+def finished(folder: RunFolder, config: ClassifierRun | UnetRun) -> RunMetrics | None:
+    """Returns the result of a run that is done already, and says so.
+
+    Raises:
+        ValueError: If it was done with other settings or data.
+    """
     if not folder.is_done():
         return None
+    sha256 = manifest_sha256(config.records)
+    check_settings(folder, _settings(config), data_manifest_sha256=sha256)
     logging.info("%s is done already: kept. Delete the folder to run it again", folder.path)
     return read_metrics(folder.metrics)
+
+
+def _settings(config: ClassifierRun | UnetRun) -> dict[str, Any]:
+    """Returns what makes a run what it is; where it is does not belong to that."""
+    return {
+        key: value
+        for key, value in dataclasses.asdict(config).items()
+        if key not in ("records", "out")
+    }
 
 
 def run_command(run: Callable[[], RunMetrics], *, out: Path) -> int:
@@ -153,6 +172,3 @@ def print_result(result: RunMetrics) -> None:
     )
     for name, (value, low, high) in result.metrics.items():
         print(f"  {name:24} {value:.3f}  [{low:.3f}, {high:.3f}]")
-
-
-_PLACES = ("records", "out")  # where a run is does not belong to what it is

@@ -6,7 +6,8 @@ Writes to OUT/samples/figures: slices of each class (SAUCIS 1, USTH 1), of the s
 (USTH 2, where the records have it), the augmentations (SAUCIS 2), and both types of stroke with
 their lesions drawn in as on the organisers' overlays (SAUCIS 3, USTH 3). Cost: seconds; half a
 minute on the TEKNOFEST set. The papers do not say how they chose their slices: here they are drawn
-at random, from as many patients (or groups of near-duplicates) as there are.
+at random, from as many patients (or groups of near-duplicates) as there are. Nothing is trained:
+the columns stand for the rows of other experiments, and there are no weights and no smoke run.
 """
 
 from __future__ import annotations

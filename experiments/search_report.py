@@ -190,6 +190,9 @@ def _cell(metric: Metric) -> str:
 
 def _write_hparams(folder: Path, trials: Sequence[Trial]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
+    names = dict.fromkeys(name for trial in trials for name in trial.values)
+    with tf.summary.create_file_writer(str(folder)).as_default():
+        hparams.hparams_config([hparams.HParam(it) for it in names], [hparams.Metric("score")])
     for trial in trials:
         with tf.summary.create_file_writer(str(folder / trial.name)).as_default():
             hparams.hparams(dict(trial.values), trial_id=trial.name)

@@ -8,7 +8,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -112,19 +112,20 @@ def _run_search(config: Search, kind: Kind) -> int:
 
 def _conclude(config: Search, kind: Kind, trials: list[Trial], *, protocol: str) -> int:
     """Writes down what a search found and prints it; returns the exit code."""
-    folder, best, tested = search_folder(config), best_trial(trials), None
+    folder, best = search_folder(config), best_trial(trials)
     failed = [trial for trial in trials if trial.error]
     for trial in failed:
         print(f"Trial {trial.name} failed: {trial.error}", file=sys.stderr)
     if best is not None:
         settings = kind.configure(config.run, best.values)
-        settings = dataclasses.replace(settings, row=f"{folder.name}-best")
+        settings = dataclasses.replace(settings, row=f"{folder.name}-best-{best.name}")
         write_text(folder / BEST_NAME, settings_text(settings))
-        if config.test:
-            tested = _test(kind, settings, config.run, name=folder.name)
-    page = write_search_report(
-        folder, kind.space, trials, objective=kind.objective, protocol=protocol, tested=tested
+    report = partial(
+        write_search_report, folder, kind.space, trials, objective=kind.objective, protocol=protocol
     )
+    page = report()
+    if config.test and best is not None:  # after the report: a test that fails leaves it there
+        page = report(tested=_test(kind, settings, config.run, name=folder.name))
     print(f"Report: {page}")
     if best is None:
         print(f"No trial of {len(trials)} came to a score", file=sys.stderr)

@@ -30,6 +30,10 @@ _SMOKE_SIZE = 96
 _SMOKE_EXPERIMENT = "{}-smoke"  # a folder of its own: real runs have other settings
 _SMOKE_FILTERS = 4
 _INTERVALS = "Test slices, with 95 % intervals of a bootstrap over groups"
+_PAIRED = (
+    "Differences on the same test slices, with 95 % intervals of a paired bootstrap over groups; "
+    "McNemar's test takes slices to be independent, so its p is too small where patients have many."
+)
 _TESTED_ONCE: dict[type, tuple[tuple[str, ...], str]] = {
     ClassifierRun: (
         (
@@ -251,6 +255,8 @@ def _tested_once(
             of_kind = {name: it for name, it in results.items() if isinstance(rows[name], kind)}
             if of_kind:
                 yield _own_table(of_kind, columns, note)
+            if kind is ClassifierRun and len(of_kind) > 1:
+                yield _differences({name: seeded(rows[name], seed) for name in of_kind}, of_kind)
 
 
 def _own_table(results: Mapping[str, RunMetrics], columns: Sequence[str], note: str) -> str:
@@ -261,6 +267,40 @@ def _own_table(results: Mapping[str, RunMetrics], columns: Sequence[str], note: 
         for name, run in results.items()
     ]
     return f"{markdown_table(('row', 'n', *columns), lines)}\n\n{_INTERVALS}{note}"
+
+
+def _differences(rows: Mapping[str, ClassifierRun], results: Mapping[str, RunMetrics]) -> str:
+    """Returns what each classifier differs in from the first one, on the same test slices."""
+    import pandas as pd
+
+    from experiments.running import folder_of
+    from stroke_tf.evaluation.comparisons import mcnemar, paired_bootstrap
+    from stroke_tf.manifest import read_folds
+    from stroke_tf.reporting.page import markdown_table
+
+    tables = {
+        name: pd.read_csv(folder_of(rows[name], row=run.row).predictions, dtype={"id": str})
+        for name, run in results.items()
+    }
+    (first, one), *others = tables.items()
+    groups = {it.source_id: it.group_id for it in read_folds(rows[first].records)}
+    calls = one["score"] >= results[first].threshold
+    lines = []
+    for name, table in others:
+        other = table.set_index("id").loc[one["id"]].reset_index()
+        gain = paired_bootstrap(
+            one["truth"], other["score"], one["score"], groups=one["id"].map(groups)
+        )
+        test = mcnemar(one["truth"], other["score"] >= results[name].threshold, calls)
+        lines.append([name, cell(gain, sign=True), f"{test.only_a} / {test.only_b}"])
+        lines[-1].append(f"{test.p_value:.3g}")
+    header = (
+        "row",
+        f"AUC - {first}",
+        f"right where the other is wrong: row / {first}",
+        "McNemar p",
+    )
+    return f"{markdown_table(header, lines)}\n\n{_PAIRED}"
 
 
 def _cross_validated(

@@ -9,6 +9,7 @@ COMMANDS = [
     "benchmarks.pipeline",
     "benchmarks.search",
     "benchmarks.tfrecords",
+    "benchmarks.unet_step",
     "data_tools.build_tfrecords",
     "data_tools.inspect",
     "data_tools.phantom",

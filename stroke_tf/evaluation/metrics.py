@@ -139,6 +139,16 @@ def sensitivity_at_90_specificity(truth: ArrayLike, scores: ArrayLike) -> float:
     return _ranked_once(truth, scores)[2]
 
 
+def average_precision(truth: ArrayLike, scores: ArrayLike) -> float:
+    """Returns the average precision, not interpolated; NaN where no slice is positive.
+
+    Args:
+        truth: Shape (N,), 0 or 1 (or bool).
+        scores: Shape (N,), any finite numbers.
+    """
+    return _ranked_once(truth, scores)[1]
+
+
 def classification_metrics(
     truth: ArrayLike,
     scores: ArrayLike,

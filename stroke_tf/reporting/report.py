@@ -8,6 +8,7 @@ Everything comes from what `stroke_tf.reporting.runs` left on disk.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -268,12 +269,17 @@ def _read(path: Path) -> dict[str, Any]:
     return values
 
 
-def main(config: ReportConfig) -> None:
-    """Writes the report and says where it is."""
-    print(write_report(config.out, config.experiment, title=config.title))
+def main(config: ReportConfig) -> int:
+    """Writes the report and says where it is; returns the exit code."""
+    try:
+        print(write_report(config.out, config.experiment, title=config.title))
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
     import tyro
 
-    main(tyro.cli(ReportConfig, prog="python -m stroke_tf.reporting.report"))
+    sys.exit(main(tyro.cli(ReportConfig, prog="python -m stroke_tf.reporting.report")))

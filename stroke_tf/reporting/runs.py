@@ -177,11 +177,37 @@ def start_run(
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise RuntimeError(f"{run.path} must not be open in another process") from error
-        config_text = _to_json(config)
-        _refuse_other_settings(run, json.loads(config_text), data_manifest_sha256)
-        write_text(run.config, config_text)
+        check_settings(run, config, data_manifest_sha256=data_manifest_sha256)
+        write_text(run.config, _to_json(config))
         write_text(run.env, _to_json(describe_environment(data_manifest_sha256)))
         yield run
+
+
+def check_settings(run: RunFolder, config: Mapping[str, Any], *, data_manifest_sha256: str) -> None:
+    """Refuses a run's folder that was started with other settings or data.
+
+    Args:
+        run: The run.
+        config: The settings, as for `start_run`.
+        data_manifest_sha256: SHA-256 of the manifest of the records.
+
+    Raises:
+        ValueError: If they differ; names the keys.
+    """
+    if not run.config.is_file():
+        return
+    old, new = _flat(json.loads(run.config.read_text(encoding="utf-8"))), _flat(_plain(config))
+    if run.env.is_file():  # a run killed between the two files has no data hash yet
+        env = json.loads(run.env.read_text(encoding="utf-8"))
+        old["data_manifest_sha256"] = env["data_manifest_sha256"]
+        new["data_manifest_sha256"] = data_manifest_sha256
+    missing = object()
+    differing = sorted(key for key in old | new if old.get(key, missing) != new.get(key, missing))
+    if differing:
+        raise ValueError(
+            f"{run.path} must be used with the settings it was started with, or be removed. "
+            f"Received others for: {', '.join(differing)}"
+        )
 
 
 def write_predictions(run: RunFolder, predictions: pd.DataFrame) -> None:
@@ -281,25 +307,6 @@ def describe_environment(data_manifest_sha256: str) -> dict[str, Any]:
         "data_manifest_sha256": data_manifest_sha256,
         "packages": _package_versions(),
     }
-
-
-def _refuse_other_settings(run: RunFolder, config: dict[str, Any], sha256: str) -> None:
-    if not run.config.is_file():
-        return
-    old, new = _flat(json.loads(run.config.read_text(encoding="utf-8"))), _flat(config)
-    if run.env.is_file():  # a run killed between the two files has no data hash yet
-        env = json.loads(run.env.read_text(encoding="utf-8"))
-        old["data_manifest_sha256"], new["data_manifest_sha256"] = (
-            env["data_manifest_sha256"],
-            sha256,
-        )
-    missing = object()
-    differing = sorted(key for key in old | new if old.get(key, missing) != new.get(key, missing))
-    if differing:
-        raise ValueError(
-            f"{run.path} must be resumed with the settings it was started with, or be removed. "
-            f"Received others for: {', '.join(differing)}"
-        )
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

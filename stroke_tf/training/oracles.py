@@ -97,6 +97,13 @@ ORACLES: dict[str, Callable[..., Any]] = {
 """What makes the oracle of each strategy."""
 
 
+def first_bracket(hyperband: Any) -> int:
+    """Returns the number of trials in the first bracket of Hyperband, all its rounds together."""
+    bracket = hyperband._get_num_brackets() - 1
+    rounds = range(hyperband._get_num_rounds(bracket))
+    return sum(hyperband._get_size(bracket, number) for number in rounds)
+
+
 def hyperparameters(space: Space, *, grid: bool) -> Any:
     """Returns a space in keras-tuner's terms: a range is a float, all else the place of a value.
 
@@ -145,5 +152,10 @@ def _has_chief() -> bool:
 
 def is_chief() -> bool:
     """Returns whether this process hands out the trials that workers run."""
-    # keras-tuner goes by the name too.
-    return _has_chief() and "chief" in os.environ["KERASTUNER_TUNER_ID"]
+    if not _has_chief():
+        return False
+    if not (name := os.environ.get("KERASTUNER_TUNER_ID")):
+        raise ValueError(
+            "KERASTUNER_TUNER_ID must be set with KERASTUNER_ORACLE_IP. Received: none"
+        )
+    return "chief" in name  # keras-tuner goes by the name too

@@ -28,7 +28,14 @@ import keras_tuner
 from keras_tuner.engine.base_tuner import BaseTuner
 
 from stroke_tf.search_spaces import Space
-from stroke_tf.training.oracles import ORACLES, decoded, hyperparameters, is_worker, write_json
+from stroke_tf.training.oracles import (
+    ORACLES,
+    decoded,
+    first_bracket,
+    hyperparameters,
+    is_worker,
+    write_json,
+)
 
 Strategy = Literal["random", "bayesian", "grid", "hyperband"]
 TrainTrial = Callable[[dict[str, Any], Path, int | None], Sequence[float]]
@@ -110,8 +117,8 @@ def search(
 
     Raises:
         RuntimeError: If another process has the search open.
-        ValueError: If the folder holds a search with another definition, space, strategy or seed;
-            the message has the difference.
+        ValueError: If the folder holds a search with another definition, space, strategy or seed
+            (the message has the difference).
     """
     folder.mkdir(parents=True, exist_ok=True)
     whole = {"strategy": strategy, "seed": seed, "space": _plain(space), **_plain(definition)}
@@ -126,6 +133,12 @@ def search(
         **{"hyperband": {"max_epochs": max_epochs}}.get(strategy, {}),
         **{"bayesian": {"num_initial_points": max(3, trials // 3)}}.get(strategy, {}),
     )
+    if strategy == "hyperband" and trials < (least := first_bracket(oracle)):
+        _logger.warning(
+            "Hyperband of %d epochs needs %d trials for its first bracket: with %d few or none are "
+            "trained for long",
+            *(max_epochs, least, trials),
+        )
     oracle.max_trials, oracle.max_failures, oracle.verbose = trials, max_failures, 0
     oracle.workers = workers
     decode = functools.partial(decoded, space, grid=grid)

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 import resource
 import signal
 import subprocess
@@ -182,6 +183,17 @@ def test_stage_sessions_are_written_apart(tree, tmp_path):
     assert staged == {"1": -1, "2": -1, "3": -1, "4": -2, "5": -2, "6": -2}
 
 
+def test_a_corrected_label_file_is_another_data_set(tree, tmp_path):
+    stage = tree / "YarismaVeriSeti_1_Oturum"
+    write_png(stage / "PNG/1.png", head(np.random.default_rng(9)))
+    table = "Image Id\tİnme Var mı?\r\n1\t{}\r\n"
+    (stage / "labels.txt").write_bytes(table.format(1).encode())
+    convert(tree, tmp_path / "out")
+    (stage / "labels.txt").write_bytes(table.format(0).encode())
+    with pytest.raises(ValueError, match=r"different: listing_sha256"):
+        convert(tree, tmp_path / "out")
+
+
 def break_tree(tree):
     """Faults of every kind; returns the files that must be named."""
     none, bleeding = tree / "TRAINING/INMEYOK/PNG", tree / "TRAINING/KANAMA"
@@ -225,6 +237,8 @@ def test_max_bad_leaves_faults_out_and_lists_them(tree, tmp_path):
     manifest = convert(tree, tmp_path / "out", max_bad=30)
     assert expected <= {fault.file for fault in manifest.rejected}
     assert manifest.records == 40 - 6 - 5  # 10034 is in two classes, 10033 has no picture
+    with pytest.raises(BadInputError, match="at most 1 faults are allowed"):
+        convert(tree, tmp_path / "out", max_bad=1)
 
 
 def test_a_mended_input_starts_anew_in_the_same_folder(tree, tmp_path):
@@ -342,6 +356,7 @@ def test_a_full_disk_is_a_clear_error_and_work_continues_later(tree, tmp_path):
     )
     assert done.returncode == 1
     assert "Finished work is kept: run again to continue" in done.stderr
+    assert re.search(r"out/\S+(spool|json|tfrecord)", done.stderr)  # the file that did not fit
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out" / "manifest.json").exists()
     assert convert(tree, tmp_path / "out").records == 40

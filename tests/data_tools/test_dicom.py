@@ -205,6 +205,16 @@ def test_patient_alone_is_that_of_the_slice() -> None:
         read_header(b"", name="a.dcm", key=KEY)
 
 
+def test_a_header_is_taken_of_a_whole_file_only() -> None:
+    data = to_bytes(make_header(head()))
+    with pytest.raises(ValueError, match=r"a.dcm: .*whole.* Received: "):
+        read_header(data[: len(data) // 2], name="a.dcm", key=KEY)
+    header = make_header(head())
+    del header.PixelData
+    with pytest.raises(ValueError, match=r"must hold pixel data, whole. Received: none"):
+        read_header(to_bytes(header), name="a.dcm", key=KEY)
+
+
 @pytest.mark.parametrize(
     "identity", [None, "", "  ", "ANON", "Removed", "anonymous ", "[REDACTED]", "000000", "XXX"]
 )

@@ -81,6 +81,22 @@ def test_a_mask_of_another_size_is_a_fault(folder):
     assert "size of its picture, (8, 10). Received: (6, 6)" in fault.reason
 
 
+@pytest.mark.parametrize(
+    ("overlay", "reason"),
+    [
+        ("small.png", "size of its picture, (8, 10). Received: (6, 6)"),
+        ("text.png", "must be a PNG or JPEG"),
+    ],
+)
+def test_an_overlay_must_fit_although_the_mask_is_taken(folder, overlay, reason):
+    (folder / "text.png").write_text("no picture")
+    options = {"stroke_type": StrokeType.ISCHEMIA, "mask": "blue.png"}
+    (fault,) = read(folder, overlay=overlay, **options)
+    assert fault.file == overlay
+    assert reason in fault.reason
+    assert read(folder, overlay="none.png", **options).mask.sum() == 6
+
+
 def test_all_faults_of_a_slice_are_named(folder):
     (folder / "1.png").write_bytes(b"")
     (folder / "blue.png").write_bytes(b"not a picture")

@@ -495,6 +495,14 @@ def test_read_groups_refuses_what_is_not_one_patient_an_id(
         read_groups(path)
 
 
+def test_groups_that_name_no_slice_are_refused(tmp_path: Path) -> None:
+    source = find_slices(_ct_ich(tmp_path))
+    with pytest.raises(
+        ValueError, match=r"such as '049-001'\. Received: \['12\.png'\], of which no"
+    ):
+        with_patients(source, {"12.png": "p"})
+
+
 def test_with_patients_overrides_by_id_and_keeps_the_others(tmp_path: Path) -> None:
     source = with_patients(find_slices(_ct_ich(tmp_path)), {"049-012": "b", "absent": "c"})
     assert [item.patient for item in source.slices] == ["049", "b"]

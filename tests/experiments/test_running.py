@@ -1,6 +1,17 @@
+from dataclasses import replace
+
 import pytest
 
-from experiments.running import Split, run_command
+from experiments.running import (
+    Outcome,
+    Split,
+    finished,
+    folder_of,
+    open_run,
+    run_command,
+)
+from experiments.settings import ClassifierRun
+from stroke_tf.config import FitConfig
 
 
 def test_training_takes_all_other_folds():
@@ -12,6 +23,24 @@ def test_training_takes_all_other_folds():
 def test_folds_that_overlap_or_leave_none_are_refused(val, test):
     with pytest.raises(ValueError, match="validation and test folds must be different"):
         Split.holding_out(val=tuple(val), test=tuple(test))
+
+
+def test_a_finished_run_is_kept_for_its_own_settings_and_data_only(phantom_records, tmp_path):
+    clean, published = phantom_records[:2]
+    config = ClassifierRun(records=clean, out=tmp_path, row="r", weights="weights/a.h5")
+    folder = folder_of(config, row="r")
+    assert finished(folder, config) is None
+    split = Split.holding_out(val=(8,), test=(9,))
+    with open_run(folder, config, records=clean, split=split) as run:
+        run.outcome = Outcome(n=1, threshold=0.5, metrics={})
+    assert finished(folder, config).n == 1
+    for other, name in (
+        (replace(config, fit=FitConfig(learning_rate=0.5)), "fit.learning_rate"),
+        (replace(config, weights="b.h5"), "weights"),
+        (replace(config, records=published), "data_manifest_sha256"),
+    ):
+        with pytest.raises(ValueError, match=f"Received others for: {name}"):
+            finished(folder, other)
 
 
 def test_an_error_of_a_run_is_printed_without_traceback(tmp_path, capsys):

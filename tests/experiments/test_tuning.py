@@ -20,9 +20,7 @@ from stroke_tf.data import pipeline
 from stroke_tf.evaluation.segmentation import count_masks
 from stroke_tf.reporting.runs import RunFolder
 from stroke_tf.search_spaces import ClassifierSpace, Range, UnetSpace
-from stroke_tf.training.tuning import Trial, read_trials
-
-pytestmark = pytest.mark.slow
+from stroke_tf.training.tuning import Trial, best_trial, read_trials
 
 ONE_EPOCH = FitConfig(epochs=1)
 
@@ -83,6 +81,7 @@ def test_a_trial_is_scored_on_folds_that_are_never_the_test_folds():
             trial_splits(run, cv=cv)
 
 
+@pytest.mark.slow
 def test_a_search_decodes_once_and_never_the_test_folds(classifier):
     config, code, read, _ = classifier
     assert code == 0
@@ -90,6 +89,7 @@ def test_a_search_decodes_once_and_never_the_test_folds(classifier):
     assert sorted(read[0]) == list(range(9))
 
 
+@pytest.mark.slow
 def test_the_batch_size_of_a_trial_reaches_the_pipeline(classifier):
     config, _, _, batches = classifier
     sizes = [trial.values["batch_size"] for trial in read_trials(search_folder(config))]
@@ -98,6 +98,7 @@ def test_the_batch_size_of_a_trial_reaches_the_pipeline(classifier):
     assert batches == [32] * 6 + [64] * 6
 
 
+@pytest.mark.slow
 def test_a_search_leaves_what_it_found(classifier):
     config = classifier[0]
     folder = search_folder(config)
@@ -124,11 +125,13 @@ def test_a_search_leaves_what_it_found(classifier):
     assert not list(folder.rglob("*.keras"))
 
 
+@pytest.mark.slow
 def test_a_finished_search_runs_nothing_again(classifier, monkeypatch):
     monkeypatch.setattr("experiments.classifier_trials.train", None)
     assert tune_classifier.main(classifier[0]) == 0
 
 
+@pytest.mark.slow
 def test_other_data_or_settings_are_refused_with_the_difference(
     classifier, phantom_records, capsys
 ):
@@ -141,17 +144,26 @@ def test_other_data_or_settings_are_refused_with_the_difference(
     assert "data_manifest_sha256" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_best_settings_are_trained_and_tested_by_the_command(classifier):
     from experiments.classifier import run_classifier
 
     config = classifier[0]
-    best = search_folder(config) / "best.json"
-    flags = ["--config", best, "--records", config.run.records, "--out", config.run.out]
+    found = best_trial(read_trials(search_folder(config)))
+    flags = [
+        "--config",
+        search_folder(config) / "best.json",
+        "--records",
+        config.run.records,
+        "--out",
+        config.run.out,
+    ]
     run = parse_settings(ClassifierRun, prog="p", description="", args=list(map(str, flags)))
-    assert run.row_name == "search-grid-s0-best"
+    assert run.row_name == f"search-grid-s0-best-{found.name}"
     assert run_classifier(run).split["test"] == (9,)
 
 
+@pytest.mark.slow
 def test_features_of_a_frozen_backbone_are_computed_once_for_all_trials(
     phantom_records, tmp_path, monkeypatch
 ):
@@ -180,6 +192,7 @@ def test_features_of_a_frozen_backbone_are_computed_once_for_all_trials(
     assert len(read_trials(search_folder(config))) == 2
 
 
+@pytest.mark.slow
 def test_a_search_without_a_good_trial_ends_with_an_error(phantom_records, tmp_path, capsys):
     run = ClassifierRun(
         records=phantom_records[0], out=tmp_path, backbone="cnn-detect", weights=None, image_size=8
@@ -193,6 +206,7 @@ def test_a_search_without_a_good_trial_ends_with_an_error(phantom_records, tmp_p
     assert "Failed trials" in (search_folder(config) / "REPORT.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_unet_is_searched_by_lesion_iou(phantom_records, tmp_path, capsys):
     run = UnetRun(
         records=phantom_records[0],

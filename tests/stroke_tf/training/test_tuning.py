@@ -92,6 +92,15 @@ def test_hyperband_says_how_long_to_train(tmp_path):
     assert epochs.count(1) > epochs.count(9) > 0
 
 
+def test_hyperband_says_how_many_trials_its_first_bracket_needs(tmp_path, caplog):
+    run(tmp_path / "few", Training(), strategy="hyperband", trials=5)
+    # 9 trials of 1 epoch, the best 3 for 3 epochs, the best for 9.
+    assert "Hyperband of 9 epochs needs 13 trials for its first bracket: with 5" in caplog.text
+    caplog.clear()
+    run(tmp_path / "enough", Training(), strategy="hyperband", trials=13)
+    assert not caplog.text
+
+
 def test_a_grid_is_complete_and_ends_by_itself(tmp_path):
     space = {"rate": Range(0.1, 0.3, points=3), "units": (8, 16)}
     trials = run(tmp_path, Training(), strategy="grid", trials=50, space=space)
