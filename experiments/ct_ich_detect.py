@@ -4,8 +4,8 @@ r"""Haemorrhage detection on PhysioNet CT-ICH (Hssayeni et al. 2020): what helps
         --weights mobilenet_v2_1.0_224_no_top.weights.h5
 
 Five-fold cross-validation, by patient under `clean` and by slice under `as-published`: the
-difference is the leak. Cost: two to three hours a protocol on 2 cores. Known under `clean`, mean ROC
-AUC: a grey histogram 0.833, frozen MobileNet features with it 0.869. A run that was killed
+difference is the leak. Cost: two to three hours a protocol on 2 cores. Known under `clean`, mean
+ROC AUC: a grey histogram 0.833, frozen MobileNet features with it 0.869. A run that was killed
 continues; a row that fails is named at the end, and the others go on.
 """
 
