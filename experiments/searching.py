@@ -156,8 +156,6 @@ class _Trials:
             place = RunFolder(folder.parent, folder.name, f"part{part}", settings.fit.seed)
             run = OpenRun(place, self.manifest, split, decoded=self._decoded, is_trial=True)
             scores.append(self.kind.train(settings, run))
-        for model in folder.rglob("*.keras"):  # of no use any more: the best settings are trained
-            model.unlink()
         return scores
 
     @cached_property

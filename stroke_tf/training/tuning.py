@@ -241,6 +241,9 @@ class _Tuner(BaseTuner):
         values = trial.hyperparameters.values
         started = time.monotonic()
         result = Trial(trial.trial_id, self._decode(values), scores=(), seconds=0.0)
+        for ended in read_trials(self._folder):  # its process died before the oracle heard of it
+            if (ended.name, ended.values, ended.error) == (result.name, result.values, None):
+                return {"score": ended.score}
         details = ""
         try:
             with _counted_start(folder):
@@ -257,6 +260,8 @@ class _Tuner(BaseTuner):
             if result.scores or result.error:
                 result = dataclasses.replace(result, seconds=time.monotonic() - started)
                 write_json(folder / RESULT_NAME, _plain(result) | {"traceback": details})
+                for model in folder.rglob("*.keras"):  # needed until then, for a trial that goes on
+                    model.unlink()
                 _log(result)
             _free_memory()
         return {"score": result.score}
