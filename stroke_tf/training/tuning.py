@@ -242,7 +242,7 @@ class _Tuner(BaseTuner):
         started = time.monotonic()
         result = Trial(trial.trial_id, self._decode(values), scores=(), seconds=0.0)
         for ended in read_trials(self._folder):  # its process died before the oracle heard of it
-            if (ended.name, ended.values, ended.error) == (result.name, result.values, None):
+            if _plain(ended) | {"scores": [], "seconds": 0.0} == _plain(result):
                 return {"score": ended.score}
         details = ""
         try:

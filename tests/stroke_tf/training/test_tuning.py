@@ -169,6 +169,27 @@ def test_a_search_killed_at_any_write_ends_with_the_trials_asked_for(
         assert len({json.dumps(trial.values) for trial in trials}) == 4 or strategy == "hyperband"
 
 
+@pytest.mark.parametrize(("where", "kept"), [("write_json", True), ("_log", False)])
+def test_models_of_a_trial_go_only_when_its_result_is_written(tmp_path, monkeypatch, where, kept):
+    def training(values, folder, epochs):
+        asked.append(folder.name)
+        (folder / "model.keras").touch()
+        return [values["rate"]]
+
+    def kill(*args):
+        if where == "_log" or args[0].name == "result.json":
+            raise Killed
+
+    asked = []
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(tuning, where, kill)
+        run(tmp_path, training, trials=1)
+    assert bool(list(tmp_path.rglob("model.keras"))) == kept
+    assert len(run(tmp_path, training, trials=1)) == 1
+    assert len(asked) == 1 + kept  # a result that is there is not computed again
+    assert not list(tmp_path.rglob("model.keras"))
+
+
 def test_a_finished_search_is_kept_and_can_be_made_longer(tmp_path):
     first = run(tmp_path, Training(), trials=3)
     idle = Training()
