@@ -34,7 +34,8 @@ from rich.console import Console
 from rich.table import Table
 
 from data_tools.build_tfrecords import Conversion
-from data_tools.workers import default_jobs, start_ahead
+from data_tools.workers import start_ahead
+from stroke_tf.machine import usable_cores
 
 _QUICK_SLICES = 60
 _SAMPLE_SECONDS = 0.5
@@ -52,7 +53,7 @@ class Settings:
     """
 
     slices: int = 1000
-    jobs: int = dataclasses.field(default_factory=default_jobs)
+    jobs: int = dataclasses.field(default_factory=usable_cores)
     rounds: int = 3
     quick: bool = False
 

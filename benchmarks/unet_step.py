@@ -33,7 +33,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from data_tools.workers import default_jobs
+from stroke_tf.machine import usable_cores
 
 Encoder = Literal["resnet50", "mobilenetv2", "efficientnetb3"]
 Step = Callable[[], object]
@@ -63,7 +63,7 @@ class Settings:
     encoder: Encoder = "resnet50"
     batch: int = 2
     size: int = 256
-    cores: int = default_jobs()
+    cores: int = usable_cores()
     rounds: int = 5
     steps: int = 3
     quick: bool = False

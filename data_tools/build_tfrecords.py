@@ -18,7 +18,8 @@ from typing import Literal
 import tyro
 
 from data_tools.options import Compression, CopiesFor, MaskMethod, Prefer
-from data_tools.workers import default_jobs, start_ahead
+from data_tools.workers import start_ahead
+from stroke_tf.machine import usable_cores
 from stroke_tf.manifest import Protocol
 
 
@@ -51,7 +52,7 @@ class Conversion:
     augment_before_folding: bool = False
     copies_for: Literal["detect", "segment"] = "detect"
     size: int = 512
-    jobs: int = dataclasses.field(default_factory=default_jobs)
+    jobs: int = dataclasses.field(default_factory=usable_cores)
     groups: Path | None = None
     compression: Compression = "zlib"
     layout: str = "auto"

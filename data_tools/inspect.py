@@ -16,7 +16,7 @@ from pathlib import Path
 import tyro
 
 from data_tools.options import Prefer
-from data_tools.workers import default_jobs
+from stroke_tf.machine import usable_cores
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Inspection:
     layout: str = "auto"
     groups: Path | None = None
     prefer: Prefer = "png"
-    jobs: int = dataclasses.field(default_factory=default_jobs)
+    jobs: int = dataclasses.field(default_factory=usable_cores)
 
 
 def main(config: Inspection) -> int:

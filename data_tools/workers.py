@@ -21,11 +21,6 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 _HEAP_BYTES = 1 << 25  # glibc takes no larger threshold
 
 
-def default_jobs() -> int:
-    """Returns the number of cores this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def start_ahead() -> None:
     """Has worker processes be ready sooner: their imports go on beside those of this process.
 

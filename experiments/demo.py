@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 import tyro
 
 from data_tools.options import Prefer
-from data_tools.workers import default_jobs
 from experiments.settings import ClassifierRun, UnetRun
 from stroke_tf.config import FitConfig
+from stroke_tf.machine import usable_cores
 
 if TYPE_CHECKING:
     from stroke_tf.reporting.runs import RunMetrics
@@ -62,7 +62,7 @@ class Demo:
     weights: str | None = "auto"
     max_bad: int = 0
     groups: Path | None = None
-    jobs: int = dataclasses.field(default_factory=default_jobs)
+    jobs: int = dataclasses.field(default_factory=usable_cores)
     seed: int = 0
 
     @property

@@ -18,6 +18,8 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
+from stroke_tf.machine import usable_cores
+
 IP, PORT, ID = "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID"
 CHIEF = "chief"
 ADDRESSES, PROCESSES, PROCESS_ID = (
@@ -57,7 +59,7 @@ def run_workers(module: str, args: Sequence[str], *, workers: int) -> int:
         The chief's exit code, or that of the first process that ended with an error.
     """
     address = {IP: _LOOPBACK, PORT: str(_free_port())}
-    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    threads = str(max(1, usable_cores() // workers))
 
     def start(name: str) -> subprocess.Popen[bytes]:
         shared = {"TF_NUM_INTRAOP_THREADS": threads} if name != CHIEF else {}

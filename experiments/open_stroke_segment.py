@@ -32,11 +32,12 @@ EXPERIMENT = "open-stroke-segment"
 _BASE = UnetRun(
     encoder="mobilenetv2",
     image_size=256,
-    batch_size=8,
+    batch_size=4,
     decoder_filters=(128, 64, 32, 24, 16),
-    fit=FitConfig(epochs=25, learning_rate=3e-4, patience=8, reduce_patience=3),
+    negatives_per_positive=0.5,
+    fit=FitConfig(epochs=10, learning_rate=1e-3, patience=10, reduce_patience=6),
 )
-_OWN = replace(_BASE, architecture="improved", weights=None, filters=16)
+_OWN = replace(_BASE, architecture="improved", weights=None, filters=8)
 
 ROWS: dict[str, UnetRun] = {
     "unet-mobilenetv2": _BASE,

@@ -19,6 +19,7 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
+from stroke_tf.data.parallel import parallel_map
 from stroke_tf.data.selection import check_not_empty, is_used, rows_of_folds
 from stroke_tf.labels import StrokeType, Task
 from stroke_tf.manifest import FoldName, FoldRow, Manifest, Shard, read_manifest, select_folds
@@ -206,7 +207,7 @@ def _decoded(
 
     records = tf.data.Dataset.zip(_read(paths, manifest), tf.data.Dataset.from_tensor_slices(used))
     records = records.filter(lambda _, use: use).map(lambda serialized, _: serialized)
-    return records.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(_READ_BATCH).prefetch(1)
+    return parallel_map(records, decode).batch(_READ_BATCH).prefetch(1)
 
 
 def _decode_image(png: tf.Tensor, is_hu: tf.Tensor, dtype: tf.DType) -> tf.Tensor:

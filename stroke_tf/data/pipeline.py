@@ -19,6 +19,7 @@ from stroke_tf.config import BRAIN, THREE_WINDOWS, AugmentStrength, View, Window
 from stroke_tf.data.augment import augment_batch
 from stroke_tf.data.heads import head_views
 from stroke_tf.data.memory import Cache, Slices, empty_array, load_slices
+from stroke_tf.data.parallel import parallel_map
 from stroke_tf.data.selection import (
     count_samples,
     drawn_negatives,
@@ -122,8 +123,7 @@ def make_dataset(
     make_batch = _batch_maker(
         slices, task, windows=windows, augment=augment, view=view, with_ids=with_ids
     )
-    batches = indices.map(make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return batches.prefetch(1)
+    return parallel_map(indices, make_batch)
 
 
 def decode_slices(

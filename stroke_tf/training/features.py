@@ -27,6 +27,7 @@ import tensorflow as tf
 
 from stroke_tf.config import THREE_WINDOWS, AugmentStrength, View, Window
 from stroke_tf.data import augment_batch, count_samples, make_dataset
+from stroke_tf.data.parallel import parallel_map
 from stroke_tf.labels import Task
 from stroke_tf.manifest import FoldName, manifest_sha256
 from stroke_tf.models.graphs import inference_graph
@@ -172,7 +173,7 @@ def feature_dataset(
     # The outer data set has one element and is run anew, so draws anew, in each epoch.
     batches = tf.data.Dataset.range(1).flat_map(one_epoch)
     batches = batches.apply(tf.data.experimental.assert_cardinality(-(-count // batch_size)))
-    return batches.map(gather).prefetch(1)
+    return parallel_map(batches, gather)
 
 
 def _check(task: Task, *, copies: int, strength: AugmentStrength | None) -> None:
@@ -338,7 +339,7 @@ def _augmented(
         return images, *batch[1:]
 
     pairs = tf.data.Dataset.zip(slices, tf.data.Dataset.from_tensor_slices(seeds))
-    return pairs.map(augment, num_parallel_calls=tf.data.AUTOTUNE).prefetch(1)
+    return parallel_map(pairs, augment)
 
 
 def _batch_sizes(count: int) -> list[int]:
