@@ -1,7 +1,7 @@
 """A U-Net's training step and prediction: ours beside segmentation_models.pytorch, in one run.
 
     pip install 'stroke_tf[bench]'
-    python -m benchmarks.unet_step [--encoder resnet50] [--quick]
+    python -m benchmarks.unet_step [--encoder resnet50] [--choices] [--quick]
 
 - ours: `build_unet`, with the batch norms and the Adam of `fit`; the graph of `Predictor`.
 - plain: the same network in Keras as it comes: `train_on_batch` and `model(..., training=False)`
@@ -12,12 +12,21 @@ Same encoder, decoder widths, batch, size, loss (cross-entropy), optimiser (Adam
 way has a process of its own; they take turns, and the median step counts. Random weights and noise:
 neither changes the time. The ResNets differ a little: the library behind ours puts batch norm and
 ReLU before each convolution.
+
+`least_ms` is what the multiplications of the convolutions take at the speed of a large float32
+matrix product on these cores: no way of direct convolutions predicts a slice in less.
+
+With `--choices` ours is measured beside ours with what changes the result: a stem of one channel
+(of slices whose channels are equal it computes what the stem of three does, with its kernel summed
+over them), bfloat16, a frozen encoder, half the size. None of them needs PyTorch.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
+import math
 import multiprocessing
 import os
 import resource
@@ -27,7 +36,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from statistics import median
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import tyro
 from rich.console import Console
@@ -36,6 +45,7 @@ from rich.table import Table
 from stroke_tf.machine import usable_cores
 
 Encoder = Literal["resnet50", "mobilenetv2", "efficientnetb3"]
+Choice = Literal["grey stem", "bfloat16", "frozen encoder", "half size"]
 Step = Callable[[], object]
 
 _TORCH_NAMES = {
@@ -44,6 +54,7 @@ _TORCH_NAMES = {
     "efficientnetb3": "efficientnet-b3",
 }
 _CLASSES, _RATE, _WARM_UP = 3, 1e-4, 2
+_MATRIX = 3072
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,7 @@ class Settings:
         cores: Cores that each way may use.
         rounds: Turns of each way.
         steps: Steps in a turn.
+        choices: Measure ours with each choice that changes the result, instead of other packages.
         quick: Take 64 pixels, MobileNetV2 and two rounds: under a minute.
     """
 
@@ -66,20 +78,21 @@ class Settings:
     cores: int = usable_cores()
     rounds: int = 5
     steps: int = 3
+    choices: bool = False
     quick: bool = False
 
 
 def main(settings: Settings) -> None:
     """Measures all ways and prints a table and a line of JSON."""
-    if importlib.util.find_spec("segmentation_models_pytorch") is None:
+    if not settings.choices and importlib.util.find_spec("segmentation_models_pytorch") is None:
         sys.exit("the other side needs PyTorch: pip install 'stroke_tf[bench]'")
     if settings.quick:
         settings = replace(settings, encoder="mobilenetv2", size=64, rounds=2, steps=2)
-    ways: dict[str, Callable[[Settings], tuple[Step, Step]]] = {
-        "ours": _ours,
-        "plain": _plain,
-        "torch": _torch,
-    }
+    ways: dict[str, Callable[[Settings], tuple[Step, Step]]] = {"ours": _ours}
+    if settings.choices:
+        ways |= {choice: functools.partial(_ours, choice=choice) for choice in get_args(Choice)}
+    else:
+        ways |= {"plain": _plain, "torch": _torch}
     sides = {name: _Side(way, settings) for name, way in ways.items()}
     for _ in range(settings.rounds):
         for side in sides.values():
@@ -90,22 +103,23 @@ def main(settings: Settings) -> None:
     for name, (train, predict, peak) in results.items():
         table.add_row(name, f"{train:.0f}", f"{predict:.0f}", f"{peak:.0f}")
     Console().print(table)
-    ours, torch = results["ours"], results["torch"]
+    ours = results.pop("ours")
+    summary = {"ours": round(ours[0]), "ours_predict": round(ours[1]), "peak_mb": round(ours[2])}
+    for name, (train, predict, peak) in results.items():
+        summary |= {
+            name: round(train),
+            f"{name}_predict": round(predict),
+            f"{name}_peak_mb": round(peak),
+            f"ours/{name}": round(ours[0] / train, 2),
+            f"ours/{name}_predict": round(ours[1] / predict, 2),
+        }
     print(
         json.dumps(
             {
                 "name": "unet_step",
-                "ours": round(ours[0]),
-                "other": round(torch[0]),
-                "ratio": round(ours[0] / torch[0], 2),
-                "unit": "ms/training step",
-                "ours_predict": round(ours[1]),
-                "other_predict": round(torch[1]),
-                "ratio_predict": round(ours[1] / torch[1], 2),
-                "plain": round(results["plain"][0]),
-                "plain_predict": round(results["plain"][1]),
-                "peak_mb": round(ours[2]),
-                "other_peak_mb": round(torch[2]),
+                "unit": "ms/training step, ms/predicted slice",
+                **summary,
+                "least_ms": round(_least_ms(settings)),
                 "cores": settings.cores,
                 "rounds": settings.rounds,
             }
@@ -158,12 +172,21 @@ def _timed(step: Step) -> float:
     return time.perf_counter() - start
 
 
-def _ours(settings: Settings) -> tuple[Step, Step]:
+def _ours(settings: Settings, *, choice: Choice | None = None) -> tuple[Step, Step]:
+    import keras
+
     from stroke_tf.inference import Predictor
     from stroke_tf.models.graphs import fuse_batch_norms
     from stroke_tf.training.optimizers import adam
 
-    model, images, train = _keras_model(settings, adam=adam, prepare=fuse_batch_norms)
+    if choice == "half size":
+        settings = replace(settings, size=settings.size // 2)
+    if choice == "bfloat16":
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    channels = 1 if choice == "grey stem" else 3
+    model = _build(settings, channels=channels, freeze_encoder=choice == "frozen encoder")
+    fuse_batch_norms(model)
+    images, train = _training(model, settings, adam(_RATE))
     predictor = Predictor(model)
     return train, lambda: predictor.probs(images)
 
@@ -172,32 +195,61 @@ def _plain(settings: Settings) -> tuple[Step, Step]:
     import keras
     import tensorflow as tf
 
-    model, images, train = _keras_model(settings, adam=keras.optimizers.Adam)
+    model = _build(settings)
+    images, train = _training(model, settings, keras.optimizers.Adam(_RATE))
     predict = tf.function(lambda: model(images, training=False))
     return train, lambda: predict().numpy()
 
 
-def _keras_model(
-    settings: Settings,
-    *,
-    adam: Callable[[float], Any],
-    prepare: Callable[[Any], None] = lambda model: None,
-) -> tuple[Any, Any, Step]:
+def _build(settings: Settings, *, channels: int = 3, freeze_encoder: bool = False) -> Any:
+    import keras
+
+    from stroke_tf.models.unet import build_unet, probabilities, sm
+
+    if channels == 3:
+        options = {"image_size": settings.size, "freeze_encoder": freeze_encoder}
+        return build_unet(settings.encoder, classes=_CLASSES, **options)
+    shape = (settings.size, settings.size, channels)
+    network = sm.Unet(
+        settings.encoder,
+        input_shape=shape,
+        classes=_CLASSES,
+        activation="linear",
+        encoder_weights=None,
+    )
+    return keras.Model(network.inputs[0], probabilities(network.outputs[0]))
+
+
+def _training(model: Any, settings: Settings, optimizer: Any) -> tuple[Any, Step]:
     import tensorflow as tf
 
-    from stroke_tf.models.unet import build_unet
-
-    model = build_unet(settings.encoder, classes=_CLASSES, image_size=settings.size)
-    prepare(model)
-    model.compile(
-        optimizer=adam(_RATE),
-        loss="sparse_categorical_crossentropy",
-        jit_compile=False,
-    )
+    model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", jit_compile=False)
     shape = (settings.batch, settings.size, settings.size)
-    images = tf.random.uniform((*shape, 3), maxval=255.0)
+    images = tf.random.uniform((*shape, model.input_shape[-1]), maxval=255.0)
     masks = tf.random.uniform((*shape, 1), maxval=_CLASSES, dtype=tf.int32)
-    return model, images, lambda: model.train_on_batch(images, masks)
+    return images, lambda: model.train_on_batch(images, masks)
+
+
+def _least_ms(settings: Settings) -> float:
+    """Returns milliseconds of the multiplications of a predicted slice at the matrix product's."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: settings.cores])
+    import tensorflow as tf
+
+    matrix = tf.random.uniform((_MATRIX, _MATRIX))
+    seconds = min(_timed(lambda: tf.matmul(matrix, matrix).numpy()) for _ in range(10))
+    return 1000 * _multiplications(_build(settings)) * seconds / _MATRIX**3
+
+
+def _multiplications(model: Any) -> int:
+    import keras
+
+    count = 0
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            count += _multiplications(layer)
+        elif isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
+            count += math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:3])
+    return count
 
 
 def _torch(settings: Settings) -> tuple[Step, Step]:

@@ -4,7 +4,7 @@ r"""What each improvement of the SAUCIS U-Net is worth, and each loss that the p
 
 The records of `experiments.saucis_t6_unet`, whose settings these are but for the size: 128 pixels
 and 16 filters, a sixteenth of the work. Cost on the TEKNOFEST set: 195 steps an epoch, some 0.6 s
-each on 2 cores (an estimate), at most 50 epochs, so up to two hours for each of 20 rows. Stopped,
+each on 2 cores (an estimate), at most 50 epochs, so up to two hours for each of 21 rows. Stopped,
 the same command continues.
 
 The paper has no ablation: it adds five improvements at once and prints one network (2.4), and it

@@ -27,6 +27,7 @@ Loss = Literal[
     "weighted-ce",
     "cross-entropy",
     "dice+ce",
+    "dice+weighted-ce",
     "sm-dice",
 ]
 """A key of LOSSES."""

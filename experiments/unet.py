@@ -32,14 +32,14 @@ from stroke_tf.evaluation.segmentation import (
 )
 from stroke_tf.evaluation.sm_scores import sm_scores, soft_sums
 from stroke_tf.inference.predict import Predictor
-from stroke_tf.labels import LESION_CLASSES, MASK, MASK_CLASSES, SLICE, Task
+from stroke_tf.labels import MASK, MASK_CLASSES, SLICE, Task
 from stroke_tf.manifest import FoldName
 from stroke_tf.models.improved_unet import build_improved_unet
 from stroke_tf.models.joint import build_joint
 from stroke_tf.models.unet import build_unet
 from stroke_tf.reporting.figures import figure_history, figure_segmentation, save_figure
 from stroke_tf.reporting.runs import RunMetrics, read_metrics, write_predictions, write_text
-from stroke_tf.training import LOSSES, fit, training_scope
+from stroke_tf.training import LOSSES, fit, pixel_scores, training_scope
 
 MASK_RULE_NAME = "mask_rule.json"
 _SHOWN = 6
@@ -219,7 +219,7 @@ def _examples(config: UnetRun, folds: tuple[FoldName, ...], **options: Any) -> t
 
 def _objective(config: UnetRun) -> dict[str, Any]:
     """Returns losses and metrics for `fit`."""
-    loss, metrics = LOSSES[config.loss](), ["accuracy", *_overlaps()]
+    loss, metrics = LOSSES[config.loss](), pixel_scores(len(MASK_CLASSES))
     if config.architecture != "joint":
         return {"loss": loss, "metrics": metrics}
     return {
@@ -227,36 +227,6 @@ def _objective(config: UnetRun) -> dict[str, Any]:
         "loss_weights": {MASK: 1.0, SLICE: config.slice_weight},
         "metrics": {MASK: metrics, SLICE: ["accuracy"]},
     }
-
-
-class LesionDice(keras.metrics.IoU):
-    """Dice of the lesion classes from the pixels of a whole epoch; the mean of those there are.
-
-    Each pixel takes its likeliest class. Keras' own IoU with another ratio.
-    """
-
-    def result(self) -> keras.KerasTensor:
-        """Returns the mean, in [0, 1]; 0 without a lesion pixel in truth and prediction."""
-        pixels = keras.ops.cast(self.total_cm, "float32")
-        lesions = self.target_class_ids[0]  # all classes from there on are lesions
-        hits = keras.ops.diag(pixels)[lesions:]
-        both = (keras.ops.sum(pixels, axis=0) + keras.ops.sum(pixels, axis=1))[lesions:]
-        present = keras.ops.cast(both > 0, "float32")
-        dice = 2 * hits / keras.ops.maximum(both, 1)
-        return keras.ops.sum(dice) / keras.ops.maximum(keras.ops.sum(present), 1)
-
-
-def _overlaps() -> list[keras.metrics.Metric]:
-    """Returns lesion IoU and Dice as scores of an epoch: new ones, since they count."""
-    options = {
-        "num_classes": len(MASK_CLASSES),
-        "target_class_ids": [int(kind) for kind in LESION_CLASSES],
-        "sparse_y_pred": False,
-    }
-    return [
-        keras.metrics.IoU(**options, name="lesion_iou"),
-        LesionDice(**options, name="lesion_dice"),
-    ]
 
 
 def _build(config: UnetRun) -> keras.Model:

@@ -53,7 +53,8 @@ class FitConfig:
         patience: Epochs without a better validation score before training stops.
         reduce_patience: Epochs without a better validation score before the learning rate falls.
         reduce_factor: What the learning rate is multiplied by then.
-        mixed_precision: Whether to compute in float16 (GPUs only; refused on a CPU).
+        precision: What layers compute in; weights and probabilities stay float32. float16
+            needs a GPU; bfloat16 can gain on a CPU with AMX.
         jit_compile: Whether to compile with XLA (slower on a CPU).
         seed: Seed of weights, shuffling and augmentation.
     """
@@ -63,7 +64,7 @@ class FitConfig:
     patience: int = 6
     reduce_patience: int = 3
     reduce_factor: float = 0.3
-    mixed_precision: bool = False
+    precision: Literal["float32", "float16", "bfloat16"] = "float32"
     jit_compile: bool = False
     seed: int = 0
 

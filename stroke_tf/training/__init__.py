@@ -2,5 +2,6 @@
 
 from stroke_tf.training.fit import fit, strategy, training_scope
 from stroke_tf.training.losses import LOSSES
+from stroke_tf.training.scores import pixel_scores
 
-__all__ = ["LOSSES", "fit", "strategy", "training_scope"]
+__all__ = ["LOSSES", "fit", "pixel_scores", "strategy", "training_scope"]

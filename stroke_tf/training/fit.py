@@ -88,9 +88,9 @@ def fit(
         before theirs, as in `mask_loss`.
 
     Raises:
-        ValueError: If `run_dir` holds a training with other settings, mixed precision is asked for
-            on a CPU or of a float32 model, there is no score named `monitor`, or another process
-            sees another training.
+        ValueError: If `run_dir` holds a training with other settings, float16 is asked for on a
+            CPU, or mixed precision of a float32 model, there is no score named `monitor`, or
+            another process sees another training.
         FloatingPointError: If the loss or the monitored score is not finite.
     """
     _check_precision(model, config)
@@ -145,12 +145,12 @@ def training_scope(config: FitConfig) -> Iterator[None]:
     """Context to build a model in: of `strategy()`, and in mixed precision if that is set.
 
     Raises:
-        ValueError: If mixed precision is asked for on a CPU.
+        ValueError: If float16 is asked for on a CPU.
     """
     _check_gpu(config)
     policy = keras.config.dtype_policy()
-    if config.mixed_precision:
-        keras.config.set_dtype_policy("mixed_float16")
+    if config.precision != "float32":
+        keras.config.set_dtype_policy(f"mixed_{config.precision}")
     try:
         with strategy().scope():
             yield
@@ -159,19 +159,19 @@ def training_scope(config: FitConfig) -> Iterator[None]:
 
 
 def _check_gpu(config: FitConfig) -> None:
-    if config.mixed_precision and not tf.config.list_physical_devices("GPU"):
+    if config.precision == "float16" and not tf.config.list_physical_devices("GPU"):
         raise ValueError(
-            "`mixed_precision` must be False without a GPU: float16 is slower on a CPU. "
-            "Received: True"
+            "`precision` must be float32 or bfloat16 without a GPU: float16 is slower on a CPU. "
+            f"Received: {config.precision}"
         )
 
 
 def _check_precision(model: keras.Model, config: FitConfig) -> None:
     _check_gpu(config)
-    if config.mixed_precision and all(layer.compute_dtype != "float16" for layer in model.layers):
+    if all(layer.compute_dtype != config.precision for layer in model.layers):
         raise ValueError(
-            "`model` must be built inside `training_scope(config)` for mixed precision. "
-            f"Received: {model.name}, which computes in float32"
+            f"`model` must be built inside `training_scope(config)` to compute in "
+            f"{config.precision}. Received: {model.name}, which does not"
         )
 
 
@@ -210,7 +210,7 @@ def _compiled(
     """Returns a compiled model of the same layers, so that `model` itself stays uncompiled."""
     with scope_of(model):
         optimizer: keras.optimizers.Optimizer = adam(config.learning_rate)
-        if config.mixed_precision:
+        if config.precision == "float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         several = isinstance(loss, Mapping)
         outputs = model.output if several else model.outputs[0]

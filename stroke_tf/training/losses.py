@@ -10,6 +10,7 @@ class absent from a batch costs close to 1 for the least trace of it in a softma
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -188,13 +189,34 @@ class LovaszSoftmax(keras.losses.Loss):
 
 @_register
 class DiceCrossEntropy(keras.losses.Loss):
-    """The sum of `SoftDice` and the mean cross-entropy of all pixels."""
+    """The sum of `SoftDice` and the mean cross-entropy of all pixels.
+
+    Args:
+        class_weights: Weight of each class in the cross-entropy, background first; None is 1. With
+            lesions above 1 a network starts to draw some in a third of the steps.
+        **options: `name`, `reduction` and `dtype` of `keras.losses.Loss`.
+    """
+
+    def __init__(self, *, class_weights: Sequence[float] | None = None, **options: Any):
+        super().__init__(**options)
+        self.class_weights = None if class_weights is None else list(class_weights)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Returns the loss of a batch, a scalar; arguments as `SoftDice.call`."""
+        """Returns the loss of a batch, a scalar; arguments as `SoftDice.call`.
+
+        Raises:
+            ValueError: If there is not one weight for each class.
+        """
         truth, probs = _truth_and_probs(y_true, y_pred)
         entropies = keras.losses.categorical_crossentropy(truth, probs)
+        if self.class_weights is not None:
+            weights = _checked(self.class_weights, classes=truth.shape[-1])
+            entropies = ops.sum(truth * weights, axis=-1) * entropies
         return _soft_dice(truth, probs) + ops.mean(entropies)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return super().get_config() | {"class_weights": self.class_weights}
 
 
 @_register
@@ -220,11 +242,12 @@ LOSSES: dict[str, Callable[[], keras.losses.Loss]] = {
     "weighted-ce": WeightedCrossEntropy,
     "cross-entropy": keras.losses.SparseCategoricalCrossentropy,
     "dice+ce": DiceCrossEntropy,
+    "dice+weighted-ce": functools.partial(DiceCrossEntropy, class_weights=(1.0, 10.0, 10.0)),
     "sm-dice": SegmentationModelsDice,
 }
 """What makes each loss: class ids of shape (B, H, W, 1) against softmax of shape (B, H, W, C). All
-but "cross-entropy" take a sigmoid of shape (B, H, W, 1) as well; "weighted-ce" needs two weights
-for it."""
+but "cross-entropy" take a sigmoid of shape (B, H, W, 1) as well; those with "weighted-ce" need two
+weights for it."""
 
 
 def _truth_and_probs(class_ids: Tensor, probs: Tensor) -> tuple[Tensor, Tensor]:

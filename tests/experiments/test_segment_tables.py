@@ -3,7 +3,6 @@ import importlib
 from dataclasses import replace
 
 import keras
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -14,7 +13,6 @@ from experiments.open_stroke_segment import main as open_stroke
 from experiments.paper import TABLES
 from experiments.settings import ClassifierRun, UnetRun
 from experiments.tables import TableRun, run_table
-from experiments.unet import LesionDice
 from stroke_tf.config import FitConfig
 from stroke_tf.labels import MASK, SLICE
 from stroke_tf.manifest import FOLDS, read_folds, read_manifest
@@ -219,21 +217,6 @@ def test_the_best_epoch_of_a_joint_network_has_its_loss_alone(tmp_path):
         "train_loss": 3.0,
         "val_loss": 2.0,
     }
-
-
-def test_the_dice_of_an_epoch_is_that_of_all_its_lesion_pixels():
-    options = {"num_classes": 3, "target_class_ids": [1, 2], "sparse_y_pred": False}
-    metric = LesionDice(**options)
-    assert float(metric.result()) == 0
-    truth = np.array([[0, 1, 1, 2], [0, 0, 2, 2]])
-    drawn = np.array([[0, 1, 0, 2], [1, 0, 2, 1]])
-    for one, other in zip(truth, drawn, strict=True):  # two batches
-        metric.update_state(one[None, :, None], np.eye(3, dtype=np.float32)[other][None])
-    # ischaemia: 1 hit, 2 of the truth, 3 drawn; haemorrhage: 2 hits, 3 and 2
-    assert float(metric.result()) == pytest.approx((2 * 1 / 5 + 2 * 2 / 5) / 2)
-    metric.reset_state()
-    metric.update_state(np.array([[[2]]]), np.array([[[0.1, 0.2, 0.7]]], np.float32))
-    assert float(metric.result()) == 1.0  # of the class that there is
 
 
 def test_weights_and_sizes_of_a_smoke_test_fit_both_kinds(tmp_path):

@@ -297,7 +297,7 @@ def test_a_probe_has_no_epochs_for_hyperband():
     "run",
     [
         ClassifierRun(row="a", weights=None, test_folds=(1, "stage1"), augment=False),
-        ClassifierRun(negatives_per_positive=2.5, fit=FitConfig(mixed_precision=True)),
+        ClassifierRun(negatives_per_positive=2.5, fit=FitConfig(precision="float16")),
         UnetRun(decoder_filters=(8, 8, 8, 8, 8), fit=FitConfig(learning_rate=1.5e-5)),
         UnetRun(lesions_only=True, architecture="improved"),
     ],

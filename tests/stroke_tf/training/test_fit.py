@@ -316,24 +316,25 @@ def test_nothing_is_shown_without_a_title(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_mixed_precision_is_refused_without_a_gpu(tmp_path, monkeypatch):
+def test_float16_is_refused_without_a_gpu(tmp_path, monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
-    mixed = dataclasses.replace(SHORT, mixed_precision=True)
-    with pytest.raises(ValueError, match="must be False without a GPU"):
+    mixed = dataclasses.replace(SHORT, precision="float16")
+    with pytest.raises(ValueError, match="without a GPU: float16 is slower on a CPU"):
         train(tmp_path, config=mixed)
-    with pytest.raises(ValueError, match="must be False without a GPU"), training_scope(mixed):
+    with pytest.raises(ValueError, match="without a GPU"), training_scope(mixed):
         pass
 
 
-def test_mixed_precision_trains_a_model_built_in_its_scope(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        tf.config, "list_physical_devices", lambda kind=None: [] if kind is None else ["GPU"]
-    )
-    mixed = dataclasses.replace(SHORT, mixed_precision=True)
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_mixed_precision_trains_a_model_built_in_its_scope(precision, tmp_path, monkeypatch):
+    if precision == "float16":
+        gpus = {None: [], "GPU": ["GPU"]}
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: gpus[kind])
+    mixed = dataclasses.replace(SHORT, precision=precision)
     with training_scope(mixed):
         model = tiny_model()
     assert keras.config.dtype_policy().name == "float32"
-    assert model.layers[1].compute_dtype == "float16"
+    assert model.layers[1].compute_dtype == precision
     assert len(train(tmp_path / "mixed", model=model, config=mixed)) == 2
     with pytest.raises(ValueError, match="inside `training_scope"):
         train(tmp_path / "plain", config=mixed)

@@ -91,6 +91,9 @@ REFERENCES = {
     "weighted-ce": weighted_cross_entropy,
     "cross-entropy": cross_entropy,
     "dice+ce": lambda ids, probs: dice_loss(ids, probs) + cross_entropy(ids, probs),
+    "dice+weighted-ce": lambda ids, probs: (
+        dice_loss(ids, probs) + weighted_cross_entropy(ids, probs)
+    ),
     "sm-dice": sm_dice,
 }
 MASKS = {
@@ -212,6 +215,7 @@ def test_focal_without_focus_is_the_weighted_cross_entropy():
         Focal(),
         WeightedCrossEntropy(class_weights=(1, 5)),
         DiceCrossEntropy(),
+        DiceCrossEntropy(class_weights=(1, 5)),
     ],
     ids=lambda loss: loss.name,
 )
@@ -236,6 +240,7 @@ def test_sm_dice_of_a_sigmoid_counts_its_class_only():
         SoftTversky(alpha=0.1, beta=0.2),
         Focal(gamma=1.5, class_weights=(1, 2, 3)),
         WeightedCrossEntropy(class_weights=(1, 2, 3)),
+        DiceCrossEntropy(class_weights=(1, 2, 3)),
     ],
     ids=lambda loss: loss.name,
 )
@@ -254,7 +259,7 @@ def test_prices_below_zero_are_refused():
         Focal(gamma=-2)
 
 
-@pytest.mark.parametrize("loss", [WeightedCrossEntropy, Focal])
+@pytest.mark.parametrize("loss", [WeightedCrossEntropy, Focal, DiceCrossEntropy])
 def test_class_weights_must_be_as_many_as_classes(loss):
     with pytest.raises(ValueError, match=r"each of 3 classes. Received: \[1, 2\]"):
         loss(class_weights=(1, 2))(MASKS["both lesions"], softmax(3))
