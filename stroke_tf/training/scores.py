@@ -50,10 +50,11 @@ class PixelCounts(keras.metrics.Metric):
             y_pred: Probabilities, shape (B, H, W, C).
             sample_weight: Not used.
         """
-        truth = ops.reshape(ops.cast(y_true, "int32"), (-1,))
-        pairs = truth * self._classes + ops.reshape(_likeliest(y_pred), (-1,))
-        found = ops.bincount(pairs, minlength=self._classes**2)
-        self.matrix.assign_add(ops.cast(ops.reshape(found, self.matrix.shape), "float32"))
+        truth = ops.cast(ops.squeeze(y_true, axis=-1), "int32")
+        pairs = truth * self._classes + _likeliest(y_pred)
+        # Not `ops.bincount`, which JAX cannot compile.
+        found = [ops.sum(ops.cast(pairs == pair, "float32")) for pair in range(self._classes**2)]
+        self.matrix.assign_add(ops.reshape(ops.stack(found), self.matrix.shape))
 
     def result(self) -> Tensor:
         """Returns the accuracy, a scalar."""
