@@ -16,9 +16,8 @@ ReLU before each convolution.
 `least_ms` is what the multiplications of the convolutions take at the speed of a large float32
 matrix product on these cores: no way of direct convolutions predicts a slice in less.
 
-With `--choices` ours is measured beside ours with what changes the result: a stem of one channel
-(of slices whose channels are equal it computes what the stem of three does, with its kernel summed
-over them), bfloat16, a frozen encoder, half the size. None of them needs PyTorch.
+With `--choices` ours is measured beside ours with what changes the result: a stem of one channel,
+bfloat16, a frozen encoder, half the size. None of them needs PyTorch.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ slices of each source are shown apart, and between sources nothing is to be conc
 ischaemic slices are of 19 patients, the 84 haemorrhagic ones of 31.
 
 Few and short epochs, for 2 cores: an epoch has half as many slices without a lesion as with one,
-about 84 of them, and takes 40 s on one core, so a row with an encoder about 35 minutes. Two rows
-side by side (`--rows`), on a core each, take no longer than one on both. Stopped, the same command
-continues.
+about 84 of them, and takes 15 to 45 s on one core, so a row with an encoder up to 45 minutes. Two
+rows side by side (`--rows`), on a core each, take no longer than one on both. Stopped, the same
+command continues.
 """
 
 from __future__ import annotations

@@ -192,8 +192,8 @@ class DiceCrossEntropy(keras.losses.Loss):
     """The sum of `SoftDice` and the mean cross-entropy of all pixels.
 
     Args:
-        class_weights: Weight of each class in the cross-entropy, background first; None is 1. With
-            lesions above 1 a network starts to draw some in a third of the steps.
+        class_weights: Weight of each class in the cross-entropy, background first; None is 1.
+            Lesions above 1 keep a network from staying at background for long.
         **options: `name`, `reduction` and `dtype` of `keras.losses.Loss`.
     """
 
