@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from stroke_tf.models import graphs
 from stroke_tf.models.graphs import fuse_batch_norms, inference_graph
 
 
@@ -118,3 +119,81 @@ def test_an_inference_graph_gives_the_outputs_of_the_model_by_name_in_float32():
         "mask": (3, "float32"),
         "slice": (3, "float32"),
     }
+
+
+def decoder(*, size=(2, 2), interpolation="nearest", **convolution):
+    """Two stages: one with a skip connection between two upsampled images, one without any."""
+    keras.utils.set_random_seed(1)
+    images = keras.Input((6, 4, 3))
+
+    def up():
+        return keras.layers.UpSampling2D(size, interpolation=interpolation)
+
+    skip = keras.layers.ZeroPadding2D(((0, 6 * (size[0] - 1)), (0, 4 * (size[1] - 1))))(images)
+    joined = keras.layers.Concatenate()([up()(images), skip, up()(-2 * images)])
+    options = {"padding": "same", "bias_initializer": "normal", "activation": "relu"} | convolution
+    maps = keras.layers.Conv2D(6, 3, **options)(joined)
+    last = keras.layers.Conv2D(2, 3, use_bias=False, padding="same")
+    return keras.Model(images, last(up()(maps)))
+
+
+@pytest.fixture
+def convolved_small(monkeypatch):
+    """Shapes of the small images that are convolved in place of their doubles."""
+    shapes = []
+
+    def convolved(image, kernel, ours=graphs._convolved_double):
+        shapes.append(tuple(image.shape[1:]))
+        return ours(image, kernel)
+
+    monkeypatch.setattr(graphs, "_convolved_double", convolved)
+    return shapes
+
+
+@pytest.mark.parametrize(
+    ("options", "small"),
+    [
+        ({}, [(6, 4, 3), (6, 4, 3), (12, 8, 6)]),
+        ({"strides": 2}, [(6, 4, 6)]),
+        ({"dilation_rate": 2}, [(12, 8, 6)]),
+        ({"groups": 3}, [(12, 8, 6)]),
+        ({"padding": "valid"}, [(10, 6, 6)]),
+        ({"size": (2, 3)}, []),
+        ({"interpolation": "bilinear"}, []),
+    ],
+)
+def test_an_inference_graph_convolves_what_was_doubled_before_it_was(
+    options, small, convolved_small
+):
+    model = decoder(**options)
+    images = tf.random.stateless_normal((3, 6, 4, 3), seed=(0, 1))
+    graph = inference_graph(model)
+    assert convolved_small == small
+    np.testing.assert_allclose(graph(images), model(images), rtol=1e-4, atol=1e-5)
+    assert not any("call" in vars(layer) for layer in model.layers)
+
+
+def test_an_inference_graph_of_a_model_in_a_model_in_half_precision(convolved_small):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        inner = decoder()
+        images = keras.Input((6, 4, 3))
+        float32 = keras.layers.Activation("linear", dtype="float32")
+        model = keras.Model(images, float32(inner(images)))
+    finally:
+        keras.config.set_dtype_policy(before)
+    values = tf.random.stateless_normal((2, 6, 4, 3), seed=(0, 1))
+    np.testing.assert_allclose(inference_graph(model)(values), model(values), atol=0.05)
+    assert len(convolved_small) == 3
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_cores_share_a_batch_and_its_order_stays(count, monkeypatch):
+    monkeypatch.setattr(graphs, "usable_cores", lambda: 3)
+    images = keras.Input((2, 2, 1))
+    model = keras.Model(images, {"same": images + 0.0, "double": 2 * images})
+    values = tf.reshape(tf.range(4.0 * count), (count, 2, 2, 1))
+    outputs = inference_graph(model)(values)
+    np.testing.assert_array_equal(outputs["same"], values)
+    np.testing.assert_array_equal(outputs["double"], 2 * values)
