@@ -296,10 +296,16 @@ def dataset_of(
 
 
 def _figure(test: Segmented) -> Figure:
-    """Lesion slices from the worst to the best, evenly picked by their Dice score."""
+    """Slices with a lesion, the worst Dice first; where none has one, the most painted first."""
     dice = any_lesion_slice_dice(test.counts)
+    drawn = (test.predicted > 0).sum(axis=(1, 2))
     lesions = np.flatnonzero((test.truth > 0).any(axis=(1, 2)))
-    ranked = lesions[np.argsort(dice[lesions], kind="stable")]
+    if len(lesions):
+        ranked = lesions[np.argsort(dice[lesions], kind="stable")]
+        said = {index: f"Dice {dice[index]:.2f}" for index in ranked}
+    else:
+        ranked = np.argsort(-drawn, kind="stable")
+        said = {index: f"no lesion, {drawn[index]} pixels drawn" for index in ranked}
     shown = ranked[np.unique(np.linspace(0, len(ranked) - 1, _SHOWN).round().astype(int))]
-    titles = [f"{test.ids[index]}: Dice {dice[index]:.2f}" for index in shown]
+    titles = [f"{test.ids[index]}: {said[index]}" for index in shown]
     return figure_segmentation(test.images[shown], test.truth[shown], test.predicted[shown], titles)

@@ -65,10 +65,15 @@ def _shared_by_cores(compute: Callable[[tf.Tensor], Any]) -> Callable[[tf.Tensor
     cores = usable_cores()
     pool = ThreadPoolExecutor(cores)
 
+    @functools.cache
+    def optimise(shape: tuple[int, ...]) -> None:  # by one thread: each would do it, and keep it
+        compute(tf.zeros((1, *shape)))
+
     def compute_parts(images: tf.Tensor) -> Any:
         ends = np.linspace(0, len(images), min(cores, len(images)) + 1, dtype=int)
         if len(ends) <= 2:
             return compute(images)
+        optimise(tuple(images.shape[1:]))
         parts = pool.map(compute, [images[a:b] for a, b in itertools.pairwise(ends)])
         return tf.nest.map_structure(lambda *it: tf.concat(it, axis=0), *parts)
 

@@ -13,7 +13,7 @@ from data_tools.mask_pictures import read_mask
 from experiments import unet
 from experiments.score_stage2 import Stage2, main
 from experiments.settings import UnetRun
-from experiments.unet import read_mask_rule, run_unet, segment_slices
+from experiments.unet import dataset_of, read_mask_rule, run_unet, segment_slices
 from stroke_tf.config import FitConfig
 from stroke_tf.data import make_dataset
 from stroke_tf.evaluation.lesions import LESION_METRICS, LesionCounts, lesion_metrics
@@ -106,6 +106,19 @@ def test_scores_are_those_of_the_saved_model_mirrored_and_by_its_rule(run):
     plain = segment_slices(model, dataset)
     assert not np.array_equal(plain.sums, again.sums)
     assert len(again.ids) == len(again.lesions) == result.n
+
+
+def test_test_folds_without_a_lesion_are_drawn_with_what_is_painted_on_them(run):
+    config, _, folder = run
+    model = keras.models.load_model(folder / "model.keras", compile=False)
+    slices = dataset_of(config, (8, 9), with_ids=True).unbatch()
+    sound = slices.filter(lambda image, mask, known: keras.ops.all(mask == 0)).batch(2)
+    test = segment_slices(model, sound)
+    titles = [axes.get_title() for axes in unet._figure(test).axes if axes.get_title()]
+    painted = sorted((test.predicted > 0).sum(axis=(1, 2)), reverse=True)
+    said = [title.split(": ")[1] for title in titles if ": " in title]
+    assert said == [f"no lesion, {count} pixels drawn" for count in painted]
+    assert np.isnan(test.metrics(seed=3)["lesion_dice"].value)
 
 
 def test_a_run_draws_stage_2_masks_at_the_size_of_its_pictures(run, tmp_path, capsys):
