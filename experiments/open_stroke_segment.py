@@ -55,11 +55,15 @@ ROWS: dict[str, UnetRun] = {
     "plain": replace(_OWN, improvements=PLAIN_UNET),
     "joint": replace(_BASE, architecture="joint"),
     "unet-mobilenetv2-128px": replace(_BASE, image_size=128),
+    "unet-mobilenetv2-128px-long": replace(
+        _BASE, image_size=128, fit=replace(_BASE.fit, epochs=40, patience=40)
+    ),
     "unet-mobilenetv2-frozen": replace(_BASE, freeze=True),
     "unet-mobilenetv2-bfloat16": replace(_BASE, fit=replace(_BASE.fit, precision="bfloat16")),
 }
 """Pretrained and not, without a pretrained encoder, and with a head for the slice's class; then
-what makes the first one cheaper, whose cost in Dice is the difference from it."""
+what makes the first one cheaper, whose cost in Dice is the difference from it, and what more
+training is worth to the cheapest."""
 
 
 @dataclass(frozen=True)
