@@ -40,9 +40,10 @@ _BASE = UnetRun(
 
 ROWS: dict[str, UnetRun] = {
     "unet-mobilenetv2": _BASE,
+    "unet-mobilenetv2-frozen": replace(_BASE, freeze=True),
     "improved": replace(_BASE, architecture="improved", weights=None, filters=16),
 }
-"""A pretrained encoder, and the SAUCIS network from scratch."""
+"""A pretrained encoder, fine-tuned and not, and the SAUCIS network from scratch."""
 
 
 def main(config: TableRun) -> int:

@@ -56,15 +56,14 @@ ROWS: dict[str, UnetRun] = {
     "joint": replace(_BASE, architecture="joint"),
     "joint-frozen": replace(_BASE, architecture="joint", freeze=True),
     "unet-mobilenetv2-128px": replace(_BASE, image_size=128),
-    "unet-mobilenetv2-128px-long": replace(
-        _BASE, image_size=128, fit=replace(_BASE.fit, epochs=40, patience=40)
-    ),
     "unet-mobilenetv2-frozen": replace(_BASE, freeze=True),
-    "unet-mobilenetv2-bfloat16": replace(_BASE, fit=replace(_BASE.fit, precision="bfloat16")),
+    "unet-mobilenetv2-128px-bfloat16": replace(
+        _BASE, image_size=128, fit=replace(_BASE.fit, precision="bfloat16")
+    ),
 }
 """Pretrained and not, without a pretrained encoder, and with a head for the slice's class (frozen
 too: fine-tuned at this rate, the encoder's deepest features go silent); then what makes the first
-one cheaper, whose cost in Dice is the difference from it, and more training of the cheapest."""
+one cheaper, whose cost in Dice is the difference from it."""
 
 
 @dataclass(frozen=True)
