@@ -25,8 +25,8 @@ from pathlib import Path
 
 import tyro
 
-from experiments.settings import UnetRun
-from experiments.tables import TableRun, run_table
+from experiments.settings import ClassifierRun, UnetRun
+from experiments.tables import Row, TableRun, run_table
 from stroke_tf.config import PLAIN_UNET, FitConfig
 
 EXPERIMENT = "open-stroke-segment"
@@ -45,16 +45,28 @@ _OWN = replace(
     architecture="improved",
     weights=None,
     filters=8,
-    fit=replace(_BASE.fit, epochs=8, learning_rate=2e-3),
+    fit=replace(_BASE.fit, epochs=40, learning_rate=2e-3),
+)
+_TYPE = ClassifierRun(
+    task="type",
+    backbone="mobilenetv2",
+    head="usth-type",
+    image_size=256,
+    batch_size=4,
+    class_weights=False,
+    threshold_rule="fixed",
+    fit=_BASE.fit,
 )
 
-ROWS: dict[str, UnetRun] = {
+ROWS: dict[str, Row] = {
     "unet-mobilenetv2": _BASE,
     "unet-mobilenetv2-scratch": replace(_BASE, weights=None),
     "improved": _OWN,
     "plain": replace(_OWN, improvements=PLAIN_UNET),
     "joint": replace(_BASE, architecture="joint"),
     "joint-frozen": replace(_BASE, architecture="joint", freeze=True),
+    "type": _TYPE,
+    "type-frozen": replace(_TYPE, unfreeze_from="none"),
     "unet-mobilenetv2-128px": replace(_BASE, image_size=128),
     "unet-mobilenetv2-frozen": replace(_BASE, freeze=True),
     "unet-mobilenetv2-128px-bfloat16": replace(
