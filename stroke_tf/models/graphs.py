@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from stroke_tf.machine import usable_cores
+from stroke_tf.models.fewer_steps import all_layers, fewer_steps
 
 
 def fuse_batch_norms(model: keras.Model) -> None:
@@ -24,7 +24,7 @@ def fuse_batch_norms(model: keras.Model) -> None:
     the same but for rounding. Layers that the operation does not fit stay as they are.
     """
     if keras.backend.backend() == "tensorflow":
-        for layer in _layers(model):
+        for layer in all_layers(model):
             if _fits(layer):
                 layer.call = functools.partial(_fused_batch_norm, layer)
 
@@ -33,9 +33,9 @@ def inference_graph(model: keras.Model) -> Callable[[tf.Tensor], Any]:
     """Returns a model as a graph of inference whose weights are constants, as they are now.
 
     So TensorFlow folds the batch norms into the convolutions when it optimises the graph, which it
-    cannot do with variables. Without a GPU, a convolution of an image with doubled pixels is
-    computed from the small image, and the cores share a batch by slices: so none waits for another
-    within each operation. The results are the same but for rounding.
+    cannot do with variables. Without a GPU, layers are computed in fewer steps (see `fewer_steps`),
+    and the cores share a batch by slices: so none waits for another within each operation. The
+    results are the same but for rounding.
 
     Args:
         model: A model with one input, on the TensorFlow backend.
@@ -56,7 +56,7 @@ def inference_graph(model: keras.Model) -> Callable[[tf.Tensor], Any]:
 
     if tf.config.list_physical_devices("GPU"):
         return compute
-    with _small_images_convolved(model, values):
+    with fewer_steps(model, values):
         compute.get_concrete_function()
     return _shared_by_cores(compute)
 
@@ -78,119 +78,6 @@ def _shared_by_cores(compute: Callable[[tf.Tensor], Any]) -> Callable[[tf.Tensor
         return tf.nest.map_structure(lambda *it: tf.concat(it, axis=0), *parts)
 
     return compute_parts
-
-
-@contextlib.contextmanager
-def _small_images_convolved(model: keras.Model, values: dict[int, np.ndarray]) -> Iterator[None]:
-    """Meanwhile, a convolution of an image with doubled pixels is computed from the small image.
-
-    A 3 x 3 window there has 2 x 2 different pixels, so 4 of 9 multiplications are enough. In a
-    graph the doubled image, which nothing takes any more, is left out.
-
-    Args:
-        model: What is to be traced.
-        values: Its weights by the id of their variables.
-    """
-    small: dict[Any, tf.Tensor] = {}
-    parts: dict[Any, list[tf.Tensor]] = {}
-
-    def double(layer: keras.layers.UpSampling2D, image: tf.Tensor) -> tf.Tensor:
-        doubled = type(layer).call(layer, image)
-        small[doubled.ref()] = image
-        return doubled
-
-    def join(layer: keras.layers.Concatenate, images: list[tf.Tensor]) -> tf.Tensor:
-        joined = type(layer).call(layer, images)
-        parts[joined.ref()] = images
-        return joined
-
-    def convolve(layer: keras.layers.Conv2D, image: tf.Tensor) -> tf.Tensor:
-        images = parts.get(image.ref(), [image])
-        if None in image.shape[1:] or not any(it.ref() in small for it in images):
-            return type(layer).call(layer, image)
-        kernel = values[id(layer.kernel)].astype(image.dtype.as_numpy_dtype)
-        kernels = np.split(kernel, np.cumsum([it.shape[-1] for it in images])[:-1], axis=2)
-        sums = tf.add_n(
-            [
-                _convolved_double(small[it.ref()], own)
-                if it.ref() in small
-                else tf.nn.conv2d(it, own, strides=1, padding="SAME")
-                for it, own in zip(images, kernels, strict=True)
-            ]
-        )
-        return layer.activation(sums + layer.bias if layer.use_bias else sums)
-
-    changed = []
-    for layer in _layers(model):
-        for fits, call in ((_doubles, double), (_joins, join), (_convolves, convolve)):
-            if fits(layer):
-                layer.call = functools.partial(call, layer)
-                changed.append(layer)
-    try:
-        yield
-    finally:
-        for layer in changed:
-            del layer.call
-
-
-def _doubles(layer: keras.Layer) -> bool:
-    return (
-        type(layer) is keras.layers.UpSampling2D
-        and layer.size == (2, 2)
-        and layer.interpolation == "nearest"
-        and layer.data_format == "channels_last"
-    )
-
-
-def _joins(layer: keras.Layer) -> bool:
-    return type(layer) is keras.layers.Concatenate and layer.axis in (-1, 3)
-
-
-def _convolves(layer: keras.Layer) -> bool:
-    return (
-        type(layer) is keras.layers.Conv2D
-        and layer.kernel_size == (3, 3)
-        and layer.strides == layer.dilation_rate == (1, 1)
-        and layer.groups == 1
-        and layer.padding == "same"
-        and layer.data_format == "channels_last"
-    )
-
-
-def _convolved_double(image: tf.Tensor, kernel: np.ndarray) -> tf.Tensor:
-    """Returns the convolution of an image with all its pixels doubled, both ways."""
-    rows = []
-    for down, by_row in enumerate(_kernels_of_doubled(kernel, axis=0)):
-        places = [
-            tf.nn.conv2d(
-                image, it, strides=1, padding=[[0, 0], [1 - down, down], [1 - right, right], [0, 0]]
-            )
-            for right, it in enumerate(_kernels_of_doubled(by_row, axis=1))
-        ]
-        rows.append(tf.stack(places, axis=3))
-    height, width = image.shape[1:3]
-    return tf.reshape(tf.stack(rows, axis=2), (-1, 2 * height, 2 * width, kernel.shape[-1]))
-
-
-def _kernels_of_doubled(kernel: np.ndarray, *, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns what three weights are to the pixels of before they were doubled.
-
-    An even place sees its left neighbour, then its own pixel twice; an odd one its own pixel twice,
-    then its right neighbour.
-    """
-    first, middle, last = np.split(kernel, 3, axis=axis)
-    return (
-        np.concatenate([first, middle + last], axis=axis),
-        np.concatenate([first + middle, last], axis=axis),
-    )
-
-
-def _layers(model: keras.Model) -> Iterator[keras.Layer]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-        else:
-            yield layer
 
 
 def _fits(layer: keras.Layer) -> bool:
