@@ -15,6 +15,9 @@ import tensorflow as tf
 _MANY_CHANNELS = 256
 """From so many on, a doubled image is convolved by differences of its pixels."""
 
+_FOLDED = ("Conv2D", "DepthwiseConv2dNative", "BiasAdd")
+"""Behind these TensorFlow itself makes a batch norm part of the weights."""
+
 
 class Part(NamedTuple):
     """One of the images that a convolution sees joined in the axis of channels.
@@ -35,7 +38,8 @@ def fewer_steps(model: keras.Model, values: Mapping[int, np.ndarray]) -> Iterato
     - A convolution of an image with doubled pixels is computed from the small image, since its
       3 x 3 windows have 2 x 2 different pixels there. In a graph the doubled image, which nothing
       takes any more, is left out.
-    - A batch norm behind such a convolution is part of its weights.
+    - A batch norm behind such a convolution is part of its weights; one that no convolution
+      precedes is a depthwise convolution, with which TensorFlow computes the ReLU behind it.
     - A softmax over the classes of pixels has the classes first, so that it can be vectorised.
 
     Args:
@@ -127,14 +131,19 @@ class _Steps:
         image: tf.Tensor,
         **options: Any,
     ) -> tf.Tensor:
-        compute = self._convolved.get(image.ref())
-        if compute is None or layer.compute_dtype != "float32":
+        if layer.axis not in (-1, 3) or image.shape.rank != 4 or layer.compute_dtype != "float32":
             return call(image, **options)
-        mean, variance = (self._values[id(it)] for it in (layer.moving_mean, layer.moving_variance))
-        scale = (self._values[id(layer.gamma)] if layer.scale else 1) / np.sqrt(
-            variance + layer.epsilon
+        compute = self._convolved.get(image.ref())
+        if compute is None:
+            if image.op.type in _FOLDED:
+                return call(image, **options)
+            compute = functools.partial(_scaled, image)
+        mean, variance, gamma, beta = (
+            self._values.get(id(it))
+            for it in (layer.moving_mean, layer.moving_variance, layer.gamma, layer.beta)
         )
-        return compute(scale, (self._values[id(layer.beta)] if layer.center else 0) - mean * scale)
+        scale = (1.0 if gamma is None else gamma) / np.sqrt(variance + layer.epsilon)
+        return compute(scale, (0.0 if beta is None else beta) - mean * scale)
 
     def activate(
         self, layer: keras.layers.Activation, call: Callable[..., tf.Tensor], image: tf.Tensor
@@ -145,6 +154,12 @@ class _Steps:
         powers = tf.exp(by_class - tf.reduce_max(by_class, axis=0))
         shares = powers / tf.reduce_sum(powers, axis=0)
         return tf.reshape(tf.transpose(shares), tf.shape(image))
+
+
+def _scaled(image: tf.Tensor, scale: np.ndarray, offset: np.ndarray) -> tf.Tensor:
+    kernel = scale.astype(np.float32)[None, None, :, None]
+    scaled = tf.nn.depthwise_conv2d(image, kernel, strides=[1, 1, 1, 1], padding="SAME")
+    return tf.nn.bias_add(scaled, offset.astype(np.float32))
 
 
 def _sees_neighbours(layer: keras.layers.Conv2D) -> bool:

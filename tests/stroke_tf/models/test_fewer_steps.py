@@ -126,7 +126,8 @@ def test_a_batch_norm_behind_a_convolution_of_doubled_pixels_gives_the_same(opti
 
 def test_a_batch_norm_is_part_of_the_weights_before_it(monkeypatch):
     assert "FusedBatchNormV3" not in operations(normalised(), monkeypatch)
-    assert "FusedBatchNormV3" in operations(normalised(activation="relu"), monkeypatch)
+    assert "DepthwiseConv2dNative" not in operations(normalised(), monkeypatch)
+    assert "DepthwiseConv2dNative" in operations(normalised(activation="relu"), monkeypatch)
 
 
 def test_a_batch_norm_of_half_precision_stays(monkeypatch):
@@ -152,3 +153,36 @@ def test_the_layers_are_as_before_when_the_graph_is_made():
     fused = [it.name for it in model.layers if isinstance(it, keras.layers.BatchNormalization)]
     assert changed == fused
     assert "_fused_batch_norm" in str(vars(model.get_layer(fused[0]))["call"])
+
+
+@pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}])
+def test_a_batch_norm_that_no_convolution_precedes_is_one_of_its_own(options, monkeypatch):
+    keras.utils.set_random_seed(2)
+    images = keras.Input((4, 6, 2))
+    added = images + keras.layers.Conv2D(2, 3, padding="same", name="before")(images)
+    norm = keras.layers.BatchNormalization(**options)
+    model = keras.Model(images, keras.layers.ReLU()(norm(added)))
+    rng = np.random.default_rng(0)
+    norm.set_weights([rng.uniform(0.5, 2, it.shape) for it in norm.get_weights()])
+    values = tf.random.stateless_normal((3, 4, 6, 2), seed=(0, 1))
+    np.testing.assert_allclose(inference_graph(model)(values), model(values), rtol=1e-5, atol=1e-6)
+    kinds = operations(model, monkeypatch)
+    assert "DepthwiseConv2dNative" in kinds
+    assert "FusedBatchNormV3" not in kinds
+
+
+def test_a_batch_norm_behind_a_convolution_is_left_to_tensorflow(monkeypatch):
+    images = keras.Input((4, 6, 2))
+    for layer in (keras.layers.Conv2D(2, 3), keras.layers.DepthwiseConv2D(3)):
+        model = keras.Model(images, keras.layers.BatchNormalization()(layer(images)))
+        assert "FusedBatchNormV3" in operations(model, monkeypatch)
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 6, 2)])
+def test_batch_norms_of_features_and_of_another_axis_stay(shape):
+    values = keras.Input(shape)
+    norm = keras.layers.BatchNormalization(axis=1)
+    model = keras.Model(values, norm(values))
+    norm.set_weights([np.full(it.shape, 0.5 + n) for n, it in enumerate(norm.get_weights())])
+    data = tf.random.stateless_normal((3, *shape), seed=(0, 1))
+    np.testing.assert_allclose(inference_graph(model)(data), model(data), rtol=1e-5, atol=1e-6)
