@@ -128,7 +128,7 @@ def cross_validated_tables(
         if len(shown) > 1:
             yield f"### {view.title}"
         yield _table(view, of_view, smoothed)
-    for stratum in sorted(set(strata.values())):
+    for stratum in sorted(set(strata.values())) if any(masks.values()) else ():
         ids = [name for name, of_slice in strata.items() if of_slice == stratum]
         apart = {
             name: {seed: result.of_slices(ids) for seed, result in results.items()}

@@ -109,7 +109,7 @@ def test_cross_validated_networks_are_compared_in_all_and_by_source(
         "open_stroke_segment",
         phantom_records[:1],
         tmp_path,
-        rows=("unet-mobilenetv2", "joint"),
+        rows=("unet-mobilenetv2", "joint", "type"),
         sources=sources,
     )
     assert open_stroke(config) == 0
@@ -119,7 +119,9 @@ def test_cross_validated_networks_are_compared_in_all_and_by_source(
     assert f"\n| unet-mobilenetv2 | 0 | {len(ids)} | {patients} | " in masks
     assert f"\n| joint | 0 | {len(ids)} | {patients} | " in masks
     assert "\n| joint | 0 | " in classes
+    assert "\n| type | 0 | " in classes
     assert "unet-mobilenetv2" not in classes
+    assert "| type | " not in masks + here + there
     assert here.startswith("here alone") and there.startswith("there alone")
     assert f"\n| joint | 0 | {-(-len(ids) // 2)} | " in here
     folder = tmp_path / "open-stroke-segment-smoke"
@@ -127,6 +129,8 @@ def test_cross_validated_networks_are_compared_in_all_and_by_source(
         assert f"]({row}-clean-s0.png)" in text
         assert (folder / f"{row}-clean-s0.png").stat().st_size > 1000
     assert "Failed" not in text
+    assert open_stroke(replace(config, rows=("type",))) == 0
+    assert "Slices of" not in table(tmp_path, "open_stroke_segment")
 
 
 @pytest.mark.slow
