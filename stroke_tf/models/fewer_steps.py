@@ -19,7 +19,7 @@ _FOLDED = ("Conv2D", "DepthwiseConv2dNative", "BiasAdd")
 """Behind these TensorFlow itself makes a batch norm part of the weights."""
 
 
-class Part(NamedTuple):
+class _Part(NamedTuple):
     """One of the images that a convolution sees joined in the axis of channels.
 
     Attributes:
@@ -56,7 +56,7 @@ def fewer_steps(model: keras.Model, values: Mapping[int, np.ndarray]) -> Iterato
             (keras.layers.BatchNormalization, steps.normalise),
             (keras.layers.Activation, steps.activate),
         ):
-            if type(layer) is kind:
+            if type(layer) is kind and layer not in before:
                 before[layer] = layer.call
                 layer.call = functools.partial(call, layer, layer.call)
     try:
@@ -78,7 +78,7 @@ def all_layers(model: keras.Model) -> Iterator[keras.Layer]:
 
 
 class _Steps:
-    """What layers do instead. Each method has the layer, what it does else, and its input."""
+    """What layers do instead; each method has the layer, its own `call`, and its inputs."""
 
     def __init__(self, values: Mapping[int, np.ndarray]):
         self._values = values
@@ -87,36 +87,38 @@ class _Steps:
         self._convolved: dict[Any, Callable[..., tf.Tensor]] = {}
 
     def double(
-        self, layer: keras.layers.UpSampling2D, call: Callable[..., tf.Tensor], image: tf.Tensor
+        self, layer: keras.layers.UpSampling2D, call: Callable[..., tf.Tensor], inputs: tf.Tensor
     ) -> tf.Tensor:
-        doubled = call(image)
+        doubled = call(inputs)
         nearest = layer.size == (2, 2) and layer.interpolation == "nearest"
-        if nearest and layer.data_format == "channels_last" and None not in image.shape[1:]:
-            self._small[doubled.ref()] = image
+        if nearest and layer.data_format == "channels_last" and None not in inputs.shape[1:]:
+            # Differences in half precision would be rounded twice as coarsely as the image is.
+            if inputs.dtype == tf.float32 or inputs.shape[-1] < _MANY_CHANNELS:
+                self._small[doubled.ref()] = inputs
         return doubled
 
     def join(
         self,
         layer: keras.layers.Concatenate,
         call: Callable[..., tf.Tensor],
-        images: Sequence[tf.Tensor],
+        inputs: Sequence[tf.Tensor],
     ) -> tf.Tensor:
-        joined = call(images)
+        joined = call(inputs)
         if layer.axis in (-1, 3):
-            self._joined[joined.ref()] = images
+            self._joined[joined.ref()] = inputs
         return joined
 
     def convolve(
-        self, layer: keras.layers.Conv2D, call: Callable[..., tf.Tensor], image: tf.Tensor
+        self, layer: keras.layers.Conv2D, call: Callable[..., tf.Tensor], inputs: tf.Tensor
     ) -> tf.Tensor:
         parts = [
-            Part(self._small.get(it.ref(), it), doubled=it.ref() in self._small)
-            for it in self._joined.get(image.ref(), [image])
+            _Part(self._small.get(it.ref(), it), doubled=it.ref() in self._small)
+            for it in self._joined.get(inputs.ref(), [inputs])
         ]
         if not any(part.doubled for part in parts) or not _sees_neighbours(layer):
-            return call(image)
+            return call(inputs)
         bias = self._values[id(layer.bias)] if layer.use_bias else np.zeros(layer.filters)
-        compute = functools.partial(convolve_parts, parts, self._values[id(layer.kernel)])
+        compute = functools.partial(_convolve_parts, parts, self._values[id(layer.kernel)])
         result = layer.activation(compute(bias))
         if layer.activation is keras.activations.linear:
             self._convolved[result.ref()] = lambda scale, offset: compute(
@@ -128,16 +130,16 @@ class _Steps:
         self,
         layer: keras.layers.BatchNormalization,
         call: Callable[..., tf.Tensor],
-        image: tf.Tensor,
+        inputs: tf.Tensor,
         **options: Any,
     ) -> tf.Tensor:
-        if layer.axis not in (-1, 3) or image.shape.rank != 4 or layer.compute_dtype != "float32":
-            return call(image, **options)
-        compute = self._convolved.get(image.ref())
+        if layer.axis not in (-1, 3) or inputs.shape.rank != 4 or layer.compute_dtype != "float32":
+            return call(inputs, **options)
+        compute = self._convolved.get(inputs.ref())
         if compute is None:
-            if image.op.type in _FOLDED:
-                return call(image, **options)
-            compute = functools.partial(_scaled, image)
+            if inputs.op.type in _FOLDED:
+                return call(inputs, **options)
+            compute = functools.partial(_scaled, inputs)
         mean, variance, gamma, beta = (
             self._values.get(id(it))
             for it in (layer.moving_mean, layer.moving_variance, layer.gamma, layer.beta)
@@ -146,20 +148,20 @@ class _Steps:
         return compute(scale, (0.0 if beta is None else beta) - mean * scale)
 
     def activate(
-        self, layer: keras.layers.Activation, call: Callable[..., tf.Tensor], image: tf.Tensor
+        self, layer: keras.layers.Activation, call: Callable[..., tf.Tensor], inputs: tf.Tensor
     ) -> tf.Tensor:
-        if layer.activation is not keras.activations.softmax or image.shape.rank != 4:
-            return call(image)
-        by_class = tf.transpose(tf.reshape(image, (-1, image.shape[-1])))
+        if layer.activation is not keras.activations.softmax or inputs.shape.rank != 4:
+            return call(inputs)
+        by_class = tf.transpose(tf.reshape(inputs, (-1, inputs.shape[-1])))
         powers = tf.exp(by_class - tf.reduce_max(by_class, axis=0))
         shares = powers / tf.reduce_sum(powers, axis=0)
-        return tf.reshape(tf.transpose(shares), tf.shape(image))
+        return tf.reshape(tf.transpose(shares), tf.shape(inputs))
 
 
 def _scaled(image: tf.Tensor, scale: np.ndarray, offset: np.ndarray) -> tf.Tensor:
-    kernel = scale.astype(np.float32)[None, None, :, None]
+    kernel = _as(image, scale)[None, None, :, None]
     scaled = tf.nn.depthwise_conv2d(image, kernel, strides=[1, 1, 1, 1], padding="SAME")
-    return tf.nn.bias_add(scaled, offset.astype(np.float32))
+    return tf.nn.bias_add(scaled, _as(image, offset))
 
 
 def _sees_neighbours(layer: keras.layers.Conv2D) -> bool:
@@ -172,28 +174,30 @@ def _sees_neighbours(layer: keras.layers.Conv2D) -> bool:
     )
 
 
-def convolve_parts(
-    parts: Sequence[Part], kernel: np.ndarray, bias: np.ndarray, *, scale: np.ndarray | float = 1.0
+def _convolve_parts(
+    parts: Sequence[_Part], kernel: np.ndarray, bias: np.ndarray, *, scale: np.ndarray | float = 1.0
 ) -> tf.Tensor:
     """Returns a 3 x 3 convolution with padding of images that are joined in the axis of channels.
 
     Args:
         parts: The images, at least one of them doubled.
         kernel: Shape (3, 3, C, F), C channels of all images together.
-        bias: Shape (F,), added at last.
-        scale: What F maps are multiplied by before.
+        bias: Shape (F,).
+        scale: What the F maps are multiplied by before the bias is added.
     """
-    kind = parts[0].image.dtype.as_numpy_dtype
     ends = np.cumsum([part.image.shape[-1] for part in parts])[:-1]
-    kernels = np.split((kernel * scale).astype(kind), ends, axis=2)
     plain, doubled = [], []
-    for part, own in zip(parts, kernels, strict=True):
-        if part.doubled:
-            doubled.append(_convolve_doubled(part.image, own))
+    for (image, is_doubled), own in zip(parts, np.split(kernel * scale, ends, axis=2), strict=True):
+        if is_doubled:
+            doubled.append(_convolve_doubled(image, own))
         else:
-            plain.append(tf.nn.conv2d(part.image, own, strides=1, padding="SAME"))
+            plain.append(tf.nn.conv2d(image, _as(image, own), strides=1, padding="SAME"))
     first, *others = plain + doubled  # TensorFlow adds the bias within a plain convolution
-    return functools.reduce(tf.add, others, tf.nn.bias_add(first, bias.astype(kind)))
+    return functools.reduce(tf.add, others, tf.nn.bias_add(first, _as(first, bias)))
+
+
+def _as(image: tf.Tensor, weights: np.ndarray) -> np.ndarray:
+    return weights.astype(image.dtype.as_numpy_dtype)
 
 
 def _convolve_doubled(image: tf.Tensor, kernel: np.ndarray) -> tf.Tensor:
@@ -213,7 +217,7 @@ def _transposed(image: tf.Tensor, kernel: np.ndarray) -> tf.Tensor:
     height, width = image.shape[1:3]
     return tf.raw_ops.Conv2DBackpropInput(
         input_sizes=[2 * height, 2 * width],
-        filter=spread,
+        filter=_as(image, spread),
         out_backprop=image,
         strides=[1, 2, 2, 1],
         padding="SAME",
@@ -239,7 +243,7 @@ def _by_differences(image: tf.Tensor, kernel: np.ndarray) -> tf.Tensor:
                 seen = tf.pad(seen, before) - tf.pad(seen, after)
         top, left = max(row, 0), max(column, 0)
         seen = seen[:, top : top + height, left : left + width]
-        return tf.nn.conv2d(seen, weights, strides=1, padding="VALID")
+        return tf.nn.conv2d(seen, _as(image, weights), strides=1, padding="VALID")
 
     products = {it: product(*it) for it in itertools.product((-1, 0, 1), repeat=2)}
     places = [
