@@ -119,8 +119,11 @@ def segmentation_metrics(
           `any_lesion_iou`: from the pixels of all slices together; NaN when no slice holds such
           a pixel, neither in truth nor prediction. `any_lesion` ignores the type.
         - `lesion_dice`, `lesion_iou`: mean over the lesion classes present in the truth.
-        - `ischemia_slice_dice`, `hemorrhage_slice_dice`: mean of the Dice scores of the slices
-          with such a pixel in truth or prediction, so that a false alarm counts as 0.
+        - `ischemia_slice_dice`, `ischemia_slice_iou`, `hemorrhage_slice_dice`,
+          `hemorrhage_slice_iou`: mean of the scores of the slices with such a pixel in truth or
+          prediction, so that a false alarm counts as 0; NaN without such a slice.
+        - `lesion_slice_dice`, `lesion_slice_iou`: mean of those over the lesion classes present in
+          the truth.
 
     Raises:
         ValueError: If there is not one group for each slice.
@@ -128,15 +131,18 @@ def segmentation_metrics(
     slices = check_groups(groups, len(counts))
     if not len(counts):
         return dict.fromkeys(SEGMENTATION_METRICS, UNDEFINED)
-    slice_dice = _slice_dice(counts.per_slice)
-    defined = ~np.isnan(slice_dice)
-    slice_dice = np.where(defined, slice_dice, 0.0)
+    of_lesions = counts.per_slice[:, : len(_LESIONS)]
+    scores = np.stack([_dice(of_lesions), _iou(of_lesions)], axis=-1)  # (S, 2 classes, 2 scores)
+    defined = ~np.isnan(scores)
+    scores = np.where(defined, scores, 0.0)
 
     def statistics(weights: NDArray[np.int64]) -> list[float]:
         total = _named_counts(np.tensordot(weights, counts.per_slice, axes=1))
         with np.errstate(invalid="ignore"):
-            means = (weights @ slice_dice) / (weights @ defined)
-        return [*_overlaps(total), *means.tolist()]
+            means = np.tensordot(weights, scores, axes=1) / np.tensordot(weights, defined, axes=1)
+        present = [total[name].tp + total[name].fn > 0 for name in _LESIONS]
+        mean = means[present].mean(axis=0) if any(present) else np.full(2, np.nan)
+        return [*_overlaps(total), *means.ravel().tolist(), *mean.tolist()]
 
     values = bootstrap(statistics, slices, seed=seed, resamples=resamples)
     return dict(zip(SEGMENTATION_METRICS, values, strict=True))
@@ -153,7 +159,7 @@ def any_lesion_slice_dice(counts: SegmentationCounts) -> NDArray[np.float64]:
 _LESIONS = COUNTED[: len(LESION_CLASSES)]
 SEGMENTATION_METRICS = (
     *(f"{name}_{score}" for name in (*COUNTED, "lesion") for score in ("dice", "iou")),
-    *(f"{name}_slice_dice" for name in _LESIONS),
+    *(f"{name}_slice_{score}" for name in (*_LESIONS, "lesion") for score in ("dice", "iou")),
 )
 
 
@@ -173,15 +179,17 @@ def _overlaps(total: dict[str, Counts]) -> list[float]:
     return [score(total[name]) for name in COUNTED for score in (f1, iou)] + means
 
 
-def _slice_dice(per_slice: NDArray[np.int64]) -> NDArray[np.float64]:
-    return _dice(per_slice[:, : len(_LESIONS)])
-
-
 def _dice(cells: NDArray[np.int64]) -> NDArray[np.float64]:
     """Dice scores of cells whose last axis is `CELLS`."""
     tp, fp, fn, _ = np.moveaxis(cells, -1, 0)
     with np.errstate(invalid="ignore"):
         return 2 * tp / (2 * tp + fp + fn)
+
+
+def _iou(cells: NDArray[np.int64]) -> NDArray[np.float64]:
+    tp, fp, fn, _ = np.moveaxis(cells, -1, 0)
+    with np.errstate(invalid="ignore"):
+        return tp / (tp + fp + fn)
 
 
 def _named_counts(cells: NDArray[np.int64]) -> dict[str, Counts]:

@@ -40,7 +40,9 @@ def test_one_class_only_is_scored_alone():
     assert values["ischemia_iou"] == values["lesion_iou"] == pytest.approx(2 / 6)
     assert values["ischemia_slice_dice"] == 0.5
     assert math.isnan(values["hemorrhage_dice"])
+    assert values["ischemia_slice_iou"] == values["lesion_slice_iou"] == pytest.approx(2 / 6)
     assert math.isnan(values["hemorrhage_slice_dice"])
+    assert math.isnan(values["hemorrhage_slice_iou"])
 
 
 def test_both_classes_by_hand():
@@ -89,6 +91,20 @@ def test_data_set_scores_pool_pixels_and_slice_scores_average_slices():
     assert values["ischemia_dice"] == pytest.approx(8 / 14)
     assert values["ischemia_slice_dice"] == pytest.approx(1 / 3)
     assert values["hemorrhage_slice_dice"] == 0
+    assert values["lesion_slice_dice"] == pytest.approx((1 / 3 + 0) / 2)
+
+
+def test_slice_scores_of_half_found_lesions_by_hand():
+    values = _values([ISCHEMIA, BOTH, BOTH], [ISCHEMIA_SHIFTED, BOTH_PARTLY, EMPTY])
+    # ischaemia: TP 2 FP 2 FN 2, TP 1 FN 1, FN 2; haemorrhage: none, TP 2 FP 1, FN 2
+    assert values["ischemia_slice_dice"] == pytest.approx((1 / 2 + 2 / 3 + 0) / 3)
+    assert values["ischemia_slice_iou"] == pytest.approx((1 / 3 + 1 / 2 + 0) / 3)
+    assert values["hemorrhage_slice_dice"] == pytest.approx((4 / 5 + 0) / 2)
+    assert values["hemorrhage_slice_iou"] == pytest.approx((2 / 3 + 0) / 2)
+    assert values["lesion_slice_iou"] == pytest.approx((5 / 18 + 1 / 3) / 2)
+    alone = _values([ISCHEMIA, EMPTY], [ISCHEMIA_SHIFTED, BOTH])
+    assert alone["lesion_slice_iou"] == alone["ischemia_slice_iou"] == pytest.approx(1 / 6)
+    assert alone["hemorrhage_slice_iou"] == 0
 
 
 def test_scores_agree_with_scikit_learn():
