@@ -89,12 +89,12 @@ def main(settings: Settings) -> None:
         sys.exit("the other side needs PyTorch: pip install 'stroke_tf[bench]'")
     if settings.quick:
         settings = replace(settings, encoder="mobilenetv2", size=64, rounds=2, steps=2)
-    ways: dict[str, Callable[[Settings], tuple[Step, Step]]] = {"ours": _ours}
+    ways: dict[str, Callable[[Settings], tuple[Step, Step]]] = {"ours": our_steps}
     if settings.choices:
-        ways |= {choice: functools.partial(_ours, choice=choice) for choice in get_args(Choice)}
+        ways |= {choice: functools.partial(our_steps, choice=choice) for choice in get_args(Choice)}
     else:
         fast = functools.partial(_torch, channels_last=True)
-        ways |= {"plain": _plain, "torch": _torch, "torch channels last": fast}
+        ways |= {"plain": keras_steps, "torch": _torch, "torch channels last": fast}
     sides = {name: _Side(way, settings) for name, way in ways.items()}
     for _ in range(settings.rounds):
         for side in sides.values():
@@ -174,7 +174,8 @@ def _timed(step: Step) -> float:
     return time.perf_counter() - start
 
 
-def _ours(settings: Settings, *, choice: Choice | None = None) -> tuple[Step, Step]:
+def our_steps(settings: Settings, *, choice: Choice | None = None) -> tuple[Step, Step]:
+    """Returns a training step and a prediction as this package makes them."""
     import keras
 
     from stroke_tf.inference import Predictor
@@ -193,7 +194,8 @@ def _ours(settings: Settings, *, choice: Choice | None = None) -> tuple[Step, St
     return train, lambda: predictor.probs(images)
 
 
-def _plain(settings: Settings) -> tuple[Step, Step]:
+def keras_steps(settings: Settings) -> tuple[Step, Step]:
+    """Returns a training step and a prediction of the same network in Keras as it comes."""
     import keras
     import tensorflow as tf
 

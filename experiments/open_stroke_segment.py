@@ -11,9 +11,9 @@ slices of each source are shown apart, and between sources nothing is to be conc
 ischaemic slices are of 19 patients, the 84 haemorrhagic ones of 31.
 
 Few and short epochs, for 2 cores: an epoch has half as many slices without a lesion as with one,
-about 84 of them, and takes 15 to 45 s on one core, so a row with an encoder up to 45 minutes. Two
-rows side by side (`--rows`), on a core each, take no longer than one on both. Stopped, the same
-command continues.
+about 84 of them, and takes 15 to 45 s on one core, so a row with an encoder up to 45 minutes; the
+forty epochs without one take an hour and more. Two rows side by side (`--rows`), on a core each,
+take no longer than one on both. Stopped, the same command continues.
 """
 
 from __future__ import annotations
@@ -63,19 +63,19 @@ ROWS: dict[str, Row] = {
     "unet-mobilenetv2-scratch": replace(_BASE, weights=None),
     "improved": _OWN,
     "plain": replace(_OWN, improvements=PLAIN_UNET),
-    "joint": replace(_BASE, architecture="joint"),
-    "joint-frozen": replace(_BASE, architecture="joint", freeze=True),
     "type": _TYPE,
     "type-frozen": replace(_TYPE, unfreeze_from="none"),
+    "joint": replace(_BASE, architecture="joint"),
+    "joint-frozen": replace(_BASE, architecture="joint", freeze=True),
     "unet-mobilenetv2-128px": replace(_BASE, image_size=128),
     "unet-mobilenetv2-frozen": replace(_BASE, freeze=True),
     "unet-mobilenetv2-128px-bfloat16": replace(
         _BASE, image_size=128, fit=replace(_BASE.fit, precision="bfloat16")
     ),
 }
-"""Pretrained and not, without a pretrained encoder, and with a head for the slice's class (frozen
-too: fine-tuned at this rate, the encoder's deepest features go silent); then what makes the first
-one cheaper, whose cost in Dice is the difference from it."""
+"""Pretrained and not, without a pretrained encoder; a classifier of the type, and the U-Net with a
+head for it (frozen too: fine-tuned at this rate, the encoder's deepest features go silent); then
+what makes the first one cheaper, whose cost in Dice is the difference from it."""
 
 
 @dataclass(frozen=True)

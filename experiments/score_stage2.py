@@ -9,6 +9,7 @@ without --truth masks are drawn and not scored. A mask missing from PREDICTED co
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ import tyro
 
 if TYPE_CHECKING:
     from stroke_tf.evaluation.teknofest import Stage2Score
+
+_BATCH_SIZE = 8
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,11 @@ def draw_masks(run: Path, pictures: Path, predicted: Path) -> int:
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     predictor = Predictor(model, mirror=config["mirror_test"])
     rule, files = read_mask_rule(run), files_by_id(pictures)
-    for source_id, path in files.items():
-        image = decode_grey(path.read_bytes(), name=path.name)
-        (mask,) = predictor.masks([image], rule=rule)
-        write_mask(predicted / f"{source_id}.png", mask)
+    remaining = iter(files.items())
+    while batch := dict(itertools.islice(remaining, _BATCH_SIZE)):
+        images = [decode_grey(path.read_bytes(), name=path.name) for path in batch.values()]
+        for source_id, mask in zip(batch, predictor.masks(images, rule=rule), strict=True):
+            write_mask(predicted / f"{source_id}.png", mask)
     return len(files)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from stroke_tf.evaluation.metrics import classification_metrics
     from stroke_tf.evaluation.operating_point import choose_threshold
     from stroke_tf.evaluation.segmentation import count_masks, segmentation_metrics
+    from stroke_tf.inference import predict_masks
     from stroke_tf.labels import StrokeType, Task
     from stroke_tf.manifest import read_manifest
     from stroke_tf.models import BACKBONES, build_classifier
@@ -37,6 +38,7 @@ _HOMES = {
     "fit": "training",
     "grad_cam": "evaluation.grad_cam",
     "make_dataset": "data",
+    "predict_masks": "inference",
     "read_manifest": "manifest",
     "segmentation_metrics": "evaluation.segmentation",
     "write_report": "reporting.report",
@@ -59,6 +61,7 @@ __all__ = [
     "fit",
     "grad_cam",
     "make_dataset",
+    "predict_masks",
     "read_manifest",
     "segmentation_metrics",
     "write_report",

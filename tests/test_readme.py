@@ -1,11 +1,13 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from trees import write_tree
 
 from data_tools.build_tfrecords import Conversion
 from data_tools.conversion import build_tfrecords
+from stroke_tf import build_unet
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -42,6 +44,16 @@ def test_the_example_runs(folder, monkeypatch, capsys):
     source_id, score = capsys.readouterr().out.split()[-2:]
     assert b"10000" <= eval(source_id) <= b"10039"
     assert 0 <= float(score) <= 1
+
+
+def test_the_example_of_masks_draws_slices_of_any_size(tmp_path, monkeypatch):
+    model = build_unet("mobilenetv2", image_size=64, weights=None)
+    model.save(tmp_path / "model.keras")
+    monkeypatch.chdir(tmp_path)
+    slices = [np.zeros((50, 71), np.uint8), np.full((64, 33), -1000, np.int16)]
+    names = {"slices": slices}
+    exec(compile(block("masks"), "README.md", "exec"), names)
+    assert [mask.shape for mask in names["masks"]] == [(50, 71), (64, 33)]
 
 
 def test_every_target_of_the_readme_is_in_the_makefile():

@@ -175,6 +175,14 @@ def test_the_other_architectures_load_without_their_library(architecture, tmp_pa
     np.testing.assert_allclose(probs, model(pixels), atol=1e-6)
 
 
+def test_the_encoders_are_those_of_the_library_that_keras_3_can_build():
+    others = set(unet_module.sm.get_available_backbone_names()) - set(ENCODERS)
+    assert others == {"densenet121", "densenet169", "densenet201"}
+    for encoder in others:
+        with pytest.raises(ValueError, match="cannot contain character"):
+            unet_module.sm.Unet(encoder, encoder_weights=None, input_shape=(64, 64, 3))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_every_encoder_trains_and_loads_without_its_library(encoder, tmp_path):
