@@ -10,6 +10,7 @@ COMMANDS = [
     "benchmarks.search",
     "benchmarks.tfrecords",
     "benchmarks.unet_step",
+    "benchmarks.unet_profile",
     "data_tools.build_tfrecords",
     "data_tools.inspect",
     "data_tools.phantom",

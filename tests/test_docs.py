@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import tyro
 
-from benchmarks import frozen_features, pipeline, search, tfrecords, unet_step
+from benchmarks import frozen_features, pipeline, search, tfrecords, unet_profile, unet_step
 from data_tools.build_tfrecords import Conversion
 from data_tools.inspect import Inspection
 from data_tools.phantom import PhantomConfig
@@ -29,6 +29,7 @@ SETTINGS = {
     "benchmarks.search": search.Settings,
     "benchmarks.tfrecords": tfrecords.Settings,
     "benchmarks.unet_step": unet_step.Settings,
+    "benchmarks.unet_profile": unet_profile.Settings,
     "data_tools.build_tfrecords": Conversion,
     "data_tools.inspect": Inspection,
     "data_tools.phantom": PhantomConfig,
