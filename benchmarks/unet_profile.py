@@ -14,20 +14,37 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.unet_step import Settings, Step, keras_steps, our_steps
+from benchmarks.unet_step import Encoder, Settings, Step, keras_steps, our_steps
 
 _KINDS = ("convolutions", "their gradients", "batch norms", "optimizer", "all else")
 _WARM_UP, _STEPS = 3, 5
 
 
-def main(settings: Settings) -> None:
+@dataclass(frozen=True)
+class Profile:
+    """What to profile.
+
+    Attributes:
+        encoder: Encoder of the U-Net.
+        batch: Slices in a batch.
+        size: Side of the slices in pixels.
+    """
+
+    encoder: Encoder = "resnet50"
+    batch: int = 2
+    size: int = 256
+
+
+def main(config: Profile) -> None:
     """Profiles both ways and prints a table."""
+    settings = Settings(encoder=config.encoder, batch=config.batch, size=config.size)
     columns = {}
     for name, way in {"ours": our_steps, "plain": keras_steps}.items():
         with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -84,4 +101,4 @@ def _kind(name: str, operation: str) -> str:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, prog="python -m benchmarks.unet_profile", description=__doc__))
+    main(tyro.cli(Profile, prog="python -m benchmarks.unet_profile", description=__doc__))

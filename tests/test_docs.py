@@ -29,7 +29,7 @@ SETTINGS = {
     "benchmarks.search": search.Settings,
     "benchmarks.tfrecords": tfrecords.Settings,
     "benchmarks.unet_step": unet_step.Settings,
-    "benchmarks.unet_profile": unet_profile.Settings,
+    "benchmarks.unet_profile": unet_profile.Profile,
     "data_tools.build_tfrecords": Conversion,
     "data_tools.inspect": Inspection,
     "data_tools.phantom": PhantomConfig,

@@ -10,7 +10,7 @@ from trees import write_tree
 from data_tools.build_tfrecords import Conversion
 from data_tools.conversion import build_tfrecords
 from data_tools.mask_pictures import read_mask
-from experiments import unet
+from experiments import score_stage2, unet
 from experiments.score_stage2 import Stage2, main
 from experiments.settings import UnetRun
 from experiments.unet import dataset_of, read_mask_rule, run_unet, segment_slices
@@ -121,17 +121,21 @@ def test_test_folds_without_a_lesion_are_drawn_with_what_is_painted_on_them(run)
     assert np.isnan(test.metrics(seed=3)["lesion_dice"].value)
 
 
-def test_a_run_draws_stage_2_masks_at_the_size_of_its_pictures(run, tmp_path, capsys):
+def test_a_run_draws_stage_2_masks_at_the_size_of_its_pictures(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(score_stage2, "_BATCH_SIZE", 2)
     config, _, folder = run
     lesions = config.records.parent / "tree" / "TRAINING" / "ISKEMI"
-    odd = cv2.imread(str(lesions / "PNG" / "10020.png"))[:51, :65]
+    whole = cv2.imread(str(lesions / "PNG" / "10020.png"))
+    sizes = {"10020": (51, 65), "10021": (64, 40), "10022": (33, 33)}
     pictures, truth = tmp_path / "png", tmp_path / "mask"
-    for out, array in ((pictures, odd), (truth, 0 * odd)):
+    for out, weight in ((pictures, 1), (truth, 0)):
         out.mkdir()
-        cv2.imwrite(str(out / "10020.png"), array)
+        for name, (height, width) in sizes.items():
+            cv2.imwrite(str(out / f"{name}.png"), weight * whole[:height, :width])
     stage2 = Stage2(tmp_path / "predicted", truth=truth, run=folder, pictures=pictures)
     assert main(stage2) == 0
-    assert read_mask(tmp_path / "predicted" / "10020.png").shape == (51, 65)
+    drawn = {path.stem: read_mask(path).shape for path in (tmp_path / "predicted").iterdir()}
+    assert drawn == sizes
     printed = capsys.readouterr().out
-    assert f"1 masks are in {tmp_path / 'predicted'}" in printed
+    assert f"3 masks are in {tmp_path / 'predicted'}" in printed
     assert "Stage-2 score" in printed
