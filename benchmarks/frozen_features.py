@@ -204,8 +204,8 @@ def _images(
 
 
 def _make_phantoms(folder: Path, settings: Settings) -> Path:
-    from data_tools.build_tfrecords import Conversion
     from data_tools.conversion import build_tfrecords
+    from data_tools.options import Conversion
     from data_tools.phantom import PhantomConfig, make_phantom
 
     data, out = folder / "phantoms", folder / "records"

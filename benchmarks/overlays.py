@@ -20,8 +20,9 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from data_tools.overlays import Method, mask_from_colours, mask_from_overlay
+from data_tools.overlays import Method, mask_from_overlay
 from stroke_tf.labels import LESION_CLASSES, StrokeType
+from stroke_tf.reading.mask_pictures import mask_from_colours
 
 FOLDERS = {StrokeType.ISCHEMIA: "ISKEMI", StrokeType.HEMORRHAGE: "KANAMA"}
 METHODS: tuple[Method, Method] = ("difference", "usth-hsv")

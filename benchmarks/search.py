@@ -94,12 +94,12 @@ def main(settings: Settings) -> None:
 
 def search_ours(settings: Settings, records: Path, out: Path) -> float:
     """Searches as `experiments.tune_classifier` does; returns the best score."""
-    from experiments.search_settings import ClassifierSearch, search_folder
-    from experiments.settings import ClassifierRun
     from experiments.tune_classifier import main as tune
     from stroke_tf.config import FitConfig
-    from stroke_tf.search_spaces import ClassifierSpace, Range
-    from stroke_tf.training.tuning import best_trial, read_trials
+    from stroke_tf.runs.settings import ClassifierRun
+    from stroke_tf.search.settings import ClassifierSearch, search_folder
+    from stroke_tf.search.spaces import ClassifierSpace, Range
+    from stroke_tf.search.tuning import best_trial, read_trials
 
     fit = FitConfig(
         epochs=settings.epochs,
@@ -226,8 +226,8 @@ def _quick(settings: Settings) -> Settings:
 
 
 def _make_phantoms(folder: Path, settings: Settings) -> Path:
-    from data_tools.build_tfrecords import Conversion
     from data_tools.conversion import build_tfrecords
+    from data_tools.options import Conversion
     from data_tools.phantom import PhantomConfig, make_phantom
 
     data, out = folder / "phantoms", folder / "records"

@@ -33,7 +33,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from data_tools.build_tfrecords import Conversion
+from data_tools.options import Conversion
 from data_tools.workers import start_ahead
 from stroke_tf.machine import usable_cores
 

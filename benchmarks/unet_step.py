@@ -178,9 +178,9 @@ def our_steps(settings: Settings, *, choice: Choice | None = None) -> tuple[Step
     """Returns a training step and a prediction as this package makes them."""
     import keras
 
+    from stroke_tf.fast.adam import adam
+    from stroke_tf.fast.graphs import fuse_batch_norms
     from stroke_tf.inference import Predictor
-    from stroke_tf.models.graphs import fuse_batch_norms
-    from stroke_tf.training.optimizers import adam
 
     if choice == "half size":
         settings = replace(settings, size=settings.size // 2)

@@ -16,6 +16,7 @@ from data_tools.options import Compression, CopiesFor
 from data_tools.shards import describe_shard, write_shard
 from data_tools.spool import SpooledSlice, read_spooled
 from data_tools.workers import run_tasks
+from stroke_tf.files import write_text
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import (
     FOLDS,
@@ -94,8 +95,8 @@ def assemble(
         ),
         rejected=tuple(rejected),
     )
-    _write_text(assembly.out / FOLDS_NAME, _folds_csv(everything))
-    _write_text(assembly.out / MANIFEST_NAME, manifest.to_json())
+    write_text(assembly.out / FOLDS_NAME, _folds_csv(everything))
+    write_text(assembly.out / MANIFEST_NAME, manifest.to_json())
     return manifest
 
 
@@ -246,9 +247,3 @@ def _folds_csv(placed: Iterable[_Placed]) -> str:
         )
         writer.writerow(dataclasses.astuple(row))
     return text.getvalue()
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

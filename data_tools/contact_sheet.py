@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from data_tools.overlays import MASK_COLOURS
 from data_tools.scan import SliceFiles
 from data_tools.slices import Reading, Slice, grey_view, read_slice
 from data_tools.sources import Source
+from stroke_tf.reading.mask_pictures import MASK_COLOURS
 from stroke_tf.square import fit_square
 
 _SIDE = 150

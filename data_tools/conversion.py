@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
-import json
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
@@ -18,7 +16,7 @@ from pathlib import Path
 from threading import Thread
 
 from data_tools.assemble import Assembly, assemble
-from data_tools.build_tfrecords import Conversion
+from data_tools.options import Conversion
 from data_tools.progress import Progress
 from data_tools.slices import Reading
 from data_tools.sources import Source, find_slices, read_groups, with_patients
@@ -31,6 +29,7 @@ from data_tools.spool import (
     spool_chunk,
 )
 from data_tools.workers import run_tasks
+from stroke_tf.files import locked, read_json, replacing, to_json
 from stroke_tf.manifest import MANIFEST_NAME, Manifest, Rejected, read_manifest
 
 _PARTIAL = ".partial"
@@ -120,12 +119,7 @@ def _claimed(config: Conversion, plan: dict[str, object]) -> Iterator[Path]:
         found = sorted(path.name for path in config.out.iterdir() if path != partial)
         if found:
             raise ValueError(f"{config.out} must be new or empty. Received: {found[:5]}")
-    partial.mkdir(parents=True, exist_ok=True)
-    with (partial / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(f"{config.out}: another conversion is writing here") from error
+    with locked(partial):
         _continue_or_start(config, plan, partial)
         yield partial
 
@@ -133,7 +127,7 @@ def _claimed(config: Conversion, plan: dict[str, object]) -> Iterator[Path]:
 def _continue_or_start(config: Conversion, plan: dict[str, object], partial: Path) -> None:
     """Keeps what the same conversion finished; starts anew where its input was mended since."""
     path = config.out / _PLAN_NAME
-    begun = json.loads(path.read_text(encoding="utf-8")) if path.exists() else plan
+    begun = read_json(path) if path.exists() else plan
     differs = sorted(name for name in plan if plan[name] != begun.get(name))
     if differs == ["listing_sha256"] and not (config.out / MANIFEST_NAME).exists():
         for stale in (*partial.glob("chunk-*"), *config.out.glob("*.tfrecord")):
@@ -143,10 +137,8 @@ def _continue_or_start(config: Conversion, plan: dict[str, object], partial: Pat
             f"{config.out} must be new: it holds another data set, or the same with other settings "
             f"(different: {', '.join(differs)}). Delete it or choose another folder"
         )
-    text = json.dumps(plan, indent=2, sort_keys=True) + "\n"
-    temporary = partial / path.name
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path, scratch=partial) as temporary:
+        temporary.write_text(to_json(plan), encoding="utf-8")
 
 
 def _plan(config: Conversion, source: Source) -> dict[str, object]:

@@ -8,36 +8,11 @@ with a contact sheet. The exit code is 1 when there are faults.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 import tyro
 
-from data_tools.options import Prefer
-from stroke_tf.machine import usable_cores
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What to inspect.
-
-    Attributes:
-        data: Folder of slices, in one of the known layouts.
-        out: The page to write.
-        layout: Source layout; auto recognises it.
-        groups: CSV with columns id and patient.
-        prefer: Which file gives the pixels where a slice has both, as in the conversion.
-        jobs: Worker processes.
-    """
-
-    data: Path
-    out: Path = Path("inspect.html")
-    layout: str = "auto"
-    groups: Path | None = None
-    prefer: Prefer = "png"
-    jobs: int = dataclasses.field(default_factory=usable_cores)
+from data_tools.options import Inspection
 
 
 def main(config: Inspection) -> int:

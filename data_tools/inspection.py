@@ -17,16 +17,16 @@ from rich.table import Table
 
 from data_tools.contact_sheet import contact_sheet
 from data_tools.folds import group_slices
-from data_tools.inspect import Inspection
+from data_tools.options import Inspection
 from data_tools.progress import Progress
 from data_tools.scan import SliceFiles
 from data_tools.slices import Reading, Slice, read_slice
 from data_tools.sources import Source, find_slices, read_groups, with_patients
 from data_tools.workers import run_tasks
 from stroke_tf.config import Window
+from stroke_tf.files import write_text
 from stroke_tf.manifest import Rejected
 from stroke_tf.reporting.page import markdown_table, plain_text, render_page
-from stroke_tf.reporting.runs import replacing
 
 _CHUNK = 32
 _Task: TypeAlias = tuple[Path, tuple[SliceFiles, ...], Reading]
@@ -204,8 +204,7 @@ def write_page(findings: Findings, path: Path, *, title: str) -> None:
                 blocks += [f"## {name}", markdown_table(heading, cells)]
         blocks += _contact_sheets(findings, Path(folder))
         page = render_page("\n\n".join(blocks) + "\n", Path(folder), title=title)
-    with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def _contact_sheets(findings: Findings, folder: Path) -> Iterator[str]:

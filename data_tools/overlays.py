@@ -1,26 +1,19 @@
-"""Lesion masks from painted pictures: class colours, binary masks and overlays.
+"""Lesion masks from overlays and binary masks.
 
 Works on decoded arrays. It must not know of files, folders or layouts.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from data_tools.options import MaskMethod
 from stroke_tf.labels import LESION_CLASSES, StrokeType
-
-MASK_COLOURS: dict[StrokeType, tuple[int, int, int]] = {
-    StrokeType.NONE: (0, 0, 0),
-    StrokeType.ISCHEMIA: (0, 0, 255),
-    StrokeType.HEMORRHAGE: (0, 255, 0),
-}
-"""RGB of each class in a mask, and of the border around its lesions in an overlay."""
-
-Method = Literal["difference", "usth-hsv"]
+from stroke_tf.reading.mask_pictures import check_rgb
 
 BINARY_MIN = 128  # grey of a binary mask from which a pixel is lesion
 PAINT_MIN = 24  # spread of RGB from which a pixel is painted: red or border at 10 % opacity
@@ -32,50 +25,6 @@ HSV_HUE_LOW = 10
 HSV_HUE_HIGH = 160
 HSV_SATURATION_MIN = 100
 HSV_VALUE_MIN = 100
-
-
-def mask_from_colours(mask_rgb: np.ndarray, *, name: str = "mask") -> np.ndarray:
-    """Returns the class ids of a mask picture painted in exactly `MASK_COLOURS`.
-
-    Args:
-        mask_rgb: uint8 RGB, shape (H, W, 3).
-        name: File name or id for the error messages.
-
-    Returns:
-        uint8, shape (H, W): 0 background, 1 ischaemia, 2 haemorrhage.
-
-    Raises:
-        ValueError: If the array is not of that shape and type, or holds any other colour.
-    """
-    _check_rgb(mask_rgb, name=name)
-    mask = np.zeros(mask_rgb.shape[:2], np.uint8)
-    painted = np.flatnonzero(mask_rgb.reshape(len(mask_rgb), -1).max(axis=1))  # rows, few as a rule
-    if not painted.size:
-        return mask
-    rows = slice(painted[0], painted[-1] + 1)
-    # Each is 255, which has the bits of any class id, where its colour is.
-    found = {kind: _is_colour(mask_rgb[rows], MASK_COLOURS[kind]) for kind in LESION_CLASSES}
-    black = _is_colour(mask_rgb[rows], (0, 0, 0))
-    if sum(map(cv2.countNonZero, (black, *found.values()))) < black.size:
-        codes = _colour_codes(mask_rgb)
-        known = np.isin(codes, [0, *map(_code_of, LESION_CLASSES)])
-        unknown = np.unique(codes[~known])
-        first = [(int(c) >> 16, int(c) >> 8 & 255, int(c) & 255) for c in unknown[:3]]
-        raise ValueError(
-            f"{name}: mask colours must be {list(MASK_COLOURS.values())}. Received: "
-            f"{unknown.size} other colours on {np.sum(~known)} pixels, first {first}"
-        )
-    for kind, where in found.items():
-        mask[rows] |= where & np.uint8(kind)
-    return mask
-
-
-def _is_colour(rgb: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    return np.asarray(cv2.inRange(rgb, colour, colour), np.uint8)
-
-
-def _code_of(stroke_type: StrokeType) -> int:
-    return int(_colour_codes(np.array(MASK_COLOURS[stroke_type], np.uint8)))
 
 
 def mask_from_binary(
@@ -103,7 +52,7 @@ def mask_from_overlay(
     overlay: np.ndarray,
     picture: np.ndarray | None,
     *,
-    method: Method = "difference",
+    method: MaskMethod = "difference",
     stroke_type: StrokeType | None = None,
     name: str = "overlay",
 ) -> np.ndarray:
@@ -120,7 +69,7 @@ def mask_from_overlay(
             and a border in the class's mask colour; stored without loss.
         picture: uint8 grey, shape (H, W): the slice without them, or None. Its window may be
             another than the overlay's.
-        method: One of `Method`.
+        method: One of `MaskMethod`.
         stroke_type: The lesions' class. `usth-hsv` needs it; `difference` uses it only for
             fills without a border.
         name: File name or id for the error messages.
@@ -133,7 +82,7 @@ def mask_from_overlay(
         ValueError: If an array is not of that shape and type, the sizes differ, the method is
             unknown, or a lesion's class cannot be told.
     """
-    _check_rgb(overlay, name=name)
+    check_rgb(overlay, name=name)
     if picture is not None:
         _check_grey(picture, name=name)
         if picture.shape != overlay.shape[:2]:
@@ -145,7 +94,7 @@ def mask_from_overlay(
         return _mask_by_difference(overlay, stroke_type, name=name)
     if method == "usth-hsv":
         return mask_from_binary(_usth_red(overlay), _required(stroke_type, name), name=name)
-    raise ValueError(f"{name}: method must be one of {get_args(Method)}. Received: {method!r}")
+    raise ValueError(f"{name}: method must be one of {get_args(MaskMethod)}. Received: {method!r}")
 
 
 class _Style(NamedTuple):
@@ -311,11 +260,6 @@ def _bounding_box(region: np.ndarray, *, margin: int) -> tuple[slice, slice]:
     )
 
 
-def _colour_codes(rgb: np.ndarray) -> np.ndarray:
-    red, green, blue = (rgb[..., channel].astype(np.int32) for channel in range(3))
-    return red << 16 | green << 8 | blue
-
-
 def _required(stroke_type: StrokeType | None, name: str) -> StrokeType:
     if stroke_type is None:
         raise ValueError(
@@ -330,13 +274,6 @@ def _check_lesion_class(stroke_type: StrokeType, *, name: str) -> None:
         raise ValueError(
             f"{name}: `stroke_type` must be one of {[c.name for c in LESION_CLASSES]}. "
             f"Received: {stroke_type!r}"
-        )
-
-
-def _check_rgb(array: np.ndarray, *, name: str) -> None:
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
-        raise ValueError(
-            f"{name}: must be uint8 RGB of shape (H, W, 3). Received: {array.dtype} {array.shape}"
         )
 
 

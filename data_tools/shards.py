@@ -5,17 +5,16 @@ Format: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import google_crc32c
 
 from data_tools.options import Compression
+from stroke_tf.files import replacing
 from stroke_tf.manifest import Shard
 
 # Slices are PNG inside, so deflating them once more saves under 1 % and costs most of the writing
@@ -40,28 +39,9 @@ def write_shard(
     Raises:
         OSError: If the file cannot be written, for example when no space is left.
     """
-    with naming(path):
-        return _write_shard(path, records, compression=compression, scratch=scratch)
-
-
-@contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Gives the errors of writing a file its name, which the system leaves out."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is not None and error.filename is None:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
-
-
-def _write_shard(
-    path: Path, records: Iterable[bytes], *, compression: Compression, scratch: Path
-) -> Shard:
-    temporary = scratch / f"{path.name}-{os.getpid()}"
     packer = zlib.compressobj(_ZLIB_LEVEL) if compression == "zlib" else None
     digest, count, size = hashlib.sha256(), 0, 0
-    with temporary.open("wb") as file:
+    with replacing(path, scratch=scratch, sync=True) as temporary, temporary.open("wb") as file:
         for record in records:
             count += 1
             for part in _framed(record):
@@ -71,9 +51,6 @@ def _write_shard(
         last = packer.flush() if packer else b""
         digest.update(last)
         size += file.write(last)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
     return Shard(name=path.name, records=count, bytes=size, sha256=digest.hexdigest())
 
 

@@ -13,16 +13,17 @@ import numpy as np
 
 from data_tools.near_duplicates import dhash
 from data_tools.options import MaskMethod, Prefer
-from data_tools.overlays import mask_from_binary, mask_from_colours, mask_from_overlay
-from data_tools.pictures import decode_colours, decode_grey, is_plain_grey_png, picture_size
+from data_tools.overlays import mask_from_binary, mask_from_overlay
 from data_tools.scan import SliceFiles
 from stroke_tf.config import BRAIN, Window
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.manifest import Rejected
+from stroke_tf.reading.mask_pictures import mask_from_colours
+from stroke_tf.reading.pictures import decode_colours, decode_grey, is_plain_grey_png, picture_size
 from stroke_tf.records import Pixels
 
 if TYPE_CHECKING:
-    from data_tools.dicom import Header
+    from stroke_tf.reading.dicom import Header
 
 
 @dataclass(frozen=True)
@@ -135,14 +136,16 @@ class _Reader:
         return self._try(files.picture, self._read_grey) if files.picture else None
 
     def _read_hu(self, data: bytes, name: str) -> np.ndarray:
-        from data_tools.dicom import read_dicom  # pictures need not wait for pydicom and SciPy
+        from stroke_tf.reading.dicom import (
+            read_dicom,  # pictures need not wait for pydicom and SciPy
+        )
 
         read = read_dicom(data, name=name, key=self.reading.patient_key)
         self._keep(read)
         return read.hu
 
     def _read_header(self, data: bytes, name: str) -> None:
-        from data_tools.dicom import read_header
+        from stroke_tf.reading.dicom import read_header
 
         self._keep(read_header(data, name=name, key=self.reading.patient_key))
 

@@ -29,7 +29,7 @@ from data_tools.scan import (
     key_of,
     split_name,
 )
-from stroke_tf.evaluation.teknofest import is_stage1, stage1_lines
+from stroke_tf.label_file import is_stage1, stage1_lines
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
 

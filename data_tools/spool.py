@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +19,12 @@ import numpy as np
 
 from data_tools.offline_copies import augmented_copies, copies_of
 from data_tools.options import CopiesFor
-from data_tools.pictures import encode_png
 from data_tools.scan import SliceFiles
-from data_tools.shards import naming
 from data_tools.slices import Reading, Slice, read_slice
+from stroke_tf.files import read_json, replacing, write_text
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
+from stroke_tf.reading.pictures import encode_png
 from stroke_tf.records import HU_OFFSET, Pixels
 from stroke_tf.square import fit_square
 
@@ -88,22 +87,15 @@ def spool_chunk(task: ChunkTask) -> int:
     slices: list[dict[str, Any]] = []
     faults: list[Rejected] = []
     path = _spool_path(task.folder, task.number)
-    temporary = path.with_name(f"{path.name}-{os.getpid()}")
-    with naming(path), temporary.open("wb") as spool:
+    with replacing(path, sync=True) as temporary, temporary.open("wb") as spool:
         for files in task.slices:
             read = _read_labelled(task, files)
             if isinstance(read, Slice):
                 slices.append(_spool_slice(spool, files, read, task.encoding))
             else:
                 faults.extend(read)
-        spool.flush()
-        os.fsync(spool.fileno())
-    temporary.replace(path)
     text = json.dumps({"slices": slices, "faults": [[it.file, it.reason] for it in faults]})
-    temporary = index.with_name(f"{index.name}-{os.getpid()}")
-    with naming(index):
-        temporary.write_text(text, encoding="utf-8")
-    temporary.replace(index)
+    write_text(index, text)
     return len(task.slices)
 
 
@@ -117,7 +109,7 @@ def read_index(
         number: Number of the chunk.
         digest: Updated with the slices' ids and the SHA-256 of their files.
     """
-    values = json.loads(_index_path(folder, number).read_text(encoding="utf-8"))
+    values = read_json(_index_path(folder, number))
     slices, offset = [], 0
     for value in values["slices"]:
         records = []

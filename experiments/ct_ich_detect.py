@@ -17,9 +17,9 @@ from pathlib import Path
 
 import tyro
 
-from experiments.settings import ClassifierRun
-from experiments.tables import TableRun, run_table
 from stroke_tf.config import AugmentStrength, FitConfig
+from stroke_tf.runs.settings import ClassifierRun
+from stroke_tf.tables.run_table import TableRun, run_table
 
 EXPERIMENT = "ct-ich-detect"
 MIRRORED = AugmentStrength(rotation_deg=0, contrast=0, brightness=0, mirror=1, roi=0)

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 import tyro
 
 from data_tools.options import Prefer
-from experiments.settings import ClassifierRun, UnetRun
 from stroke_tf.config import FitConfig
 from stroke_tf.machine import usable_cores
+from stroke_tf.runs.settings import ClassifierRun, UnetRun
 
 if TYPE_CHECKING:
-    from stroke_tf.reporting.runs import RunMetrics
+    from stroke_tf.run_folder import RunMetrics
 
 EXPERIMENT = "demo"
 _DATA = "demo-data"
@@ -85,8 +85,8 @@ def run_demo(config: Demo) -> Path:
 
 def convert(config: Demo) -> Path:
     """Makes the phantoms if need be, converts the slices; returns the folder of records."""
-    from data_tools.build_tfrecords import Conversion
     from data_tools.conversion import build_tfrecords
+    from data_tools.options import Conversion
     from data_tools.phantom import PhantomConfig, make_phantom
     from data_tools.progress import progress_bar
 
@@ -119,12 +119,12 @@ def convert(config: Demo) -> Path:
 
 def train(config: Demo, records: Path) -> list[RunMetrics]:
     """Trains and tests the classifier and, where there are masks, the U-Net."""
-    from experiments.classifier import run_classifier
     from stroke_tf.manifest import read_folds
+    from stroke_tf.runs.classifier import run_classifier
 
     results = [run_classifier(classifier_run(config, records))]
     if any(row.has_mask and row.stroke_type != "NONE" for row in read_folds(records)):
-        from experiments.unet import run_unet
+        from stroke_tf.runs.unet import run_unet
 
         results.append(run_unet(unet_run(config, records)))
     else:
@@ -208,8 +208,8 @@ def report(config: Demo) -> Path:
 
 def main(config: Demo) -> int:
     """Runs the demo; the last line says where the report is. Returns the exit code."""
-    from experiments.running import print_result
-    from stroke_tf.reporting.runs import read_runs
+    from stroke_tf.run_folder import read_runs
+    from stroke_tf.runs.keep_or_run import print_result
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:

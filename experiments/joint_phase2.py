@@ -23,9 +23,9 @@ from dataclasses import replace
 
 import tyro
 
-from experiments.settings import ClassifierRun, UnetRun
-from experiments.tables import Row, TableRun, run_table
 from stroke_tf.config import FitConfig
+from stroke_tf.runs.settings import ClassifierRun, UnetRun
+from stroke_tf.tables.run_table import Row, TableRun, run_table
 
 EXPERIMENT = "joint-phase2"
 

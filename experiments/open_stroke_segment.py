@@ -25,9 +25,9 @@ from pathlib import Path
 
 import tyro
 
-from experiments.settings import ClassifierRun, UnetRun
-from experiments.tables import Row, TableRun, run_table
 from stroke_tf.config import PLAIN_UNET, FitConfig
+from stroke_tf.runs.settings import ClassifierRun, UnetRun
+from stroke_tf.tables.run_table import Row, TableRun, run_table
 
 EXPERIMENT = "open-stroke-segment"
 

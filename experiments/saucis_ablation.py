@@ -21,10 +21,10 @@ from typing import get_args
 import tyro
 
 from experiments.saucis_t6_unet import BASE
-from experiments.settings import Loss
-from experiments.tables import TableRun, run_table
 from stroke_tf.config import IMPROVED_UNET, PLAIN_UNET, Improvements
-from stroke_tf.search_spaces import SWITCHES
+from stroke_tf.runs.settings import Loss
+from stroke_tf.search.spaces import SWITCHES
+from stroke_tf.tables.run_table import TableRun, run_table
 
 EXPERIMENT = "saucis-ablation"
 

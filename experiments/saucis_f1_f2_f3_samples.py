@@ -42,8 +42,8 @@ class Samples:
 
 def main(config: Samples) -> int:
     """Writes the figures and prints where they are; returns the exit code."""
-    from experiments.samples import draw_samples
     from stroke_tf.reporting.figures import save_figure
+    from stroke_tf.reporting.samples import draw_samples
 
     try:
         figures = draw_samples(

@@ -28,9 +28,9 @@ from pathlib import Path
 
 import tyro
 
-from experiments.settings import ClassifierRun
-from experiments.tables import TableRun, run_table
 from stroke_tf.config import FitConfig
+from stroke_tf.runs.settings import ClassifierRun
+from stroke_tf.tables.run_table import TableRun, run_table
 
 EXPERIMENT = "saucis-t4-t5-detect"
 
@@ -60,11 +60,11 @@ ROWS: dict[str, ClassifierRun] = {
 
 def sizes_table(records: Path) -> str:
     """Returns the sizes of Tables 1 and 2 beside those of a folder of records."""
-    from experiments.paper import TABLES
-    from experiments.running import Split
     from stroke_tf.labels import StrokeType
     from stroke_tf.manifest import FoldName, read_manifest, select_folds
     from stroke_tf.reporting.page import markdown_table
+    from stroke_tf.runs.keep_or_run import Split
+    from stroke_tf.tables.papers import TABLES
 
     manifest = read_manifest(records)
     split = Split.holding_out(val=_BASE.val_folds, test=_BASE.test_folds)

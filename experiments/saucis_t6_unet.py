@@ -30,9 +30,9 @@ from pathlib import Path
 
 import tyro
 
-from experiments.settings import UnetRun
-from experiments.tables import TableRun, run_table
 from stroke_tf.config import IMPROVED_UNET, PLAIN_UNET, FitConfig
+from stroke_tf.runs.settings import UnetRun
+from stroke_tf.tables.run_table import TableRun, run_table
 
 EXPERIMENT = "saucis-t6-unet"
 
@@ -58,9 +58,9 @@ ROWS: dict[str, UnetRun] = {
 
 def sizes_table(records: Path) -> str:
     """Returns the sizes of Table 3 beside those of a folder of records, test sessions left out."""
-    from experiments.paper import TABLES
     from stroke_tf.manifest import FOLDS, read_manifest
     from stroke_tf.reporting.page import markdown_table
+    from stroke_tf.tables.papers import TABLES
 
     folds = [fold for fold in read_manifest(records).folds if fold.fold in range(FOLDS)]
     lines = [

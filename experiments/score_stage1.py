@@ -16,7 +16,8 @@ from pathlib import Path
 
 import tyro
 
-from stroke_tf.evaluation.teknofest import Stage1Score, parse_stage1, score_stage1, stage1_text
+from stroke_tf.evaluation.teknofest import Stage1Score, score_stage1
+from stroke_tf.label_file import parse_stage1, stage1_text
 
 
 @dataclass(frozen=True)

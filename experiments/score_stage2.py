@@ -58,10 +58,10 @@ def draw_masks(run: Path, pictures: Path, predicted: Path) -> int:
     """
     import keras
 
-    from data_tools.mask_pictures import files_by_id, write_mask
-    from data_tools.pictures import decode_grey
-    from experiments.unet import read_mask_rule
     from stroke_tf.inference import Predictor
+    from stroke_tf.reading.mask_pictures import files_by_id, write_mask
+    from stroke_tf.reading.pictures import decode_grey
+    from stroke_tf.runs.unet import read_mask_rule
 
     if not (run / "metrics.json").is_file():
         raise FileNotFoundError(f"{run} must be a finished run. Received: no metrics.json in it")
@@ -94,8 +94,8 @@ def score_folders(
     """
     import numpy as np
 
-    from data_tools.mask_pictures import files_by_id, read_mask
     from stroke_tf.evaluation.teknofest import score_stage2
+    from stroke_tf.reading.mask_pictures import files_by_id, read_mask
 
     true_files, drawn_files = files_by_id(truth), files_by_id(predicted)
     if strangers := [source_id for source_id in drawn_files if source_id not in true_files]:

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import sys
 
-from experiments.config_file import parse_settings
-from experiments.settings import ClassifierRun
+from stroke_tf.command import parse_settings
+from stroke_tf.runs.settings import ClassifierRun
 
 
 def main(config: ClassifierRun) -> int:
     """Trains and tests, prints the result; returns the exit code."""
-    from experiments.classifier import run_classifier
-    from experiments.running import run_command
+    from stroke_tf.runs.classifier import run_classifier
+    from stroke_tf.runs.keep_or_run import run_command
 
     return run_command(lambda: run_classifier(config), out=config.out)
 

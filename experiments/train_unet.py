@@ -16,11 +16,11 @@ from typing import Annotated
 
 import tyro
 
-from experiments.config_file import parse_settings
-from experiments.local_workers import host_number, run_hosts
-from experiments.settings import UnetRun
+from stroke_tf.command import parse_settings
+from stroke_tf.processes import host_number, run_hosts
+from stroke_tf.runs.settings import UnetRun
 
-_HOST_MODULE = "experiments.unet_host"
+_HOST_MODULE = "stroke_tf.runs.unet_host"
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def main(config: UnetRun, *, hosts: int = 1, args: Sequence[str] = ()) -> int:
     except (ValueError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 1
-    from experiments.running import run_command
-    from experiments.unet import run_unet
+    from stroke_tf.runs.keep_or_run import run_command
+    from stroke_tf.runs.unet import run_unet
 
     def train_on_hosts() -> None:
         run_hosts(_HOST_MODULE, args, hosts=hosts)

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 import tyro
 
-from experiments.local_workers import has_role, run_workers
-from experiments.search_settings import ClassifierSearch
+from stroke_tf.processes import has_role, run_workers
+from stroke_tf.search.settings import ClassifierSearch
 
 _MODULE = "experiments.tune_classifier"
 
@@ -25,8 +25,8 @@ def main(config: ClassifierSearch, args: Sequence[str] = ()) -> int:
     """Searches, here or with workers that get the same arguments; returns the exit code."""
     if config.workers and not has_role():
         return run_workers(_MODULE, args, workers=config.workers)
-    from experiments.classifier_trials import classifier_kind
-    from experiments.searching import run_search
+    from stroke_tf.search.classifier_trials import classifier_kind
+    from stroke_tf.search.run_search import run_search
 
     return run_search(config, lambda: classifier_kind(config))
 

@@ -26,9 +26,9 @@ from dataclasses import replace
 
 import tyro
 
-from experiments.settings import UnetRun
-from experiments.tables import TableRun, run_table
 from stroke_tf.config import FitConfig
+from stroke_tf.runs.settings import UnetRun
+from stroke_tf.tables.run_table import TableRun, run_table
 
 EXPERIMENT = "usth-t3-segment"
 

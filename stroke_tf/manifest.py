@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from stroke_tf.files import read_json
 from stroke_tf.records import SCHEMA_VERSION, STAGE_FOLDS, Pixels
 
 MANIFEST_NAME = "manifest.json"
@@ -120,10 +121,7 @@ def read_manifest(records: Path | str) -> Manifest:
             f"{path} must exist: it is written last, when all records are. "
             "Convert with `make tfrecords DATA=<folder> OUT=<folder>`"
         )
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} must be JSON. Received: {error}") from error
+    values = read_json(path)
     version = values.get("schema_version")
     if version != SCHEMA_VERSION:
         raise ValueError(f"{path}: schema_version must be {SCHEMA_VERSION}. Received: {version}")

@@ -13,7 +13,7 @@ COMMANDS = [
     "benchmarks.unet_profile",
     "data_tools.build_tfrecords",
     "data_tools.inspect",
-    "data_tools.phantom",
+    "data_tools.phantom.data_set",
     "experiments.ct_ich_detect",
     "experiments.ct_ich_segment",
     "experiments.demo",

@@ -9,18 +9,17 @@ import pytest
 import tyro
 
 from benchmarks import frozen_features, pipeline, search, tfrecords, unet_profile, unet_step
-from data_tools.build_tfrecords import Conversion
-from data_tools.inspect import Inspection
+from data_tools.options import Conversion, Inspection
 from data_tools.phantom import PhantomConfig
 from experiments.demo import Demo
 from experiments.open_stroke_segment import OpenStroke
 from experiments.saucis_f1_f2_f3_samples import Samples
 from experiments.score_stage1 import Stage1
 from experiments.score_stage2 import Stage2
-from experiments.search_settings import ClassifierSearch, UnetSearch
-from experiments.settings import ClassifierRun, UnetRun
-from experiments.tables import TableRun
 from stroke_tf.reporting.report import ReportConfig
+from stroke_tf.runs.settings import ClassifierRun, UnetRun
+from stroke_tf.search.settings import ClassifierSearch, UnetSearch
+from stroke_tf.tables.run_table import TableRun
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
@@ -32,7 +31,7 @@ SETTINGS = {
     "benchmarks.unet_profile": unet_profile.Profile,
     "data_tools.build_tfrecords": Conversion,
     "data_tools.inspect": Inspection,
-    "data_tools.phantom": PhantomConfig,
+    "data_tools.phantom.data_set": PhantomConfig,
     "experiments.ct_ich_detect": TableRun,
     "experiments.ct_ich_segment": TableRun,
     "experiments.demo": Demo,

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from trees import write_tree
 
-from data_tools.build_tfrecords import Conversion
 from data_tools.conversion import build_tfrecords
+from data_tools.options import Conversion
 from stroke_tf import build_unet
 
 ROOT = Path(__file__).parents[1]

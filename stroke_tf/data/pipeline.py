@@ -17,7 +17,6 @@ import tensorflow as tf
 
 from stroke_tf.config import BRAIN, THREE_WINDOWS, AugmentStrength, View, Window
 from stroke_tf.data.augment import augment_batch
-from stroke_tf.data.heads import head_views
 from stroke_tf.data.memory import Cache, Slices, empty_array, load_slices
 from stroke_tf.data.parallel import parallel_map
 from stroke_tf.data.selection import (
@@ -27,6 +26,7 @@ from stroke_tf.data.selection import (
     label_of,
     neighbours_of,
 )
+from stroke_tf.data.upright import head_views
 from stroke_tf.labels import StrokeType, Task
 from stroke_tf.manifest import FoldName, Manifest, read_manifest
 from stroke_tf.records import HU_OFFSET, STAGE_FOLDS

@@ -1,40 +1,18 @@
-"""The official scores of the TEKNOFEST-2021 stroke competition and its stage-1 text format.
+"""The official scores of the TEKNOFEST-2021 stroke competition.
 
 Stage 1 asks for stroke yes or no (text), stage 2 for a mask of each slice.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stroke_tf.evaluation.metrics import Counts, iou, sensitivity, specificity
 from stroke_tf.labels import LESION_CLASSES, MASK_CLASSES
-
-STAGE1_HEADER = "Image Id\tİnme Var mı?"
-_LINE = re.compile(r"([^\t]*\S)\t([01])\s*")
-
-
-class Stage1Line(NamedTuple):
-    """One line of a stage-1 file.
-
-    Attributes:
-        number: Line number, the header being line 1.
-        text: The line as it stands, without its end.
-        image_id: The slice's id; empty where the line cannot be read.
-        stroke: The answer; None where the line is not an id, a tab and 0 or 1.
-    """
-
-    number: int
-    text: str
-    image_id: str
-    stroke: bool | None
 
 
 @dataclass(frozen=True)
@@ -67,65 +45,6 @@ class Stage2Score:
 
     counts: Counts
     score: float
-
-
-def stage1_text(answers: Mapping[str, bool]) -> str:
-    r"""Returns stage-1 answers in the organisers' format: tab-separated lines that end in CRLF.
-
-    Write it as UTF-8 and without translating line ends.
-
-    Args:
-        answers: Whether the slice of an id shows a stroke; the order is kept.
-
-    Raises:
-        ValueError: If an id is empty or holds white space other than single spaces between words.
-    """
-    for image_id in answers:
-        if not image_id or " ".join(image_id.split()) != image_id:
-            raise ValueError(f"an id must be words parted by single spaces. Received: {image_id!r}")
-    lines = [STAGE1_HEADER, *(f"{name}\t{int(stroke)}" for name, stroke in answers.items())]
-    return "".join(f"{line}\r\n" for line in lines)
-
-
-def parse_stage1(text: str, *, name: str = "answers") -> dict[str, bool]:
-    """Returns the answers of a stage-1 text by id.
-
-    Args:
-        text: The text; a byte-order mark, any line ends and blank lines are let pass.
-        name: Where the text comes from, for the error messages.
-
-    Raises:
-        ValueError: If the header is missing, a line is not an id, a tab and 0 or 1, or an id
-            occurs twice. Names the line.
-    """
-    if not is_stage1(text):
-        first = "".join(text.splitlines()[:1])
-        raise ValueError(f"{name}: line 1 must be {STAGE1_HEADER!r}. Received: {first!r}")
-    answers: dict[str, bool] = {}
-    for line in stage1_lines(text):
-        if line.stroke is None:
-            rule = "must be an id, a tab and 0 or 1"
-        elif line.image_id in answers:
-            rule = "must not repeat an id"
-        else:
-            answers[line.image_id] = line.stroke
-            continue
-        raise ValueError(f"{name}: line {line.number} {rule}. Received: {line.text!r}")
-    return answers
-
-
-def is_stage1(text: str) -> bool:
-    """Returns whether a text starts with the header of stage 1, in any case and spelling of i."""
-    return [_fold(line) for line in text.splitlines()[:1]] == [_fold(STAGE1_HEADER)]
-
-
-def stage1_lines(text: str) -> Iterator[Stage1Line]:
-    """Yields the lines after the header, right or wrong; blank ones are left out."""
-    for number, line in enumerate(text.splitlines()[1:], start=2):
-        if match := _LINE.fullmatch(line):
-            yield Stage1Line(number, line, match[1], match[2] == "1")
-        elif line.strip():
-            yield Stage1Line(number, line, "", None)
 
 
 def score_stage1(truth: Mapping[str, bool], answers: Mapping[str, bool]) -> Stage1Score:
@@ -209,8 +128,3 @@ def _stage2_cells(
         fn |= (predicted != kind) & (cv2.erode(drawn, square) > 0)
     fp = (predicted > 0) & ~tp & ~fn
     return np.array([tp.sum(), fp.sum(), fn.sum(), (~(tp | fp | fn)).sum()])
-
-
-def _fold(text: str) -> str:
-    """Returns the letters a to z and the tabs of a text, in lower case and with one kind of i."""
-    return re.sub(r"[^a-z\t]", "", unicodedata.normalize("NFKD", text).lower().replace("ı", "i"))

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from stroke_tf.config import THREE_WINDOWS, Window
 from stroke_tf.data import gray_to_rgb, window_hu
 from stroke_tf.evaluation.mask_rule import MaskRule, apply_mask_rule
+from stroke_tf.fast.graphs import inference_graph
 from stroke_tf.labels import MASK, MASK_CLASSES
-from stroke_tf.models.graphs import inference_graph
 from stroke_tf.square import fit_square, undo_square
 
 

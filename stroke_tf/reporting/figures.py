@@ -34,8 +34,8 @@ from stroke_tf.evaluation.metrics import (
     sensitivity,
     specificity,
 )
+from stroke_tf.files import replacing
 from stroke_tf.labels import StrokeType
-from stroke_tf.reporting.runs import replacing
 
 DPI = 110
 _INK, _GRID, _BLUE, _ORANGE, _GREY = "#1f2933", "#dfe4ea", "#2166ac", "#d95f02", "#8a96a3"

@@ -2,7 +2,7 @@
 
     python -m stroke_tf.reporting.report --out results --experiment demo
 
-Everything comes from what `stroke_tf.reporting.runs` left on disk.
+Everything comes from what `stroke_tf.run_folder` left on disk.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any
 from urllib.parse import quote
 
 from stroke_tf.evaluation.intervals import Metric
+from stroke_tf.files import write_text
 from stroke_tf.reporting.page import markdown_table, plain_text, render_page
-from stroke_tf.reporting.runs import RunFolder, RunMetrics, read_runs, write_text
+from stroke_tf.run_folder import RunFolder, RunMetrics, read_runs
 
 CAPTIONS: dict[str, str] = {
     "history_head": "The same of the head alone, on the features of the frozen backbone.",

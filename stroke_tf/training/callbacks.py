@@ -6,7 +6,6 @@ Unlike Keras' own they leave whole files only, at any time.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import shutil
 from pathlib import Path
@@ -16,6 +15,7 @@ import keras
 import rich.console
 import rich.progress
 
+from stroke_tf.files import plain, read_json, replacing, write_json
 from stroke_tf.training.hosts import meet_hosts
 
 Mode = Literal["min", "max"]
@@ -32,9 +32,8 @@ class BestModel(keras.callbacks.ModelCheckpoint):
     """A ModelCheckpoint that saves an uncompiled model and renames the finished file into place."""
 
     def __init__(self, model: keras.Model, path: Path, *, monitor: str, mode: Mode):
-        self._partial, self._path = path.with_name(f"partial-{path.name}"), path
-        self._uncompiled = model
-        super().__init__(self._partial, monitor=monitor, mode=mode, save_best_only=True)
+        self._path, self._uncompiled = path, model
+        super().__init__(path, monitor=monitor, mode=mode, save_best_only=True)
 
     def set_model(self, model: keras.Model) -> None:
         """Has the uncompiled model saved."""
@@ -42,9 +41,9 @@ class BestModel(keras.callbacks.ModelCheckpoint):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Saves the model if the epoch is the best one, and renames the file."""
-        super().on_epoch_end(epoch, logs)
-        if self._partial.exists():
-            self._partial.replace(self._path)
+        with replacing(self._path) as temporary:
+            self.filepath = str(temporary)
+            super().on_epoch_end(epoch, logs)
 
 
 class CheckScores(keras.callbacks.Callback):
@@ -95,11 +94,11 @@ class Backup(keras.callbacks.Callback):
     ):
         super().__init__()
         self._folder, self._watched = folder, watched
-        self._settings = json.loads(json.dumps(settings))
+        self._settings = plain(settings)
         self._state: dict[str, Any] = {"epochs": 0, "finished": False, "settings": self._settings}
         path = folder / "state.json"
         if path.is_file():
-            self._state = json.loads(path.read_text(encoding="utf-8"))
+            self._state = read_json(path)
             self._check_settings()
         meet_hosts(self._state)
 
@@ -141,7 +140,7 @@ class Backup(keras.callbacks.Callback):
         for callback in self._watched:
             values = {key: vars(callback)[key] for key in self._counters if key in vars(callback)}
             self._state[type(callback).__name__] = values
-        replace_file(self._folder / "state.json", json.dumps(self._state, indent=2).encode())
+        write_json(self._folder / "state.json", self._state)
         for path in self._folder.glob("*.weights.h5"):
             if path != weights or self.finished:
                 path.unlink()
@@ -157,13 +156,6 @@ class Backup(keras.callbacks.Callback):
                 f"{self._folder.parent}: a training goes on with the settings it began with; "
                 f"delete the folder or choose another. Received (before, now): {changed}"
             )
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
 
 
 def _nameless(setting: Any) -> Any:

@@ -10,16 +10,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
-import json
 import logging
-import uuid
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import keras
 import numpy as np
@@ -28,9 +26,10 @@ import tensorflow as tf
 from stroke_tf.config import THREE_WINDOWS, AugmentStrength, View, Window
 from stroke_tf.data import augment_batch, count_samples, make_dataset
 from stroke_tf.data.parallel import parallel_map
+from stroke_tf.fast.graphs import inference_graph
+from stroke_tf.files import replacing, to_json, write_text
 from stroke_tf.labels import Task
 from stroke_tf.manifest import FoldName, manifest_sha256
-from stroke_tf.models.graphs import inference_graph
 
 _BATCH = 32  # larger ones gain nothing on a CPU; the augmentations drawn depend on it
 
@@ -298,11 +297,10 @@ class _Extraction:
 
     def _path(self, cache_dir: Path, fold: FoldName, copy: int) -> Path:
         """Returns the file of a fold and copy; sees to its folder and `key.json`."""
-        text = json.dumps(self._key(copy), indent=2).encode() + b"\n"
-        folder = cache_dir / hashlib.sha256(text).hexdigest()[:16]
+        text = to_json(self._key(copy))
+        folder = cache_dir / hashlib.sha256(text.encode()).hexdigest()[:16]
         if not (folder / "key.json").exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            _write_whole(folder / "key.json", lambda file: file.write(text))
+            write_text(folder / "key.json", text)
         name = fold if isinstance(fold, str) else f"fold-{fold:02}"
         return folder / f"{name}-copy-{copy}.npz"
 
@@ -327,7 +325,8 @@ class _Extraction:
     def _save(self, part: FeatureSet, fold: FoldName, copy: int) -> None:
         if self.cache_dir is not None:
             path = self._path(self.cache_dir, fold, copy)
-            _write_whole(path, lambda file: np.savez(file, **vars(part)))
+            with replacing(path) as temporary:
+                np.savez(temporary, **vars(part))
 
 
 def _augmented(
@@ -357,14 +356,3 @@ def _strings(known: Sequence[dict[str, tf.Tensor]], name: str) -> tuple[str, ...
 def _stack(parts: list[FeatureSet]) -> FeatureSet:
     """Returns the copies of one fold as one set."""
     return dataclasses.replace(parts[0], features=np.concatenate([it.features for it in parts]))
-
-
-def _write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Writes a file under a name of its own and renames it: others see all of it or nothing."""
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        with partial.open("wb") as file:
-            write(file)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -16,18 +16,11 @@ import pandas as pd
 import tensorflow as tf
 
 from stroke_tf.config import FitConfig
-from stroke_tf.models.graphs import fuse_batch_norms
-from stroke_tf.training.callbacks import (
-    Backup,
-    BestModel,
-    CheckScores,
-    Mode,
-    Progress,
-    replace_file,
-    scope_of,
-)
+from stroke_tf.fast.adam import adam
+from stroke_tf.fast.graphs import fuse_batch_norms
+from stroke_tf.files import write_bytes
+from stroke_tf.training.callbacks import Backup, BestModel, CheckScores, Mode, Progress, scope_of
 from stroke_tf.training.hosts import is_leader
-from stroke_tf.training.optimizers import adam
 
 MODEL_NAME = "model.keras"
 HISTORY_NAME = "history.csv"
@@ -232,4 +225,4 @@ def _cut_history(path: Path, *, epochs: int) -> None:
     if epochs == 0:
         path.unlink(missing_ok=True)
     else:
-        replace_file(path, b"".join(path.read_bytes().splitlines(keepends=True)[: epochs + 1]))
+        write_bytes(path, b"".join(path.read_bytes().splitlines(keepends=True)[: epochs + 1]))

@@ -14,8 +14,9 @@ import pytest
 import tensorflow as tf
 from trees import SIDE, head, write_png, write_slice, write_tree
 
-from data_tools.build_tfrecords import Conversion, main
+from data_tools.build_tfrecords import main
 from data_tools.conversion import BadInputError, build_tfrecords
+from data_tools.options import Conversion
 from stroke_tf.manifest import read_folds, read_manifest
 from stroke_tf.records import decode_record
 

@@ -3,8 +3,9 @@ import shutil
 
 import pytest
 
-from data_tools.inspect import Inspection, main
+from data_tools.inspect import main
 from data_tools.inspection import inspect_folder, tables
+from data_tools.options import Inspection
 
 
 def test_a_folder_is_described_without_converting_it(tree):

@@ -9,13 +9,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from data_tools.overlays import (
-    MASK_COLOURS,
-    mask_from_binary,
-    mask_from_colours,
-    mask_from_overlay,
-)
+from data_tools.overlays import mask_from_binary, mask_from_overlay
 from stroke_tf.labels import StrokeType
+from stroke_tf.reading.mask_pictures import MASK_COLOURS, mask_from_colours
 
 ISCHEMIA, HEMORRHAGE = StrokeType.ISCHEMIA, StrokeType.HEMORRHAGE
 SQUARE, CROSS = np.ones((3, 3), bool), ndimage.generate_binary_structure(2, 1)

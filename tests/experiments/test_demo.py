@@ -28,7 +28,7 @@ def test_data_without_masks_trains_no_unet(tmp_path, monkeypatch):
                 file.unlink()
             path.rmdir()
     trained = []
-    monkeypatch.setattr("experiments.classifier.run_classifier", trained.append)
+    monkeypatch.setattr("stroke_tf.runs.classifier.run_classifier", trained.append)
     config = Demo(data=tree, out=tmp_path / "out", size=64, weights=None, jobs=1)
     demo.train(config, demo.convert(config))
     assert len(trained) == 1

@@ -1,11 +1,11 @@
 import pytest
 
-from data_tools.build_tfrecords import Conversion
 from data_tools.conversion import build_tfrecords
+from data_tools.options import Conversion
 from data_tools.phantom import PhantomConfig, make_phantom
-from experiments.settings import UnetRun
-from experiments.unet import run_unet
 from stroke_tf.config import FitConfig
+from stroke_tf.runs.settings import UnetRun
+from stroke_tf.runs.unet import run_unet
 
 
 @pytest.mark.slow

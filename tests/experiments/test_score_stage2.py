@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from data_tools.mask_pictures import write_mask
 from experiments.score_stage2 import Stage2, main, score_folders
+from stroke_tf.reading.mask_pictures import write_mask
 
 LESION = np.zeros((12, 12), np.uint8)
 LESION[2:8, 2:8] = 1

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from stroke_tf.config import BRAIN, THREE_WINDOWS, AugmentStrength
 from stroke_tf.data import make_dataset
-from stroke_tf.data.heads import head_views
 from stroke_tf.data.pipeline import gray_to_rgb, window_hu
+from stroke_tf.data.upright import head_views
 from stroke_tf.labels import StrokeType, Task
 from stroke_tf.records import HU_OFFSET
 
@@ -380,8 +380,8 @@ def test_a_wrong_choice_is_named(gray_records, options, message):
 
 
 def test_converted_real_slices_come_out_as_they_were(open_data: Path, tmp_path: Path):
-    from data_tools.build_tfrecords import Conversion
     from data_tools.conversion import build_tfrecords
+    from data_tools.options import Conversion
 
     source = open_data / "open_stroke_ct"
     build_tfrecords(Conversion(data=source, out=tmp_path / "records", jobs=2))

@@ -5,14 +5,8 @@ import numpy as np
 import pytest
 
 from stroke_tf.evaluation.metrics import Counts
-from stroke_tf.evaluation.teknofest import (
-    is_stage1,
-    parse_stage1,
-    score_stage1,
-    score_stage2,
-    stage1_lines,
-    stage1_text,
-)
+from stroke_tf.evaluation.teknofest import score_stage1, score_stage2
+from stroke_tf.label_file import is_stage1, parse_stage1, stage1_lines, stage1_text
 
 ANSWERS = {"10012": True, "9": False, "slice a": True}
 TEXT = "Image Id\tİnme Var mı?\r\n10012\t1\r\n9\t0\r\nslice a\t1\r\n"

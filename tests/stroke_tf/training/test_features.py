@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from trees import write_tree
 
-from data_tools.build_tfrecords import Conversion
 from data_tools.conversion import build_tfrecords
+from data_tools.options import Conversion
 from stroke_tf.config import AugmentStrength, FitConfig
 from stroke_tf.data import make_dataset
 from stroke_tf.labels import Task

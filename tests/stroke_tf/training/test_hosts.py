@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 from trees import write_tree
 
-from data_tools.build_tfrecords import Conversion
 from data_tools.conversion import build_tfrecords
+from data_tools.options import Conversion
 from stroke_tf.config import PLAIN_UNET, FitConfig
 from stroke_tf.data import make_dataset
 from stroke_tf.labels import Task

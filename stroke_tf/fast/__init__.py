@@ -1,0 +1,1 @@
+"""The one place that changes how a library computes; README.md says what, why and how much."""

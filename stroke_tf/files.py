@@ -1,0 +1,137 @@
+"""Files that are whole or not there, locks between processes, and JSON.
+
+Everything the package writes goes through here. Knows nothing of what the files hold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import enum
+import fcntl
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePath
+from typing import Any
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, scratch: Path | None = None, sync: bool = False) -> Iterator[Path]:
+    """Gives a temporary name, whose file becomes `path` when the block ends well.
+
+    A reader sees the old file or the new one, never half of one. A block that writes no file leaves
+    what was there. The suffix is kept, since Keras and matplotlib take the format from it.
+
+    Args:
+        path: The file to write; its folder is made.
+        scratch: Folder for the unfinished file, on the same disk; None takes that of `path`.
+        sync: Whether the bytes must be on the disk before the name is.
+
+    Raises:
+        OSError: If the file cannot be written; it names the file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = (scratch or path.parent) / f".{path.stem}-{uuid.uuid4().hex}{path.suffix}"
+    try:
+        with naming(path):
+            yield temporary
+            if temporary.exists():
+                if sync:
+                    _sync(temporary)
+                temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Gives the errors of writing a file its name, which the system leaves out."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a UTF-8 text file whole or not at all; line ends stay as they are."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Writes values as JSON, see `to_json`, whole or not at all."""
+    write_text(path, to_json(values))
+
+
+def read_json(path: Path) -> Any:
+    """Returns what a JSON file holds.
+
+    Raises:
+        ValueError: If it is not JSON; names the file.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} must be JSON. Received: {error}") from error
+
+
+def to_json(values: Any) -> str:
+    """Returns values as indented JSON that ends with a newline, see `plain`."""
+    return json.dumps(plain(values), indent=2, allow_nan=False) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """Returns a value as JSON gives it back: of an absolute path the last part alone."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, (str, PurePath)):
+        path = PurePath(value)
+        return path.name if path.is_absolute() else str(value)
+    if hasattr(value, "dtype") and hasattr(value, "item"):  # a number of NumPy
+        return value.item()
+    return value
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns nested mappings as one, keys joined by dots; an empty mapping stays a value."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        nested = isinstance(value, Mapping) and value
+        found |= flat(value, f"{prefix}{key}.") if nested else {prefix + key: value}
+    return found
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps a folder to this process inside the block; the lock goes when the process does.
+
+    Raises:
+        RuntimeError: If another process has the folder open.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RuntimeError(f"{folder} must not be open in another process") from error
+        yield
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,73 @@
+"""What a classifier says of slices: scores, mirrored and smoothed, and what is shown of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from stroke_tf.evaluation.series import smooth_series
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a classifier said of some slices.
+
+    Attributes:
+        ids: Source id of each slice.
+        groups: Group id of each slice.
+        truth: bool, shape (N,).
+        scores: float64, shape (N,), in [0, 1]: the probability given to class 1.
+        images: uint8, shape (N, S, S): one channel of each slice.
+    """
+
+    ids: Sequence[str]
+    groups: Sequence[str]
+    truth: np.ndarray
+    scores: np.ndarray
+    images: np.ndarray
+
+    def smoothed(self, sigma: float) -> Scored:
+        """Returns the same with scores smoothed along each group's slices."""
+        scores = smooth_series(self.scores, self.groups, ids=self.ids, sigma=sigma)
+        return replace(self, scores=scores)
+
+
+def score_slices(
+    model: keras.Model, dataset: tf.data.Dataset, *, mirror: bool = False, channel: int = 0
+) -> Scored:
+    """Scores every slice of a data set made `with_ids`.
+
+    Args:
+        model: A classifier.
+        dataset: Batches of (images, labels, ids).
+        mirror: Whether a slice's score is the mean of its own and that of its mirror image.
+        channel: Channel that is kept to be shown.
+    """
+    ids: list[str] = []
+    groups: list[str] = []
+    truth, scores, images = [], [], []
+    for batch, labels, known in dataset:
+        views = (batch, batch[:, :, ::-1]) if mirror else (batch,)
+        probs = [model(view, training=False).numpy()[:, -1] for view in views]
+        scores.append(np.mean(probs, axis=0, dtype=np.float64))
+        truth.append(labels.numpy()[:, 0] > 0)
+        images.append(batch.numpy()[..., channel].round().astype(np.uint8))
+        ids.extend(it.decode() for it in known["source_id"].numpy())
+        groups.extend(it.decode() for it in known["group_id"].numpy())
+    return Scored(
+        ids, groups, np.concatenate(truth), np.concatenate(scores), np.concatenate(images)
+    )
+
+
+def inputs_of(dataset: tf.data.Dataset, ids: Collection[str]) -> dict[str, np.ndarray]:
+    """Returns what the model sees of some slices: float32, shape (S, S, 3), by source id."""
+    found = {}
+    for batch, _, known in dataset:
+        for image, name in zip(batch.numpy(), known["source_id"].numpy(), strict=True):
+            if name.decode() in ids:
+                found[name.decode()] = image
+    return found

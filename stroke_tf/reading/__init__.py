@@ -1,0 +1,1 @@
+"""A file to proved pixels: DICOM, pictures and masks. Loads no TensorFlow."""

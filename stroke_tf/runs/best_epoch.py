@@ -1,0 +1,41 @@
+"""What a training said of itself in the epoch whose weights it kept."""
+
+from __future__ import annotations
+
+import csv
+
+from stroke_tf.evaluation.intervals import Metric
+from stroke_tf.runs.settings import ClassifierRun, UnetRun
+
+_COLUMNS = ("accuracy", "loss")
+
+
+def best_epoch(config: ClassifierRun | UnetRun) -> dict[str, Metric]:
+    """Returns the scores of a finished run's best epoch, by the validation score it watched.
+
+    Args:
+        config: The run. One whose backbone was not trained has no such epoch.
+
+    Returns:
+        `train_accuracy`, `train_loss`, `val_accuracy` and `val_loss`, without intervals: those of
+        training are means over the epoch, with dropout and augmentation; nothing without an epoch.
+        The accuracy of a U-Net is that of all pixels, background included, and a joint network has
+        the loss alone.
+    """
+    from stroke_tf.runs.keep_or_run import folder_of
+
+    path = folder_of(config, row=config.row_name).history
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        epochs = list(csv.DictReader(file))
+    watch = config.watch if isinstance(config, ClassifierRun) else "loss"
+    watched, choose = f"val_{watch}", min if watch == "loss" else max
+    best = choose(epochs, key=lambda epoch: float(epoch[watched]))
+    sides = {"train": "", "val": "val_"}
+    return {
+        f"{side}_{column}": Metric(float(best[prefix + column]), float("nan"), float("nan"))
+        for side, prefix in sides.items()
+        for column in _COLUMNS
+        if column in best
+    }

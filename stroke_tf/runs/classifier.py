@@ -1,0 +1,300 @@
+"""One run of a classifier: trained, its operating point chosen on validation, tested once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from stroke_tf.data import class_weights, make_dataset
+from stroke_tf.data.memory import Slices
+from stroke_tf.evaluation.calibration import apply_temperature, fit_temperature, reliability
+from stroke_tf.evaluation.grad_cam import grad_cam
+from stroke_tf.evaluation.intervals import Metric
+from stroke_tf.evaluation.metrics import classification_metrics, count
+from stroke_tf.evaluation.operating_point import choose_threshold
+from stroke_tf.files import replacing, write_json
+from stroke_tf.inference.scoring import Scored, inputs_of, score_slices
+from stroke_tf.labels import Task
+from stroke_tf.manifest import FoldName
+from stroke_tf.models import build_classifier, split_head
+from stroke_tf.models.custom_cnn import CUSTOM_CNNS
+from stroke_tf.reporting.augmentation_figure import draw_augmentations
+from stroke_tf.reporting.figures import (
+    figure_confusion,
+    figure_history,
+    figure_predictions,
+    figure_reliability,
+    figure_roc,
+    save_figure,
+)
+from stroke_tf.reporting.grad_cam_figure import figure_grad_cam
+from stroke_tf.run_folder import RunMetrics, read_metrics, write_predictions
+from stroke_tf.runs.keep_or_run import OpenRun, Outcome, Split, finished, folder_of, open_run
+from stroke_tf.runs.settings import ClassifierRun
+from stroke_tf.training import fit, training_scope
+from stroke_tf.training.classification import class_one_auc, classifier_loss
+from stroke_tf.training.features import FeatureSet, extract_features, feature_dataset
+from stroke_tf.training.fit import MODEL_NAME
+from stroke_tf.training.probe import fit_probe
+
+FEATURES = "features"
+HEAD_ONLY = ("frozen", "probe")
+"""The ways of training that leave the backbone as it is."""
+_LABELS = {Task.DETECT: ("no stroke", "stroke"), Task.TYPE: ("ischaemia", "haemorrhage")}
+_EXPLAINED = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class OperatingPoint:
+    """What was chosen on the validation folds, and what the other rules would have chosen."""
+
+    threshold: float
+    temperature: float
+    thresholds: dict[str, float]
+
+
+def run_classifier(config: ClassifierRun) -> RunMetrics:
+    """Trains and tests one classifier, or returns its result if it is done already.
+
+    Raises:
+        FileNotFoundError: If the records or the weight file are missing.
+        OSError: If ImageNet weights cannot be downloaded.
+        RuntimeError: If another process has the run open.
+        ValueError: If a setting is out of range, or the run's folder was started with others.
+    """
+    folder = folder_of(config, row=config.row_name)
+    if done := finished(folder, config):
+        return done
+    split = Split.holding_out(val=config.val_folds, test=config.test_folds)
+    with open_run(folder, config, records=config.records, split=split) as run:
+        model = train(config, run)
+        run.outcome = _test(config, run, model)
+    return read_metrics(folder.metrics)
+
+
+def train(config: ClassifierRun, run: OpenRun) -> keras.Model:
+    """Trains the classifier of a run in its folder and returns it with its best weights."""
+    with training_scope(config.fit):
+        model = _build(config)
+    if config.training != "full":
+        _train_head(config, run, model)
+    if config.training not in HEAD_ONLY:
+        _train_backbone(config, run, model)
+    elif not run.is_trial:
+        with replacing(run.folder.path / MODEL_NAME) as path:
+            model.save(path)
+    return model
+
+
+def _build(config: ClassifierRun) -> keras.Model:
+    from_scratch = config.backbone in CUSTOM_CNNS
+    return build_classifier(
+        config.backbone,
+        task=Task(config.task),
+        image_size=config.image_size,
+        weights=config.weights,
+        head=None if config.head == "auto" else config.head,
+        trainable=True if from_scratch else config.unfreeze_from,
+        pooling=config.pooling,
+        dropout=config.dropout,
+        dense_units=config.dense_units,
+        seed=config.fit.seed,
+    )
+
+
+def _train_head(config: ClassifierRun, run: OpenRun, model: keras.Model) -> None:
+    """Trains the head on what the backbone says of each slice; `model` holds what it learned."""
+    extractor, head = split_head(model)
+    train = features_of(config, extractor, run.split.train, copies=config.copies)
+    weights = _class_weights(config, run, ratio=None)
+    if config.training.startswith("probe"):
+        fit_probe(head, train, inverse_penalty=config.inverse_penalty, class_weight=weights)
+        return
+    val = features_of(config, extractor, run.split.val, copies=0)
+    seed = config.fit.seed
+    history = fit(
+        head,
+        feature_dataset(train, batch_size=config.batch_size, training=True, seed=seed),
+        feature_dataset(val, batch_size=config.batch_size),
+        config=dataclasses.replace(config.head_fit, seed=seed),
+        run_dir=run.folder.path / "head",
+        class_weight=weights,
+        progress=f"{run.folder.experiment}/{run.folder.path.name}, head",
+        **_how(config, model),
+    )
+    if not run.is_trial:
+        save_figure(figure_history(history), run.folder.figures / "history_head.png")
+
+
+def features_of(
+    config: ClassifierRun,
+    extractor: keras.Model,
+    folds: tuple[FoldName, ...],
+    *,
+    copies: int,
+) -> FeatureSet:
+    """Returns what a run's backbone says of some folds, from disk where it is known."""
+    return extract_features(
+        extractor,
+        config.records,
+        folds,
+        task=Task(config.task),
+        image_size=config.image_size,
+        key_of_network=f"{config.backbone} {config.pooling}",
+        copies=copies,
+        strength=config.strength,
+        view=config.view,
+        windows=config.windows,
+        seed=config.fit.seed,
+        cache_dir=config.out / FEATURES,
+    )
+
+
+def _train_backbone(config: ClassifierRun, run: OpenRun, model: keras.Model) -> None:
+    val = _dataset(config, run.split.val, decoded=run.decoded)
+    if config.augment and not run.is_trial:
+        figure = draw_augmentations(val, strength=config.strength, seed=config.fit.seed)
+        save_figure(figure, run.folder.figures / "augmentations.png")
+    history = fit(
+        model,
+        _dataset(config, run.split.train, training=True, decoded=run.decoded),
+        val,
+        config=config.fit,
+        run_dir=run.folder.path,
+        class_weight=_class_weights(config, run, ratio=config.negatives_per_positive),
+        progress=f"{run.folder.experiment}/{run.folder.path.name}",
+        **_how(config, model),
+    )
+    if not run.is_trial:
+        save_figure(figure_history(history), run.folder.figures / "history.png")
+
+
+def _how(config: ClassifierRun, model: keras.Model) -> dict:
+    """Returns what both phases of a training have in common, for `fit`."""
+    outputs = model.output_shape[-1]
+    return {
+        "loss": classifier_loss(outputs, label_smoothing=config.label_smoothing),
+        "metrics": ["accuracy", class_one_auc()],
+        "monitor": f"val_{config.watch}",
+        "mode": "min" if config.watch == "loss" else "max",
+    }
+
+
+def _class_weights(
+    config: ClassifierRun, run: OpenRun, *, ratio: float | None
+) -> dict[int, float] | None:
+    if not config.class_weights:
+        return None
+    return class_weights(
+        config.records, run.split.train, Task(config.task), negatives_per_positive=ratio
+    )
+
+
+def _test(config: ClassifierRun, run: OpenRun, model: keras.Model) -> Outcome:
+    val = score(config, model, run.split.val)
+    point = _operating_point(config, val)
+    write_json(run.folder.path / "operating_point.json", point)
+    test = score(config, model, run.split.test)
+    table = {"id": test.ids, "truth": test.truth.astype(int), "score": test.scores}
+    write_predictions(run.folder, pd.DataFrame(table))
+    _draw(config, run, model, test, threshold=point.threshold)
+    metrics = _metrics(config, test, point)
+    return Outcome(n=len(test.ids), threshold=point.threshold, metrics=metrics)
+
+
+def score(
+    config: ClassifierRun,
+    model: keras.Model,
+    folds: tuple[FoldName, ...],
+    *,
+    decoded: Slices | None = None,
+) -> Scored:
+    """Scores the slices of some folds as a run is tested."""
+    dataset = _dataset(config, folds, with_ids=True, decoded=decoded)
+    scored = score_slices(
+        model, dataset, mirror=config.mirror_test, channel=int(config.view == "neighbours")
+    )
+    return scored.smoothed(config.smooth_slices) if config.smooth_slices else scored
+
+
+def _operating_point(config: ClassifierRun, val: Scored) -> OperatingPoint:
+    thresholds = {
+        rule: choose_threshold(val.truth, val.scores, rule=rule)
+        for rule in ("recall-floor", "youden", "fixed")
+    }
+    return OperatingPoint(
+        threshold=thresholds[config.threshold_rule],
+        temperature=fit_temperature(val.truth, val.scores),
+        thresholds=thresholds,
+    )
+
+
+def _metrics(config: ClassifierRun, test: Scored, point: OperatingPoint) -> dict[str, Metric]:
+    options: dict[str, Any] = {"groups": test.groups, "seed": config.fit.seed}
+    metrics = classification_metrics(test.truth, test.scores, threshold=point.threshold, **options)
+    calibrated = apply_temperature(test.scores, point.temperature)
+    again = classification_metrics(test.truth, calibrated, threshold=0.5, **options)
+    return metrics | {f"{name}_calibrated": again[name] for name in ("brier", "ece")}
+
+
+def _dataset(
+    config: ClassifierRun,
+    folds: tuple[FoldName, ...],
+    *,
+    training: bool = False,
+    with_ids: bool = False,
+    decoded: Slices | None = None,
+) -> tf.data.Dataset:
+    return make_dataset(
+        config.records,
+        folds=folds,
+        task=Task(config.task),
+        image_size=config.image_size,
+        batch_size=config.batch_size,
+        training=training,
+        augment=config.strength if training and config.augment else None,
+        negatives_per_positive=config.negatives_per_positive if training else None,
+        windows=config.windows,
+        view=config.view,
+        with_ids=with_ids,
+        seed=config.fit.seed,
+        decoded=decoded,
+    )
+
+
+def _draw(
+    config: ClassifierRun, run: OpenRun, model: keras.Model, test: Scored, *, threshold: float
+) -> None:
+    labels = _LABELS[Task(config.task)]
+    figures = {
+        "confusion": figure_confusion(count(test.truth, test.scores >= threshold), labels),
+        "roc": figure_roc(test.truth, test.scores, threshold),
+        "reliability": figure_reliability(reliability(test.truth, test.scores)),
+        "predictions": figure_predictions(
+            test.images, test.truth, test.scores, threshold=threshold, labels=labels
+        ),
+        "grad_cam": _explained(config, run, model, test),
+    }
+    for name, figure in figures.items():
+        save_figure(figure, run.folder.figures / f"{name}.png")
+
+
+def _explained(config: ClassifierRun, run: OpenRun, model: keras.Model, test: Scored) -> Figure:
+    """Draws Grad-CAM of the slices scored highest, those of class 1 first."""
+    order = np.argsort(-test.scores, kind="stable")
+    half = _EXPLAINED // 2
+    shown = [*order[test.truth[order]][:half], *order[~test.truth[order]][:half]]
+    names = [test.ids[index] for index in shown]
+    inputs = inputs_of(_dataset(config, run.split.test, with_ids=True), names)
+    images = np.stack([inputs[name] for name in names])
+    labels = _LABELS[Task(config.task)]
+    titles = [f"{test.ids[i]}: {labels[int(test.truth[i])]} / {test.scores[i]:.2f}" for i in shown]
+    return figure_grad_cam(
+        images[..., int(config.view == "neighbours")], grad_cam(model, images), titles
+    )

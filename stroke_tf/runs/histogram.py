@@ -1,0 +1,73 @@
+"""The baseline without a network that stands beside every classifier: a grey histogram."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from stroke_tf.data import make_dataset
+from stroke_tf.evaluation.baselines import fit_histogram_baseline
+from stroke_tf.evaluation.metrics import classification_metrics
+from stroke_tf.evaluation.operating_point import choose_threshold
+from stroke_tf.labels import Task
+from stroke_tf.manifest import FoldName
+from stroke_tf.run_folder import RunMetrics, read_metrics, write_predictions
+from stroke_tf.runs.keep_or_run import Outcome, Split, finished, folder_of, open_run
+from stroke_tf.runs.settings import ClassifierRun
+
+HISTOGRAM = "histogram"
+
+
+def run_histogram(config: ClassifierRun) -> RunMetrics:
+    """Fits and tests the histogram baseline on the folds and at the size of a classifier's run.
+
+    Raises:
+        FileNotFoundError: If the records are missing.
+        RuntimeError: If another process has the run open.
+        ValueError: If a setting is out of range, or the run's folder was started with others.
+    """
+    folder = folder_of(config, row=config.row_name)
+    if done := finished(folder, config):
+        return done
+    split = Split.holding_out(val=config.val_folds, test=config.test_folds)
+    with open_run(folder, config, records=config.records, split=split) as run:
+        parts = {
+            name: _slices(config, folds)
+            for name, folds in (("train", split.train), ("val", split.val), ("test", split.test))
+        }
+        model = fit_histogram_baseline(*parts["train"][:2])
+        scores = {
+            name: model.predict_proba(images)[:, 1] for name, (images, _, _, _) in parts.items()
+        }
+        threshold = choose_threshold(parts["val"][1], scores["val"], rule=config.threshold_rule)
+        _, truth, ids, groups = parts["test"]
+        table = {"id": ids, "truth": truth.astype(int), "score": scores["test"]}
+        write_predictions(folder, pd.DataFrame(table))
+        metrics = classification_metrics(
+            truth, scores["test"], threshold=threshold, groups=groups, seed=config.fit.seed
+        )
+        run.outcome = Outcome(n=len(ids), threshold=threshold, metrics=metrics)
+    return read_metrics(folder.metrics)
+
+
+def _slices(
+    config: ClassifierRun, folds: tuple[FoldName, ...]
+) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
+    """Returns uint8 images, truth, ids and groups of some folds."""
+    dataset = make_dataset(
+        config.records,
+        folds=folds,
+        task=Task(config.task),
+        image_size=config.image_size,
+        batch_size=config.batch_size,
+        with_ids=True,
+    )
+    ids: list[str] = []
+    groups: list[str] = []
+    images, truth = [], []
+    for batch, labels, known in dataset:
+        images.append(batch.numpy()[..., 0].round().astype(np.uint8))
+        truth.append(labels.numpy()[:, 0] > 0)
+        ids.extend(it.decode() for it in known["source_id"].numpy())
+        groups.extend(it.decode() for it in known["group_id"].numpy())
+    return np.concatenate(images), np.concatenate(truth), ids, groups

@@ -1,0 +1,174 @@
+"""What every training run does around its model: folds, run folder, figures, result."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stroke_tf.evaluation.intervals import Metric
+from stroke_tf.manifest import FOLDS, FoldName, Manifest, manifest_sha256, read_manifest
+from stroke_tf.run_folder import (
+    RunFolder,
+    RunMetrics,
+    check_settings,
+    read_metrics,
+    start_run,
+    write_metrics,
+)
+from stroke_tf.runs.settings import ClassifierRun, UnetRun
+
+if TYPE_CHECKING:
+    from stroke_tf.data.memory import Slices
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which folds a run trains on, is tuned on and is tested on."""
+
+    train: tuple[FoldName, ...]
+    val: tuple[FoldName, ...]
+    test: tuple[FoldName, ...]
+
+    @classmethod
+    def holding_out(cls, *, val: tuple[int, ...], test: tuple[FoldName, ...]) -> Split:
+        """Returns the split that trains on all folds but these.
+
+        Raises:
+            ValueError: If a fold is both for validation and for test, or none is left to train on.
+        """
+        train = tuple(fold for fold in range(FOLDS) if fold not in (*val, *test))
+        if not val or not test or not train or set(val) & set(test):
+            raise ValueError(
+                "validation and test folds must be different, and leave some to train on. "
+                f"Received: validation {list(val)}, test {list(test)}"
+            )
+        return cls(train, val, test)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run found on its test folds."""
+
+    n: int
+    threshold: float | None
+    metrics: dict[str, Metric]
+
+
+@dataclass
+class OpenRun:
+    """A run at work.
+
+    Attributes:
+        folder: Where it is kept.
+        manifest: Of its records.
+        split: Its folds.
+        outcome: What it found, when it is tested.
+        decoded: Slices that it shares with others, or None.
+        is_trial: Whether it is a trial of a search, which leaves no figures,
+            and no model of a backbone that stayed as it was.
+    """
+
+    folder: RunFolder
+    manifest: Manifest
+    split: Split
+    outcome: Outcome | None = None
+    decoded: Slices | None = None
+    is_trial: bool = False
+
+
+@contextmanager
+def open_run(
+    folder: RunFolder, config: ClassifierRun | UnetRun, *, records: Path, split: Split
+) -> Iterator[OpenRun]:
+    """Keeps a run's folder locked inside the `with` block and writes its metrics at the end.
+
+    Args:
+        folder: Where the run is kept.
+        config: The run's settings.
+        records: Folder of records.
+        split: Folds of the run.
+
+    Raises:
+        RuntimeError: If another process has the run open, or the block ended without an outcome.
+        ValueError: If the folder was started with other settings or data.
+    """
+    start = time.monotonic()
+    manifest, sha256 = read_manifest(records), manifest_sha256(records)
+    with start_run(folder, _settings(config), data_manifest_sha256=sha256):
+        run = OpenRun(folder, manifest, split)
+        yield run
+        if run.outcome is None:
+            raise RuntimeError(f"{folder.path}: a run must end with an outcome")
+        write_metrics(
+            folder,
+            RunMetrics(
+                experiment=folder.experiment,
+                row=folder.row,
+                seed=folder.seed,
+                protocol=manifest.protocol,
+                split=dataclasses.asdict(split),
+                n=run.outcome.n,
+                threshold=run.outcome.threshold,
+                metrics=run.outcome.metrics,
+                wall_seconds=time.monotonic() - start,
+                data_manifest_sha256=sha256,
+            ),
+        )
+
+
+def folder_of(config: ClassifierRun | UnetRun, *, row: str) -> RunFolder:
+    """Returns where a run is kept."""
+    return RunFolder(config.out, config.experiment, row, config.fit.seed)
+
+
+def finished(folder: RunFolder, config: ClassifierRun | UnetRun) -> RunMetrics | None:
+    """Returns the result of a run that is done already, and says so.
+
+    Raises:
+        ValueError: If it was done with other settings or data.
+    """
+    if not folder.is_done():
+        return None
+    sha256 = manifest_sha256(config.records)
+    check_settings(folder, _settings(config), data_manifest_sha256=sha256)
+    logging.info("%s is done already: kept. Delete the folder to run it again", folder.path)
+    return read_metrics(folder.metrics)
+
+
+def _settings(config: ClassifierRun | UnetRun) -> dict[str, Any]:
+    """Returns what makes a run what it is; where it is does not belong to that."""
+    return {
+        key: value
+        for key, value in dataclasses.asdict(config).items()
+        if key not in ("records", "out")
+    }
+
+
+def run_command(run: Callable[[], RunMetrics], *, out: Path) -> int:
+    """Runs a training for a command: prints its result or its error; returns the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        result = run()
+    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print_result(result)
+    print(f"Kept in {RunFolder(out, result.experiment, result.row, result.seed).path}")
+    return 0
+
+
+def print_result(result: RunMetrics) -> None:
+    """Prints a result with its n, protocol and seed, and 95 % intervals."""
+    print(
+        f"{result.experiment}/{result.row}: n {result.n}, protocol {result.protocol}, "
+        f"seed {result.seed}, {result.wall_seconds:.0f} s"
+    )
+    for name, (value, low, high) in result.metrics.items():
+        print(f"  {name:24} {value:.3f}  [{low:.3f}, {high:.3f}]")

@@ -1,0 +1,69 @@
+"""One process of a U-Net's training over several; train_unet starts it and tests what comes out.
+
+Each writes the files of a whole run, the first into the run's folder, the others into copies of it
+that go with them: what one process alone saves stops JAX, and a training that goes on reads them.
+
+Its flags are those of train_unet. It needs KERAS_BACKEND=jax and Keras' variables, see
+`stroke_tf.training.hosts.join_hosts`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+from experiments.train_unet import UnetTraining
+from stroke_tf.command import parse_settings
+from stroke_tf.manifest import manifest_sha256, read_manifest
+from stroke_tf.runs.settings import UnetRun
+
+
+def main(config: UnetRun) -> int:
+    """Trains with the others; returns the exit code."""
+    try:
+        _train(config)
+    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _train(config: UnetRun) -> None:
+    from stroke_tf.runs.keep_or_run import OpenRun, Split, finished, folder_of
+    from stroke_tf.runs.unet import train
+    from stroke_tf.training.hosts import is_leader, join_hosts, meet_hosts
+
+    if config.loss == "sm-dice":
+        raise ValueError(
+            "`loss` must be one of our own for several hosts: that of segmentation_models needs "
+            "Keras on TensorFlow. Received: sm-dice"
+        )
+    folder = folder_of(config, row=config.row_name)
+    if finished(folder, config):
+        return
+    join_hosts()
+    split = Split.holding_out(val=config.val_folds, test=config.test_folds)
+    manifest = read_manifest(config.records)
+    with tempfile.TemporaryDirectory() as own:
+        if not is_leader():
+            kept, folder = folder.path, dataclasses.replace(folder, out=Path(own))
+            shutil.copytree(kept, folder.path)
+        meet_hosts({"records": manifest_sha256(config.records)})
+        # As a trial: its figures are drawn by the run that tests the model.
+        train(config, OpenRun(folder, manifest, split, is_trial=True))
+
+
+if __name__ == "__main__":
+    code = main(parse_settings(UnetTraining, prog="train_unet", description=__doc__).run)
+    if code:
+        sys.stderr.flush()
+        os._exit(code)  # an orderly end waits minutes for the others
+    sys.exit(code)

@@ -1,0 +1,1 @@
+"""Hyper-parameter search by keras-tuner: what may change, trials, and what is found."""

@@ -1,0 +1,80 @@
+"""The settings of hyper-parameter searches. Imports nothing heavy, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+import tyro
+
+from stroke_tf.runs.settings import ClassifierRun, UnetRun
+from stroke_tf.search.spaces import ClassifierSpace, UnetSpace
+
+Run: TypeAlias = ClassifierRun | UnetRun
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """How to search.
+
+    Attributes:
+        search: Name of the search; empty takes the strategy.
+        strategy: How values are chosen.
+        trials: Most trials; a grid or a Hyperband that is complete ends before.
+        cv: Parts of the cross-validation that scores a trial, over all folds but the test folds;
+            0 scores it on the validation folds.
+        max_failures: How many trials may fail before the search stops.
+        workers: Processes on this machine that run trials, under a chief; 0 runs them in this one.
+        search_seed: Seed of the values.
+        test: At the end train the best settings and the defaults, and test both on the test folds,
+            which the search has not seen.
+    """
+
+    search: str = ""
+    strategy: Literal["random", "bayesian", "grid", "hyperband"] = "random"
+    trials: int = 24
+    cv: int = 0
+    max_failures: int = 5
+    workers: int = 0
+    search_seed: int = 0
+    test: bool = False
+
+
+@dataclass(frozen=True)
+class ClassifierSearch(SearchPlan):
+    """A search for the settings of a classifier.
+
+    Attributes:
+        run: What is searched around: the flags of train_classifier.
+        space: What each parameter may be; one without values keeps the run's.
+        objective: Validation ROC AUC, or the best recall at a precision of at least the floor.
+        precision_floor: That floor.
+    """
+
+    run: Annotated[ClassifierRun, tyro.conf.arg(name="")] = ClassifierRun(training="frozen")
+    space: ClassifierSpace = ClassifierSpace()
+    objective: Literal["auc", "recall-at-precision"] = "auc"
+    precision_floor: float = 0.5
+
+
+@dataclass(frozen=True)
+class UnetSearch(SearchPlan):
+    """A search for the settings of a U-Net. Its objective is the mean IoU of the lesion classes.
+
+    Attributes:
+        run: What is searched around: the flags of train_unet.
+        space: What each parameter may be; one without values keeps the run's.
+    """
+
+    run: Annotated[UnetRun, tyro.conf.arg(name="")] = UnetRun()
+    space: UnetSpace = UnetSpace()
+
+
+Search: TypeAlias = ClassifierSearch | UnetSearch
+
+
+def search_folder(config: Search) -> Path:
+    """Returns where a search is kept."""
+    name = config.search or config.strategy
+    return config.run.out / config.run.experiment / f"search-{name}-s{config.search_seed}"

@@ -1,0 +1,99 @@
+"""Trials of a search for a U-Net: values to settings, training, and the score."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stroke_tf.data import decode_slices
+from stroke_tf.evaluation.intervals import Metric, bootstrap
+from stroke_tf.evaluation.mask_rule import apply_mask_rule
+from stroke_tf.evaluation.metrics import iou
+from stroke_tf.evaluation.segmentation import SegmentationCounts, count_masks, lesion_mean
+from stroke_tf.inference.predict import Predictor
+from stroke_tf.labels import Task
+from stroke_tf.run_folder import RunFolder
+from stroke_tf.runs.keep_or_run import OpenRun
+from stroke_tf.runs.settings import UnetRun
+from stroke_tf.runs.unet import dataset_of, run_unet, train
+from stroke_tf.search.classifier_trials import augmented
+from stroke_tf.search.run_search import Kind
+from stroke_tf.search.settings import UnetSearch
+from stroke_tf.search.spaces import SWITCHES
+
+_DIRECT = ("encoder", "batch_size", "loss", "filters", "depth")
+
+
+def unet_kind(config: UnetSearch) -> Kind:
+    """Returns what a search for a U-Net consists of."""
+    run = config.run
+    return Kind(
+        space=config.space.of(run.architecture),
+        objective="lesion-iou",
+        settings={},
+        configure=configure,
+        decode=partial(_decode, run),
+        train=_train,
+        run=run_unet,
+        tested_by="lesion IoU",
+        gain=_gain,
+        max_epochs=run.fit.epochs,
+    )
+
+
+def configure(run: UnetRun, values: Mapping[str, Any]) -> UnetRun:
+    """Returns a run with the values of a trial in it: those of a `UnetSpace`, and epochs.
+
+    Filters of a U-Net on an encoder are those of its decoder, which has five levels.
+    """
+    changes = {name: values[name] for name in _DIRECT if name in values}
+    if "filters" in values and run.architecture == "unet":
+        finest = changes.pop("filters")
+        changes["decoder_filters"] = tuple(finest << level for level in (4, 3, 2, 1, 0))
+    of_fit = {name: values[name] for name in ("learning_rate", "epochs") if name in values}
+    switches = {name: values[name] for name in SWITCHES if name in values}
+    run = dataclasses.replace(
+        run,
+        **changes,
+        fit=dataclasses.replace(run.fit, **of_fit),
+        improvements=dataclasses.replace(run.improvements, **switches),
+    )
+    return augmented(run, values["augmentation"]) if "augmentation" in values else run
+
+
+def _decode(run: UnetRun, folds: tuple) -> Any:
+    return decode_slices(
+        run.records,
+        folds,
+        task=Task.SEGMENT,
+        image_size=run.image_size,
+        lesions_only=run.lesions_only,
+    )
+
+
+def _train(config: UnetRun, run: OpenRun) -> float:
+    model = train(config, run)
+    predictor, counted = Predictor(model, mirror=config.mirror_test), []
+    for images, masks in dataset_of(config, run.split.val, decoded=run.decoded):
+        drawn = apply_mask_rule(predictor.probs(images), None)
+        counted.append(count_masks(masks, drawn).per_slice)
+    return lesion_mean(iou, SegmentationCounts(np.concatenate(counted)).total())
+
+
+def _gain(best: RunFolder, defaults: RunFolder, groups: Mapping[str, str]) -> Metric:
+    """Returns the difference of the lesion IoUs on the test folds."""
+    first, second = (pd.read_csv(it.predictions, dtype={"id": str}) for it in (best, defaults))
+    second = second.set_index("id").loc[first["id"]]
+    pair = [SegmentationCounts.from_frame(it).per_slice for it in (first, second)]
+
+    def difference(weights: np.ndarray) -> list[float]:
+        cells = (np.tensordot(weights, it, axes=1)[None] for it in pair)
+        of_best, of_defaults = (lesion_mean(iou, SegmentationCounts(it).total()) for it in cells)
+        return [of_best - of_defaults]
+
+    return bootstrap(difference, first["id"].map(groups), seed=0, resamples=1000)[0]

@@ -1,0 +1,148 @@
+"""What a published table is made of, and a published number beside ours.
+
+Knows none of the numbers: those are in `stroke_tf.tables.papers`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from stroke_tf.evaluation.intervals import Metric
+from stroke_tf.evaluation.metrics import (
+    Counts,
+    accuracy,
+    class_averages,
+    f1,
+    f1_negative,
+    precision,
+    sensitivity,
+    specificity,
+)
+
+
+@dataclass(frozen=True)
+class PublishedCounts:
+    """Counts decoded from printed ratios: the smallest that give all of them.
+
+    Attributes:
+        tp: Positives found.
+        fn: Positives missed.
+        fp: Negatives called positive.
+        tn: Negatives called negative; None where no printed ratio depends on it.
+    """
+
+    tp: int
+    fn: int
+    fp: int
+    tn: int | None = None
+
+    def metrics(self) -> dict[str, float]:
+        """Returns the ratios the counts give, under the names of our metrics."""
+        counts = Counts(tp=self.tp, fp=self.fp, fn=self.fn, tn=self.tn or 0)
+        values = {"sensitivity": sensitivity(counts), "precision": precision(counts)}
+        values["f1"] = f1(counts)
+        if self.tn is None:
+            return values
+        values |= {"accuracy": accuracy(counts), "specificity": specificity(counts)}
+        return values | {"f1_negative": f1_negative(counts)} | class_averages(counts)
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """One row of a published table.
+
+    Attributes:
+        name: Name of the row in our experiments: a key of BACKBONES, a custom CNN or an encoder.
+        values: What is printed, percentages as fractions. A name is that of our metric where
+            there is one; `slices` is a number of slices.
+        counts: The confusion matrix behind the values, where they determine it.
+        note: What to know about this row alone.
+    """
+
+    name: str
+    values: Mapping[str, float]
+    counts: PublishedCounts | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A table of a paper, or the numbers of its text.
+
+    Attributes:
+        title: What the paper calls it.
+        source: The paper, SAUCIS or USTH, and the place in it.
+        rows: Its rows in the order of the paper.
+        notes: What does not add up, and how the numbers are to be read.
+    """
+
+    title: str
+    source: tuple[str, str]
+    rows: tuple[PublishedRow, ...]
+    notes: tuple[str, ...] = ()
+
+    def row(self, name: str) -> PublishedRow:
+        """Returns a row.
+
+        Raises:
+            ValueError: If the table has no such row.
+        """
+        rows = {row.name: row for row in self.rows}
+        if name not in rows:
+            raise ValueError(f"`name` must be one of {list(rows)}. Received: {name!r}")
+        return rows[name]
+
+
+@dataclass(frozen=True)
+class PublishedSetup:
+    """How a paper says it trained. None is what it does not say.
+
+    Attributes:
+        source: The paper, SAUCIS or USTH, and the place in it.
+        models: Row names of what was trained.
+        split: Share of the slices in train, val and test.
+        stratified: Whether the split is said to keep the class shares.
+        image_size: Side of the input in pixels.
+        batch_size: Slices in a batch.
+        epochs: Fewest and most epochs of a model.
+        optimizer: Its name.
+        loss: Its name.
+        thresholds: Lowest and highest score above which a slice is called positive.
+        recall_goal: Recall that the threshold is chosen to reach.
+        notes: What is said in words, or contradicts itself.
+    """
+
+    source: tuple[str, str]
+    models: tuple[str, ...]
+    split: Mapping[str, float] = field(default_factory=dict)
+    stratified: bool | None = None
+    image_size: int | None = None
+    batch_size: int | None = None
+    epochs: tuple[int, int] | None = None
+    optimizer: str | None = None
+    loss: str | None = None
+    thresholds: tuple[float, float] | None = None
+    recall_goal: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+def compare(published: float | None, ours: Metric, *, decoded: bool = False) -> str:
+    """Returns a cell "paper / ours (ours - paper) [95 % interval]", what is missing as "–".
+
+    Args:
+        published: The paper's number; None where it gives none.
+        ours: Ours with its interval.
+        decoded: Whether the paper's number was decoded from others: it is marked †.
+    """
+    known, measured = published is not None, not math.isnan(ours.value)
+    if not known and not measured:
+        return "–"
+    paper = f"{round(published, 4):g}{'†' if decoded else ''}" if published is not None else "–"
+    if not measured:
+        return f"{paper} / –"
+    cell = f"{paper} / {ours.value:.3f}"
+    if published is not None:
+        cell += f" ({ours.value - published:+.3f})"
+    return cell if math.isnan(ours.low) else f"{cell} [{ours.low:.3f}, {ours.high:.3f}]"

@@ -1,0 +1,322 @@
+"""Runs the rows of a table in every protocol, one after another, and writes it down.
+
+A row that fails is named at the end and the others go on. Rows that are done are kept, so the same
+command continues a table.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from stroke_tf.runs.settings import ClassifierRun, UnetRun
+
+if TYPE_CHECKING:
+    from stroke_tf.evaluation.intervals import Metric
+    from stroke_tf.manifest import Protocol
+    from stroke_tf.run_folder import RunMetrics
+
+Row: TypeAlias = ClassifierRun | UnetRun
+Folds = Literal["one", "five"]
+"""How a row is tested: on its own test folds, or on all slices by five-fold cross-validation."""
+
+TABLE_NAME = "TABLE.md"
+_SMOKE_SIZE = 96
+_SMOKE_EXPERIMENT = "{}-smoke"  # a folder of its own: real runs have other settings
+_SMOKE_FILTERS = 4
+_INTERVALS = "Test slices, with 95 % intervals of a bootstrap over groups"
+_PAIRED = (
+    "Differences on the same test slices, with 95 % intervals of a paired bootstrap over groups; "
+    "McNemar's test takes slices to be independent, so its p is too small where patients have many."
+)
+_TESTED_ONCE: dict[type, tuple[tuple[str, ...], str]] = {
+    ClassifierRun: (
+        (
+            "roc_auc",
+            "average_precision",
+            "accuracy",
+            *("sensitivity", "precision", "f1"),
+            *("specificity", "npv", "f1_negative"),
+        ),
+        "; thresholds are from the validation folds. sensitivity, precision and f1 are of class 1, "
+        "specificity (recall), npv (precision) and f1_negative of class 0.",
+    ),
+    UnetRun: (
+        (
+            *("lesion_dice", "lesion_iou"),
+            *("ischemia_dice", "ischemia_iou", "hemorrhage_dice", "hemorrhage_iou"),
+            *("any_lesion_lesionwise_recall", "normal_slice_false_rate", "sm_f1", "sm_iou"),
+        ),
+        ". Lesion scores are from the pixels of all slices together, background never counted; "
+        "sm_f1 and sm_iou are those of segmentation_models, background included.",
+    ),
+}
+"""What is shown of rows that are tested once, and what to know of it."""
+
+
+@dataclass(frozen=True)
+class TableRun:
+    """What to run of a table, and on what.
+
+    Attributes:
+        records: Folders of records, one for each protocol.
+        out: Folder of results.
+        rows: Rows to run; all when none is given.
+        seeds: Seeds of each row.
+        weights: Weights of the pretrained rows: imagenet, a file (looked up in $STROKE_TF_WEIGHTS
+            too), or None for random.
+        smoke: Only see that everything runs: tiny pictures, one epoch, random weights, results
+            under EXPERIMENT-smoke.
+    """
+
+    records: tuple[Path, ...] = (Path("records"),)
+    out: Path = Path("results")
+    rows: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    weights: str | None = "imagenet"
+    smoke: bool = False
+
+
+def run_table(
+    config: TableRun,
+    experiment: str,
+    rows: Mapping[str, Row],
+    *,
+    published: Sequence[str] = (),
+    preface: Callable[[Path], str] | None = None,
+    folds: Folds = "one",
+    clean_only: Collection[str] = (),
+    smoothed: Mapping[str, float] | None = None,
+    strata: Mapping[str, str] | None = None,
+) -> int:
+    """Runs rows and writes OUT/EXPERIMENT/TABLE.md and the report.
+
+    Args:
+        config: What to run.
+        experiment: Name of the experiment, which its runs are kept under.
+        rows: The rows by name.
+        published: Keys of the paper's tables that ours stand beside, when rows are tested once.
+        preface: Gives what is to be said of a folder of records before its rows.
+        folds: How a row is tested.
+        clean_only: Rows that the protocol `as-published` cannot have.
+        smoothed: Standard deviation, in slices, for rows that are shown smoothed too.
+        strata: What each slice, by its source id, is part of: the cross-validated masks of each
+            part are shown apart too.
+
+    Returns:
+        The exit code: 1 if a row failed.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    if config.smoke:
+        experiment = _SMOKE_EXPERIMENT.format(experiment)
+    failed: list[str] = []
+    parts = [f"# {experiment}"]
+    try:
+        chosen = _chosen(config, rows)
+        for records, protocol in _protocols(config).items():
+            here = {
+                name: _settled(row, config, experiment, f"{name}-{protocol}", records)
+                for name, row in chosen.items()
+                if protocol == "clean" or name not in clean_only
+            }
+            parts.append(f"## Protocol {protocol}")
+            if preface:
+                parts.append(preface(records))
+            if folds == "five":
+                parts += _cross_validated(here, config.seeds, failed, smoothed or {}, strata or {})
+            else:
+                parts += _tested_once(here, config.seeds, failed, published)
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    _write_down(config.out, experiment, parts, failed)
+    return int(bool(failed))
+
+
+def _write_down(out: Path, experiment: str, parts: Sequence[str], failed: Sequence[str]) -> None:
+    from stroke_tf.files import write_text
+    from stroke_tf.reporting.report import write_report
+
+    path = out / experiment / TABLE_NAME
+    text = "\n\n".join([*parts, *(f"Failed: {line}" for line in failed)]) + "\n"
+    write_text(path, text)
+    print(text)
+    if any(path.parent.glob("*/config.json")):
+        print(f"Report: {write_report(out, experiment, title=experiment)}")
+    print(f"Table: {path}")
+    for line in failed:
+        print(f"Failed: {line}", file=sys.stderr)
+
+
+def _chosen(config: TableRun, rows: Mapping[str, Row]) -> dict[str, Row]:
+    unknown = [name for name in config.rows if name not in rows]
+    if unknown:
+        raise ValueError(f"--rows must be of {list(rows)}. Received: {unknown}")
+    return {name: row for name, row in rows.items() if not config.rows or name in config.rows}
+
+
+def _protocols(config: TableRun) -> dict[Path, Protocol]:
+    """Returns the protocol of each folder of records, before any of them is trained on."""
+    from stroke_tf.manifest import read_manifest
+
+    found = [read_manifest(records).protocol for records in config.records]
+    if len(set(found)) < len(found):
+        raise ValueError(f"--records must be of different protocols. Received: {found}")
+    return dict(zip(config.records, found, strict=True))
+
+
+def _settled(row: Row, config: TableRun, experiment: str, name: str, records: Path) -> Row:
+    """Returns a row as it is run: where, with which weights, and small for a smoke test."""
+    weights = None if config.smoke or row.weights is None else config.weights
+    row = replace(
+        row, experiment=experiment, row=name, records=records, out=config.out, weights=weights
+    )
+    if not config.smoke:
+        return row
+    row = replace(row, image_size=_SMOKE_SIZE, batch_size=8, fit=replace(row.fit, epochs=1))
+    if isinstance(row, ClassifierRun):
+        return replace(row, head_fit=row.fit, copies=0)
+    decoder = tuple(_SMOKE_FILTERS << level for level in (4, 3, 2, 1, 0))
+    return replace(row, filters=_SMOKE_FILTERS, decoder_filters=decoder)
+
+
+def _attempt(what: str, run: Callable[[], Any], failed: list[str]) -> Any:
+    """Returns what `run` does; None if it failed, which is noted."""
+    import tensorflow as tf
+
+    try:
+        return run()
+    except (
+        ValueError,
+        OSError,
+        RuntimeError,
+        FloatingPointError,
+        MemoryError,
+        tf.errors.OpError,
+    ) as error:
+        logging.error("%s: %s", what, error)
+        failed.append(f"{what}: {str(error).splitlines()[0] if str(error) else type(error)}")
+        return None
+
+
+def _run(config: Row) -> RunMetrics:
+    if isinstance(config, UnetRun):
+        from stroke_tf.runs.unet import run_unet
+
+        return run_unet(config)
+    from stroke_tf.runs.classifier import run_classifier
+    from stroke_tf.runs.histogram import HISTOGRAM, run_histogram
+
+    return run_histogram(config) if config.backbone == HISTOGRAM else run_classifier(config)
+
+
+def seeded(row: Any, seed: int) -> Any:
+    """Returns a run with another seed."""
+    return replace(row, fit=replace(row.fit, seed=seed))
+
+
+def cell(metric: Metric, *, sign: bool = False) -> str:
+    """Returns a metric with its interval, if it has one."""
+    value, low, high = metric
+    form = "+.3f" if sign else ".3f"
+    if value != value:
+        return "n/a"
+    return f"{value:{form}}" if low != low else f"{value:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def _tested_once(
+    rows: Mapping[str, Row],
+    seeds: Sequence[int],
+    failed: list[str],
+    published: Sequence[str],
+) -> Iterator[str]:
+    from stroke_tf.runs.best_epoch import best_epoch
+    from stroke_tf.tables.papers import comparison_table
+
+    for seed in seeds:
+        results = {}
+        for name, row in rows.items():
+            config = seeded(row, seed)
+            result = _attempt(f"{row.row}-s{seed}", partial(_run, config), failed)
+            if result is not None:
+                learned = best_epoch(config)
+                results[name] = replace(result, metrics=result.metrics | learned)
+        if results:
+            for key in published:
+                yield f"### {key}, seed {seed}"
+                yield comparison_table(key, results)
+            yield f"### Ours, seed {seed}"
+        for kind, (columns, note) in _TESTED_ONCE.items():
+            of_kind = {name: it for name, it in results.items() if isinstance(rows[name], kind)}
+            if of_kind:
+                yield _own_table(of_kind, columns, note)
+            if kind is ClassifierRun and len(of_kind) > 1:
+                yield _differences({name: seeded(rows[name], seed) for name in of_kind}, of_kind)
+
+
+def _own_table(results: Mapping[str, RunMetrics], columns: Sequence[str], note: str) -> str:
+    from stroke_tf.reporting.page import markdown_table
+
+    lines = [
+        [name, str(run.n), *(cell(run.metrics[column]) for column in columns)]
+        for name, run in results.items()
+    ]
+    return f"{markdown_table(('row', 'n', *columns), lines)}\n\n{_INTERVALS}{note}"
+
+
+def _differences(rows: Mapping[str, ClassifierRun], results: Mapping[str, RunMetrics]) -> str:
+    """Returns what each classifier differs in from the first one, on the same test slices."""
+    import pandas as pd
+
+    from stroke_tf.evaluation.comparisons import mcnemar, paired_bootstrap
+    from stroke_tf.manifest import read_folds
+    from stroke_tf.reporting.page import markdown_table
+    from stroke_tf.runs.keep_or_run import folder_of
+
+    tables = {
+        name: pd.read_csv(folder_of(rows[name], row=run.row).predictions, dtype={"id": str})
+        for name, run in results.items()
+    }
+    (first, one), *others = tables.items()
+    groups = {it.source_id: it.group_id for it in read_folds(rows[first].records)}
+    calls = one["score"] >= results[first].threshold
+    lines = []
+    for name, table in others:
+        other = table.set_index("id").loc[one["id"]].reset_index()
+        gain = paired_bootstrap(
+            one["truth"], other["score"], one["score"], groups=one["id"].map(groups)
+        )
+        test = mcnemar(one["truth"], other["score"] >= results[name].threshold, calls)
+        lines.append([name, cell(gain, sign=True), f"{test.only_a} / {test.only_b}"])
+        lines[-1].append(f"{test.p_value:.3g}")
+    header = (
+        "row",
+        f"AUC - {first}",
+        f"right where the other is wrong: row / {first}",
+        "McNemar p",
+    )
+    return f"{markdown_table(header, lines)}\n\n{_PAIRED}"
+
+
+def _cross_validated(
+    rows: Mapping[str, Row],
+    seeds: Sequence[int],
+    failed: list[str],
+    smoothed: Mapping[str, float],
+    strata: Mapping[str, str],
+) -> Iterator[str]:
+    from stroke_tf.tables.cross_tables import cross_validated_tables
+
+    return cross_validated_tables(
+        rows,
+        seeds,
+        run=_run,
+        attempt=lambda what, run: _attempt(what, run, failed),
+        smoothed=smoothed,
+        strata=strata,
+    )

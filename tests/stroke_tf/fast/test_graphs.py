@@ -1,0 +1,132 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from stroke_tf.fast import graphs
+from stroke_tf.fast.graphs import fuse_batch_norms, inference_graph
+
+
+def small_model(**options):
+    keras.utils.set_random_seed(3)
+    images = keras.Input((8, 8, 3))
+    inner = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.BatchNormalization(**options)])
+    maps = keras.layers.Conv2D(4, 3, padding="same")(inner(images))
+    maps = keras.layers.BatchNormalization(momentum=0.9, **options)(maps)
+    maps = keras.layers.ReLU()(maps)
+    return keras.Model(images, keras.layers.Dense(1)(keras.layers.GlobalAveragePooling2D()(maps)))
+
+
+def trained(model, steps=3):
+    rng = np.random.default_rng(0)
+    images = rng.uniform(-2, 3, (4, 8, 8, 3)).astype("float32")
+    labels = rng.normal(size=(4, 1)).astype("float32")
+    model.compile(optimizer=keras.optimizers.SGD(0.05), loss="mse", jit_compile=False)
+    for _ in range(steps):
+        model.train_on_batch(images, labels)
+    return images
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"scale": False}, {"center": False}, {"scale": False, "center": False}]
+)
+def test_fused_batch_norms_train_to_the_same_weights_and_moving_averages(options):
+    plain, fused = small_model(**options), small_model(**options)
+    fuse_batch_norms(fused)
+    trained(plain)
+    images = trained(fused)
+    for ours, theirs in zip(fused.variables, plain.variables, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(fused(images), plain(images), rtol=1e-4, atol=1e-6)
+
+
+def test_frozen_batch_norms_train_what_lies_before_them_alike():
+    plain, fused = small_model(), small_model()
+    for model in (plain, fused):
+        trained(model)
+        for layer in model._flatten_layers():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+    fuse_batch_norms(fused)
+    before = [it.numpy() for it in fused.non_trainable_variables]
+    for model in (plain, fused):
+        trained(model)
+    for ours, theirs in zip(fused.trainable_variables, plain.trainable_variables, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-4, atol=1e-6)
+    for ours, theirs in zip(fused.non_trainable_variables[: len(before)], before, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs)
+
+
+def test_the_graph_has_one_operation_for_each_batch_norm():
+    model = small_model()
+    fuse_batch_norms(model)
+    traced = tf.function(model).get_concrete_function(tf.zeros((1, 8, 8, 3)), training=True)
+    kinds = [operation.type for operation in traced.graph.get_operations()]
+    assert kinds.count("FusedBatchNormV3") == 2
+    assert "SquaredDifference" not in kinds
+
+
+def test_a_saved_model_holds_keras_own_layers(tmp_path):
+    model = small_model()
+    fuse_batch_norms(model)
+    images = trained(model)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    np.testing.assert_allclose(loaded(images), model(images), rtol=1e-5, atol=1e-6)
+    assert "call" not in vars(loaded.layers[3])
+    assert type(loaded.layers[3]) is keras.layers.BatchNormalization
+
+
+@pytest.mark.parametrize("options", [{"axis": 1}, {"axis": 2}])
+def test_batch_norms_of_another_axis_stay_as_they_are(options):
+    images = keras.Input((8, 8, 3))
+    model = keras.Model(images, keras.layers.BatchNormalization(**options)(images))
+    fuse_batch_norms(model)
+    assert "call" not in vars(model.layers[1])
+
+
+def test_half_precision_is_normalised_in_float32_as_keras_does():
+    results = []
+    for fuse in (False, True):
+        keras.utils.set_random_seed(0)
+        images = keras.Input((8, 8, 3))
+        layer = keras.layers.BatchNormalization(dtype="mixed_float16")
+        model = keras.Model(images, layer(images))
+        if fuse:
+            fuse_batch_norms(model)
+        values = np.random.default_rng(0).normal(300, 5, (2, 8, 8, 3)).astype("float16")
+        results.append(model(values, training=True))
+    assert results[1].dtype == "float16"
+    np.testing.assert_allclose(results[0], results[1], atol=2e-3)
+
+
+def test_an_inference_graph_keeps_the_weights_it_was_made_with():
+    model = small_model()
+    images = trained(model)
+    before = model(images).numpy()
+    graph = inference_graph(model)
+    np.testing.assert_allclose(graph(tf.constant(images)), before, rtol=1e-4, atol=1e-6)
+    trained(model)
+    np.testing.assert_allclose(graph(tf.constant(images)), before, rtol=1e-4, atol=1e-6)
+
+
+def test_an_inference_graph_gives_the_outputs_of_the_model_by_name_in_float32():
+    images = keras.Input((8, 8, 3))
+    half = keras.layers.Conv2D(2, 1, dtype="mixed_float16")(images)
+    model = keras.Model(images, {"mask": half, "slice": keras.layers.Flatten()(half)})
+    outputs = inference_graph(model)(tf.ones((3, 8, 8, 3)))
+    assert {name: (it.shape[0], it.dtype) for name, it in outputs.items()} == {
+        "mask": (3, "float32"),
+        "slice": (3, "float32"),
+    }
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_cores_share_a_batch_and_its_order_stays(count, monkeypatch):
+    monkeypatch.setattr(graphs, "usable_cores", lambda: 3)
+    images = keras.Input((2, 2, 1))
+    model = keras.Model(images, {"same": images + 0.0, "double": 2 * images})
+    values = tf.reshape(tf.range(4.0 * count), (count, 2, 2, 1))
+    outputs = inference_graph(model)(values)
+    np.testing.assert_array_equal(outputs["same"], values)
+    np.testing.assert_array_equal(outputs["double"], 2 * values)

@@ -1,0 +1,134 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from trees import write_tree
+
+from data_tools.conversion import build_tfrecords
+from data_tools.options import Conversion
+from experiments import train_classifier, train_unet
+from stroke_tf.config import FitConfig
+from stroke_tf.runs.classifier import run_classifier
+from stroke_tf.runs.settings import ClassifierRun, UnetRun
+from stroke_tf.runs.unet import run_unet
+
+ONE_EPOCH = FitConfig(epochs=1, seed=3)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Records of 60 small slices, lesions of one shape, and room for results."""
+    folder = tmp_path_factory.mktemp("training")
+    tree = write_tree(folder / "tree", none=30, ischemia=15, hemorrhage=15)
+    build_tfrecords(Conversion(data=tree, out=folder / "records", size=64, jobs=1))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def classifier(folder):
+    config = ClassifierRun(
+        records=folder / "records",
+        out=folder / "results",
+        backbone="mobilenet025",
+        weights=None,
+        image_size=64,
+        batch_size=16,
+        fit=ONE_EPOCH,
+    )
+    return config, run_classifier(config)
+
+
+@pytest.fixture(scope="module")
+def unet(folder):
+    config = UnetRun(
+        records=folder / "records",
+        out=folder / "results",
+        weights=None,
+        image_size=64,
+        decoder_filters=(8, 8, 8, 8, 8),
+        fit=ONE_EPOCH,
+    )
+    return config, run_unet(config)
+
+
+def test_a_classifier_run_leaves_all_its_files(classifier):
+    config, result = classifier
+    run = config.out / "classifier" / "mobilenet025-s3"
+    assert {path.name for path in run.iterdir()} >= {
+        *("config.json", "env.json", "history.csv", "model.keras", "predictions.csv"),
+        *("figures", "metrics.json"),
+    }
+    figures = {path.stem for path in (run / "figures").iterdir()}
+    assert figures == {
+        *("augmentations", "history", "confusion", "roc", "reliability", "predictions", "grad_cam")
+    }
+    values = json.loads((run / "metrics.json").read_text())
+    assert values["split"] == {"train": [0, 1, 2, 3, 4, 5, 6, 7], "val": [8], "test": [9]}
+    assert (values["protocol"], values["seed"]) == ("clean", 3)
+    assert values["metrics"].keys() >= {"sensitivity", "specificity", "roc_auc"}
+    assert values["n"] == result.n == len(pd.read_csv(run / "predictions.csv"))
+
+
+def test_scores_are_those_of_the_saved_model(classifier):
+    config, result = classifier
+    run = config.out / "classifier" / "mobilenet025-s3"
+    table = pd.read_csv(run / "predictions.csv", dtype={"id": str})
+    hits = (table.score >= result.threshold) & (table.truth == 1)
+    assert result.metrics["sensitivity"].value == pytest.approx(hits.sum() / table.truth.sum())
+    from stroke_tf.runs.classifier import _dataset, score_slices
+
+    model = keras.models.load_model(run / "model.keras", compile=False)
+    again = score_slices(model, _dataset(config, (9,), with_ids=True))
+    assert list(again.ids) == table.id.tolist()
+    np.testing.assert_allclose(again.scores, table.score, atol=1e-6)
+
+
+def test_a_finished_run_is_kept(classifier):
+    config, result = classifier
+    model = config.out / "classifier" / "mobilenet025-s3" / "model.keras"
+    before = model.stat().st_mtime_ns
+    assert run_classifier(config).to_json() == result.to_json()  # NaN is not equal to itself
+    assert model.stat().st_mtime_ns == before
+
+
+def test_the_type_task_sees_lesion_slices_only(classifier):
+    config, _ = classifier
+    result = run_classifier(
+        dataclasses.replace(config, task="type", row="type", test_folds=(8, 9), val_folds=(6, 7))
+    )
+    table = pd.read_csv(config.out / "classifier/type-s3/predictions.csv")
+    assert result.n == len(table) < 12
+    assert set(table.truth) == {0, 1}
+
+
+def test_a_unet_run_leaves_all_its_files(unet):
+    config, result = unet
+    run = config.out / "unet" / "mobilenetv2-s3"
+    assert {path.stem for path in (run / "figures").iterdir()} == {
+        *("augmentations", "history", "segmentation")
+    }
+    table = pd.read_csv(run / "predictions.csv")
+    assert len(table) == result.n
+    assert result.threshold is None
+    tp, fp, fn = (table[f"any_lesion_{cell}"].sum() for cell in ("tp", "fp", "fn"))
+    assert result.metrics["any_lesion_dice"].value == pytest.approx(2 * tp / (2 * tp + fp + fn))
+    assert (table.any_lesion_tp + table.any_lesion_fn).sum() > 0
+
+
+def test_commands_print_the_result_and_where_it_is(classifier, unet, capsys):
+    assert train_classifier.main(classifier[0]) == 0
+    assert train_unet.main(unet[0]) == 0
+    printed = capsys.readouterr().out
+    assert "classifier/mobilenet025: n " in printed
+    assert "protocol clean, seed 3" in printed
+    assert f"Kept in {Path(classifier[0].out) / 'classifier' / 'mobilenet025-s3'}" in printed
+
+
+def test_commands_say_what_is_missing(tmp_path, capsys):
+    config = ClassifierRun(records=tmp_path, out=tmp_path / "out", weights=None)
+    assert train_classifier.main(config) == 1
+    assert "make tfrecords" in capsys.readouterr().err

@@ -1,0 +1,142 @@
+import json
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from trees import write_tree
+
+from data_tools.conversion import build_tfrecords
+from data_tools.options import Conversion
+from experiments import score_stage2
+from experiments.score_stage2 import Stage2, main
+from stroke_tf.config import FitConfig
+from stroke_tf.data import make_dataset
+from stroke_tf.evaluation.lesions import LESION_METRICS, LesionCounts, lesion_metrics
+from stroke_tf.evaluation.segmentation import (
+    SEGMENTATION_METRICS,
+    SegmentationCounts,
+    segmentation_metrics,
+)
+from stroke_tf.labels import Task
+from stroke_tf.manifest import read_folds
+from stroke_tf.reading.mask_pictures import read_mask
+from stroke_tf.runs import unet
+from stroke_tf.runs.settings import UnetRun
+from stroke_tf.runs.unet import dataset_of, read_mask_rule, run_unet, segment_slices
+
+
+def tiny_network(encoder, *, image_size, seed, **options):
+    """Stands for `build_unet`, whose networks take a minute to trace."""
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential(
+        [
+            keras.Input((image_size, image_size, 3)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(4, 5, padding="same", activation="relu"),
+            keras.layers.Conv2D(3, 5, padding="same", activation="softmax"),
+        ],
+        name=f"{options['architecture']}_{encoder}",
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run on 40 small slices, its mask rule tuned, and its result."""
+    folder = tmp_path_factory.mktemp("unet")
+    tree = write_tree(folder / "tree", none=20, ischemia=10, hemorrhage=10, side=70)
+    build_tfrecords(Conversion(data=tree, out=folder / "records", size=64, jobs=1))
+    config = UnetRun(
+        records=folder / "records",
+        out=folder / "results",
+        weights=None,
+        image_size=64,
+        architecture="linknet",
+        augment=False,
+        mirror_test=True,
+        tune_mask=True,
+        val_folds=(6, 7),
+        test_folds=(8, 9),
+        fit=FitConfig(epochs=2, learning_rate=0.01, seed=3),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unet, "build_unet", tiny_network)
+        return config, run_unet(config), config.out / "unet" / "mobilenetv2-s3"
+
+
+def test_a_run_reports_pixels_lesions_and_the_scores_of_segmentation_models(run):
+    _, result, folder = run
+    assert tuple(result.metrics) == (*SEGMENTATION_METRICS, *LESION_METRICS, "sm_iou", "sm_f1")
+    assert 0 < result.metrics["sm_iou"].value < result.metrics["sm_f1"].value < 1
+    assert keras.models.load_model(folder / "model.keras").name == "linknet_mobilenetv2"
+
+
+def test_the_tuned_rule_is_kept(run):
+    _, result, folder = run
+    rule = read_mask_rule(folder)
+    assert rule is not None
+    assert result.threshold == rule.threshold
+    assert json.loads((folder / "mask_rule.json").read_text()).keys() == {
+        "threshold",
+        "min_area_px",
+    }
+    assert read_mask_rule(folder / "figures") is None
+
+
+def test_predictions_hold_all_that_the_scores_are_made_of(run):
+    config, result, folder = run
+    frame = pd.read_csv(folder / "predictions.csv", dtype={"id": str})
+    groups = {row.source_id: row.group_id for row in read_folds(config.records)}
+    counts, lesions = SegmentationCounts.from_frame(frame), LesionCounts.from_frame(frame)
+    again = segmentation_metrics(counts, frame["id"].map(groups), seed=3)
+    again |= lesion_metrics(counts, lesions, frame["id"].map(groups), seed=3)
+    for name, metric in again.items():
+        np.testing.assert_allclose(metric, result.metrics[name])
+
+
+def test_scores_are_those_of_the_saved_model_mirrored_and_by_its_rule(run):
+    config, result, folder = run
+    model = keras.models.load_model(folder / "model.keras", compile=False)
+    dataset = make_dataset(
+        config.records, folds=(8, 9), task=Task.SEGMENT, image_size=64, batch_size=3, with_ids=True
+    )
+    again = segment_slices(model, dataset, rule=read_mask_rule(folder), mirror=True)
+    for name, metric in again.metrics(seed=3).items():
+        np.testing.assert_allclose(metric, result.metrics[name], rtol=1e-4)
+    plain = segment_slices(model, dataset)
+    assert not np.array_equal(plain.sums, again.sums)
+    assert len(again.ids) == len(again.lesions) == result.n
+
+
+def test_test_folds_without_a_lesion_are_drawn_with_what_is_painted_on_them(run):
+    config, _, folder = run
+    model = keras.models.load_model(folder / "model.keras", compile=False)
+    slices = dataset_of(config, (8, 9), with_ids=True).unbatch()
+    sound = slices.filter(lambda image, mask, known: keras.ops.all(mask == 0)).batch(2)
+    test = segment_slices(model, sound)
+    titles = [axes.get_title() for axes in unet._figure(test).axes if axes.get_title()]
+    painted = sorted((test.predicted > 0).sum(axis=(1, 2)), reverse=True)
+    said = [title.split(": ")[1] for title in titles if ": " in title]
+    assert said == [f"no lesion, {count} pixels drawn" for count in painted]
+    assert np.isnan(test.metrics(seed=3)["lesion_dice"].value)
+
+
+def test_a_run_draws_stage_2_masks_at_the_size_of_its_pictures(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(score_stage2, "_BATCH_SIZE", 2)
+    config, _, folder = run
+    lesions = config.records.parent / "tree" / "TRAINING" / "ISKEMI"
+    whole = cv2.imread(str(lesions / "PNG" / "10020.png"))
+    sizes = {"10020": (51, 65), "10021": (64, 40), "10022": (33, 33)}
+    pictures, truth = tmp_path / "png", tmp_path / "mask"
+    for out, weight in ((pictures, 1), (truth, 0)):
+        out.mkdir()
+        for name, (height, width) in sizes.items():
+            cv2.imwrite(str(out / f"{name}.png"), weight * whole[:height, :width])
+    stage2 = Stage2(tmp_path / "predicted", truth=truth, run=folder, pictures=pictures)
+    assert main(stage2) == 0
+    drawn = {path.stem: read_mask(path).shape for path in (tmp_path / "predicted").iterdir()}
+    assert drawn == sizes
+    printed = capsys.readouterr().out
+    assert f"3 masks are in {tmp_path / 'predicted'}" in printed
+    assert "Stage-2 score" in printed

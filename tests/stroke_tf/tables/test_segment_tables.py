@@ -1,0 +1,233 @@
+import csv
+import importlib
+from dataclasses import replace
+
+import keras
+import pandas as pd
+import pytest
+
+from experiments import saucis_ablation, saucis_t6_unet
+from experiments.open_stroke_segment import OpenStroke, read_sources
+from experiments.open_stroke_segment import main as open_stroke
+from stroke_tf.config import FitConfig
+from stroke_tf.labels import MASK, SLICE
+from stroke_tf.manifest import FOLDS, read_folds, read_manifest
+from stroke_tf.runs import cross_validation, unet
+from stroke_tf.runs.best_epoch import best_epoch
+from stroke_tf.runs.settings import ClassifierRun, UnetRun
+from stroke_tf.tables import run_table as tables
+from stroke_tf.tables.papers import TABLES
+from stroke_tf.tables.run_table import TableRun, run_table
+from stroke_tf.training.losses import LOSSES
+
+EXPERIMENTS = (
+    "usth_t3_segment",
+    "saucis_t6_unet",
+    "saucis_ablation",
+    "joint_phase2",
+    "open_stroke_segment",
+    "ct_ich_segment",
+)
+PUBLISHED = {"usth_t3_segment": "usth-t3", "saucis_t6_unet": "saucis-t6"}
+
+
+def module(name):
+    return importlib.import_module(f"experiments.{name}")
+
+
+def config_for(name, records, out, **options):
+    kind = OpenStroke if name == "open_stroke_segment" else TableRun
+    return kind(records=tuple(records), out=out, smoke=True, **options)
+
+
+def table(out, name):
+    return (out / f"{module(name).EXPERIMENT}-smoke" / "TABLE.md").read_text()
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Networks of two layers at 32 pixels stand for those that take a minute to trace."""
+
+    def network(*_, image_size, seed, **options):
+        keras.utils.set_random_seed(seed)
+        images = keras.Input((image_size, image_size, 3))
+        x = keras.layers.Rescaling(1 / 255)(images)
+        x = keras.layers.Conv2D(4, 5, padding="same", activation="relu")(x)
+        return images, x, keras.layers.Conv2D(3, 5, padding="same", activation="softmax")(x)
+
+    def build(*args, **options):
+        images, _, mask = network(*args, **options)
+        return keras.Model(images, mask)
+
+    def build_joint(*args, **options):
+        images, x, mask = network(*args, **options)
+        pooled = keras.layers.GlobalAveragePooling2D()(x)
+        of_slice = keras.layers.Dense(3, activation="softmax", name=SLICE)(pooled)
+        mask = keras.layers.Identity(name=MASK)(mask)
+        return keras.Model(images, {MASK: mask, SLICE: of_slice})
+
+    monkeypatch.setattr(unet, "build_unet", build)
+    monkeypatch.setattr(unet, "build_improved_unet", build)
+    monkeypatch.setattr(unet, "build_joint", build_joint)
+    monkeypatch.setattr(tables, "_SMOKE_SIZE", 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("usth_t3_segment", "resnet50"),
+        ("saucis_t6_unet", "improved-unet"),
+        ("saucis_ablation", "loss-lovasz"),
+    ],
+)
+def test_a_smoke_run_is_shown_with_its_lesion_scores(name, row, tiny, phantom_records, tmp_path):
+    assert module(name).main(config_for(name, phantom_records[1:], tmp_path, rows=(row,))) == 0
+    text = table(tmp_path, name)
+    assert "## Protocol as-published" in text
+    assert "| row | n | lesion_dice | lesion_iou | ischemia_dice |" in text
+    assert f"\n| {row} | " in text.split("### Ours, seed 0")[1]
+    if name in PUBLISHED:
+        (beside,) = (line for line in text.splitlines() if f"| {row} | as-published | 0 | " in line)
+        assert " / " in beside and "–" not in beside
+    folder = tmp_path / f"{module(name).EXPERIMENT}-smoke"
+    figures = {path.stem for path in (folder / f"{row}-as-published-s0/figures").iterdir()}
+    assert figures >= {"history", "segmentation"}
+    history = pd.read_csv(folder / f"{row}-as-published-s0" / "history.csv")
+    assert {"lesion_iou", "val_lesion_iou", "val_lesion_dice"} <= set(history.columns)
+
+
+def test_cross_validated_networks_are_compared_in_all_and_by_source(
+    tiny, phantom_records, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cross_validation, "PARTS", 2)  # of five
+    sources = tmp_path / "manifest.csv"
+    rows = [row for row in read_folds(phantom_records[0]) if row.fold in ("0", "1", "2", "3")]
+    ids, patients = [row.source_id for row in rows], len({row.group_id for row in rows})
+    with sources.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("id", "source"))
+        writer.writerows((name, ("here", "there")[place % 2]) for place, name in enumerate(ids))
+    config = config_for(
+        "open_stroke_segment",
+        phantom_records[:1],
+        tmp_path,
+        rows=("unet-mobilenetv2", "joint", "type"),
+        sources=sources,
+    )
+    assert open_stroke(config) == 0
+    text = table(tmp_path, "open_stroke_segment")
+    masks, rest = text.split("### Classes of slices")
+    classes, here, there = rest.split("### Slices of ")
+    assert f"\n| unet-mobilenetv2 | 0 | {len(ids)} | {patients} | " in masks
+    assert f"\n| joint | 0 | {len(ids)} | {patients} | " in masks
+    assert "\n| joint | 0 | " in classes
+    assert "\n| type | 0 | " in classes
+    assert "unet-mobilenetv2" not in classes
+    assert "| type | " not in masks + here + there
+    assert here.startswith("here alone") and there.startswith("there alone")
+    assert f"\n| joint | 0 | {-(-len(ids) // 2)} | " in here
+    folder = tmp_path / "open-stroke-segment-smoke"
+    for row in ("unet-mobilenetv2", "joint"):
+        assert f"]({row}-clean-s0.png)" in text
+        assert (folder / f"{row}-clean-s0.png").stat().st_size > 1000
+    assert "Failed" not in text
+    assert open_stroke(replace(config, rows=("type",))) == 0
+    assert "Slices of" not in table(tmp_path, "open_stroke_segment")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_smoke_run_of_every_row(name, phantom_records, tmp_path):
+    assert module(name).main(config_for(name, phantom_records[:1], tmp_path)) == 0
+    assert all(f"| {row} | " in table(tmp_path, name) for row in module(name).ROWS)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_rows_that_load_no_weights_say_so(name):
+    for row in module(name).ROWS.values():
+        if isinstance(row, UnetRun) and row.architecture == "improved":
+            assert row.weights is None
+
+
+@pytest.mark.parametrize(("name", "key"), PUBLISHED.items())
+def test_the_rows_of_the_paper_are_there(name, key):
+    assert {row.name for row in TABLES[key].rows} <= module(name).ROWS.keys()
+
+
+def test_the_ablation_changes_one_thing_at_a_time():
+    rows = saucis_ablation.ROWS
+    whole, plain = (vars(rows[name].improvements) for name in ("improved", "plain"))
+    for name, row in rows.items():
+        switches = vars(row.improvements)
+        from_whole = [key for key in whole if switches[key] != whole[key]]
+        from_plain = [key for key in plain if switches[key] != plain[key]]
+        if name.startswith("without-"):
+            assert from_whole == [name.removeprefix("without-").replace("-", "_")]
+        elif name.startswith("plain-with-"):
+            assert from_plain == [name.removeprefix("plain-with-").replace("-", "_")]
+    assert {row.loss for row in rows.values()} == set(LOSSES)
+    assert len(rows) == 2 + 2 * len(whole) + len(LOSSES) - 1
+
+
+def test_the_joint_network_is_compared_on_equal_terms():
+    masks, types, joint = (module("joint_phase2").ROWS[row] for row in ("unet", "type", "joint"))
+    assert replace(joint, architecture="unet") == masks
+    assert types.backbone == masks.encoder
+    for setting in ("image_size", "batch_size", "fit", "augment", "strength"):
+        assert getattr(types, setting) == getattr(masks, setting)
+
+
+def test_sizes_stand_beside_those_of_the_paper(phantom_records):
+    records = phantom_records[0]
+    folds = [fold for fold in read_manifest(records).folds if fold.fold in range(FOLDS)]
+    ischemia, hemorrhage = (
+        sum(fold.classes[kind] for fold in folds) for kind in ("ISCHEMIA", "HEMORRHAGE")
+    )
+    assert saucis_t6_unet.sizes_table(records).splitlines()[2:] == [
+        f"| ischemia | 6780 | {ischemia} |",
+        f"| hemorrhage | 6558 | {hemorrhage} |",
+    ]
+
+
+def test_sources_without_their_columns_are_refused(tmp_path, capsys):
+    path = tmp_path / "manifest.csv"
+    path.write_text("id,project\n1,a\n")
+    with pytest.raises(ValueError, match=r"columns id, source. Received: \['id', 'project'\]"):
+        read_sources(path)
+    config = OpenStroke(records=(tmp_path,), out=tmp_path, sources=tmp_path / "nowhere.csv")
+    assert open_stroke(config) == 1
+    assert "nowhere.csv" in capsys.readouterr().err
+
+
+def test_a_unet_row_that_fails_is_named_and_the_others_go_on(
+    tiny, phantom_records, tmp_path, capsys
+):
+    small = UnetRun(
+        weights=None, image_size=32, val_folds=(6, 7), test_folds=(8, 9), fit=FitConfig(epochs=1)
+    )
+    rows = {"broken": replace(small, val_folds=(8,)), "fine": small}
+    config = TableRun(records=phantom_records[:1], out=tmp_path)
+    assert run_table(config, "test", rows) == 1
+    text = (tmp_path / "test" / "TABLE.md").read_text()
+    assert "Failed: broken-clean-s0: validation and test folds must be different" in text
+    assert "\n| fine | " in text
+
+
+def test_the_best_epoch_of_a_joint_network_has_its_loss_alone(tmp_path):
+    folder = tmp_path / "unet" / "joint-s0"
+    folder.mkdir(parents=True)
+    history = {"epoch": [0, 1], "loss": [3.0, 2.0], "val_loss": [2.0, 2.5], "mask_loss": [2, 1]}
+    pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
+    found = best_epoch(UnetRun(out=tmp_path, architecture="joint"))
+    assert {name: metric.value for name, metric in found.items()} == {
+        "train_loss": 3.0,
+        "val_loss": 2.0,
+    }
+
+
+def test_weights_and_sizes_of_a_smoke_test_fit_both_kinds(tmp_path):
+    config = TableRun(records=(tmp_path,), out=tmp_path, smoke=True)
+    for row in (UnetRun(), ClassifierRun()):
+        settled = tables._settled(row, config, "test", "row", tmp_path)
+        assert (settled.weights, settled.fit.epochs, settled.batch_size) == (None, 1, 8)
+    assert tables._settled(UnetRun(), config, "test", "row", tmp_path).filters == 4
