@@ -1,7 +1,8 @@
-# Thin: every target is one `python -m …` line. `make help` lists them.
+# Thin: every target is one `stroke-tf` command. `make help` lists them.
 PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
+RUN := $(VENV)/bin/stroke-tf
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export TF_FORCE_GPU_ALLOW_GROWTH ?= true
 
@@ -17,7 +18,14 @@ TRIALS ?= 24
 WORKERS ?= 0
 HOSTS ?= 1
 ARGS ?=
-SEARCH = --strategy $(STRATEGY) --trials $(TRIALS) --workers $(WORKERS)
+
+# Folders reach the commands through the environment, as they were typed: with quotes, $ and spaces.
+export DATA_ := $(value DATA)
+export OUT_ := $(value OUT)
+export RECORDS_ := $(value RECORDS)
+export RESULTS_ := $(value RESULTS)
+TRAIN = --records "$$RECORDS_" --out "$$RESULTS_"
+SEARCH = $(TRAIN) --strategy $(STRATEGY) --trials $(TRIALS) --workers $(WORKERS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo tfrecords inspect train-classifier train-unet tune-classifier tune-unet report bench test test-all lint clean
@@ -36,29 +44,29 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(VENV)/.installed ## phantoms (or DATA=folder) to TFRecords, classifier, U-Net and a report
-	$(PY) -m experiments.demo $(if $(DATA),--data '$(DATA)') --out '$(RESULTS)' --jobs $(JOBS) $(ARGS)
+	$(RUN) demo $${DATA_:+--data "$$DATA_"} --out "$$RESULTS_" --jobs $(JOBS) $(ARGS)
 
 tfrecords: need-data $(VENV)/.installed ## DATA=folder [OUT=records]: convert slices to TFRecords
-	$(PY) -m data_tools.build_tfrecords --data '$(DATA)' --out '$(or $(OUT),$(RECORDS))' \
+	$(RUN) convert --data "$$DATA_" --out "$${OUT_:-$$RECORDS_}" \
 		--protocol $(PROTOCOL) --size $(SIZE) --jobs $(JOBS) $(ARGS)
 
 inspect: need-data $(VENV)/.installed ## DATA=folder [OUT=inspect.html]: what a folder holds, before converting
-	$(PY) -m data_tools.inspect --data '$(DATA)' --out '$(or $(OUT),inspect.html)' --jobs $(JOBS) $(ARGS)
+	$(RUN) inspect --data "$$DATA_" --out "$${OUT_:-inspect.html}" --jobs $(JOBS) $(ARGS)
 
 train-classifier: $(VENV)/.installed ## [RECORDS=records] train a stroke detector
-	$(PY) -m experiments.train_classifier --records '$(RECORDS)' --out '$(RESULTS)' $(ARGS)
+	$(RUN) train-classifier $(TRAIN) $(ARGS)
 
 train-unet: $(VENV)/.installed ## [RECORDS=records HOSTS=2] train a lesion segmentation
-	$(PY) -m experiments.train_unet --records '$(RECORDS)' --out '$(RESULTS)' --hosts $(HOSTS) $(ARGS)
+	$(RUN) train-unet $(TRAIN) --hosts $(HOSTS) $(ARGS)
 
 tune-classifier: $(VENV)/.installed ## [STRATEGY=bayesian TRIALS=24 WORKERS=2] search for a detector's settings
-	$(PY) -m experiments.tune_classifier --records '$(RECORDS)' --out '$(RESULTS)' $(SEARCH) $(ARGS)
+	$(RUN) tune-classifier $(SEARCH) $(ARGS)
 
 tune-unet: $(VENV)/.installed ## [STRATEGY=bayesian TRIALS=24 WORKERS=2] search for a segmentation's settings
-	$(PY) -m experiments.tune_unet --records '$(RECORDS)' --out '$(RESULTS)' $(SEARCH) $(ARGS)
+	$(RUN) tune-unet $(SEARCH) $(ARGS)
 
 report: $(VENV)/.installed ## [RESULTS=results] write REPORT.md and report.html of all runs
-	$(PY) -m stroke_tf.reporting.report --out '$(RESULTS)' $(ARGS)
+	$(RUN) report --out "$$RESULTS_" $(ARGS)
 
 bench: $(VENV)/.installed ## speed and memory against the plain way
 	$(PY) -m benchmarks.tfrecords $(ARGS)
@@ -82,4 +90,4 @@ clean: ## delete the virtual environment, caches and build files; data, records 
 
 .PHONY: need-data
 need-data:
-	@test -n '$(DATA)' || { echo "DATA must name the folder of slices: make $(firstword $(MAKECMDGOALS)) DATA=path/to/slices"; exit 2; }
+	@test -n "$$DATA_" || { echo "DATA must name the folder of slices: make $(firstword $(MAKECMDGOALS)) DATA=path/to/slices"; exit 2; }

@@ -205,8 +205,8 @@ def _images(
 
 def _make_phantoms(folder: Path, settings: Settings) -> Path:
     from data_tools.conversion import build_tfrecords
-    from data_tools.options import Conversion
-    from data_tools.phantom import PhantomConfig, make_phantom
+    from data_tools.options import Conversion, PhantomConfig
+    from data_tools.phantom.data_set import make_phantom
 
     data, out = folder / "phantoms", folder / "records"
     make_phantom(PhantomConfig(out=data, patients=settings.patients, size=256, seed=settings.seed))

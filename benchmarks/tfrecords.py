@@ -220,7 +220,8 @@ def _prepare(folder: Path, count: int) -> None:
     if root:
         source = Path(root) / "open_stroke_ct"
     else:
-        from data_tools.phantom import PhantomConfig, make_phantom
+        from data_tools.options import PhantomConfig
+        from data_tools.phantom.data_set import make_phantom
 
         source = folder.parent / "phantom"
         make_phantom(PhantomConfig(out=source, patients=20))

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import sys
 
-import tyro
-
 from data_tools.options import Conversion
 from data_tools.workers import start_ahead
+from stroke_tf import command
 
 
 def main(config: Conversion) -> int:
@@ -32,12 +31,8 @@ def main(config: Conversion) -> int:
             print(f"{fault.file}: {fault.reason}", file=sys.stderr)
         print(f"Nothing was written: {error}", file=sys.stderr)
         return 1
-    except (ValueError, RuntimeError) as error:
-        print(error, file=sys.stderr)
-        return 1
     except OSError as error:
-        print(f"{error}. Finished work is kept: run again to continue", file=sys.stderr)
-        return 1
+        raise OSError(f"{error}. Finished work is kept: run again to continue") from error
     classes = ", ".join(f"{count} {name}" for name, count in manifest.classes.items())
     print(
         f"{config.out}: {manifest.records} records ({classes}), protocol {manifest.protocol}, "
@@ -47,6 +42,4 @@ def main(config: Conversion) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(
-        main(tyro.cli(Conversion, prog="python -m data_tools.build_tfrecords", description=__doc__))
-    )
+    command.run(main, Conversion, doc=__doc__)

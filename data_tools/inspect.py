@@ -8,11 +8,8 @@ with a contact sheet. The exit code is 1 when there are faults.
 
 from __future__ import annotations
 
-import sys
-
-import tyro
-
 from data_tools.options import Inspection
+from stroke_tf import command
 
 
 def main(config: Inspection) -> int:
@@ -20,19 +17,15 @@ def main(config: Inspection) -> int:
     from data_tools.inspection import inspect_folder, print_tables, write_page
     from data_tools.progress import progress_bar
 
-    try:
-        with progress_bar() as progress:
-            findings = inspect_folder(config, progress=progress)
-        title = f"{config.data.resolve().name}, layout {findings.source.layout}"
-        print(title)
-        print_tables(findings)
-        write_page(findings, config.out, title=title)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    with progress_bar() as progress:
+        findings = inspect_folder(config, progress=progress)
+    title = f"{config.data.resolve().name}, layout {findings.source.layout}"
+    print(title)
+    print_tables(findings)
+    write_page(findings, config.out, title=title)
     print(f"{len(findings.faults)} faults. Page: {config.out}")
     return 1 if findings.faults else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Inspection, prog="python -m data_tools.inspect", description=__doc__)))
+    command.run(main, Inspection, doc=__doc__)

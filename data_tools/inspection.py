@@ -26,7 +26,7 @@ from data_tools.workers import run_tasks
 from stroke_tf.config import Window
 from stroke_tf.files import write_text
 from stroke_tf.manifest import Rejected
-from stroke_tf.reporting.page import markdown_table, plain_text, render_page
+from stroke_tf.page import markdown_table, plain_text, render_page
 
 _CHUNK = 32
 _Task: TypeAlias = tuple[Path, tuple[SliceFiles, ...], Reading]

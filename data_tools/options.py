@@ -88,3 +88,22 @@ class Inspection:
     groups: Path | None = None
     prefer: Prefer = "png"
     jobs: int = dataclasses.field(default_factory=usable_cores)
+
+
+@dataclass(frozen=True)
+class PhantomConfig:
+    """What to make.
+
+    Attributes:
+        out: Folder to write; new or empty, or already made with the same values.
+        patients: Patients for training, 8 slices each; the two test sessions have 10 % more.
+        seed: Seed of everything. The same seed gives the same bytes.
+        size: Side of the slices, pixels.
+        jobs: Worker processes; they do not change the result.
+    """
+
+    out: Path
+    patients: int = 40
+    seed: int = 0
+    size: int = 512
+    jobs: int = 2

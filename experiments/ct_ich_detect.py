@@ -11,15 +11,15 @@ continues; a row that fails is named at the end, and the others go on.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-import tyro
-
+from data_tools.smoke import smoke_records
+from stroke_tf import command
 from stroke_tf.config import AugmentStrength, FitConfig
 from stroke_tf.runs.settings import ClassifierRun
-from stroke_tf.tables.run_table import TableRun, run_table
+from stroke_tf.tables.run_table import run_table
+from stroke_tf.tables.settings import TableRun
 
 EXPERIMENT = "ct-ich-detect"
 MIRRORED = AugmentStrength(rotation_deg=0, contrast=0, brightness=0, mirror=1, roi=0)
@@ -67,18 +67,15 @@ SMOOTHED = {"probe-head-mirror": 1.5}
 def main(config: TableRun) -> int:
     """Runs every row in every protocol and writes the table; returns the exit code."""
     return run_table(
-        config, EXPERIMENT, ROWS, clean_only=CLEAN_ONLY, smoothed=SMOOTHED, folds="five"
+        config,
+        EXPERIMENT,
+        ROWS,
+        clean_only=CLEAN_ONLY,
+        smoothed=SMOOTHED,
+        folds="five",
+        smoke_records=smoke_records,
     )
 
 
 if __name__ == "__main__":
-    sys.exit(
-        main(
-            tyro.cli(
-                TableRun,
-                prog="python -m experiments.ct_ich_detect",
-                description=__doc__,
-                default=TableRun(records=(Path("records/ct-ich"),)),
-            )
-        )
-    )
+    command.run(main, TableRun, doc=__doc__, default=TableRun(records=(Path("records/ct-ich"),)))

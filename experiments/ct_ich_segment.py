@@ -17,14 +17,14 @@ encoder frozen and 63 fine-tuned, beside other work. Stopped, the same command c
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
-import tyro
-
+from data_tools.smoke import smoke_records
+from stroke_tf import command
 from stroke_tf.config import FitConfig
 from stroke_tf.runs.settings import UnetRun
-from stroke_tf.tables.run_table import TableRun, run_table
+from stroke_tf.tables.run_table import run_table
+from stroke_tf.tables.settings import TableRun
 
 EXPERIMENT = "ct-ich-segment"
 
@@ -48,9 +48,8 @@ ROWS: dict[str, UnetRun] = {
 
 def main(config: TableRun) -> int:
     """Runs every row in every protocol and writes the table; returns the exit code."""
-    return run_table(config, EXPERIMENT, ROWS, folds="five")
+    return run_table(config, EXPERIMENT, ROWS, folds="five", smoke_records=smoke_records)
 
 
 if __name__ == "__main__":
-    prog = "python -m experiments.ct_ich_segment"
-    sys.exit(main(tyro.cli(TableRun, prog=prog, description=__doc__)))
+    command.run(main, TableRun, doc=__doc__)

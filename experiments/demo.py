@@ -12,14 +12,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tyro
-
 from data_tools.options import Prefer
+from stroke_tf import command
 from stroke_tf.config import FitConfig
 from stroke_tf.machine import usable_cores
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
@@ -50,6 +48,7 @@ class Demo:
         groups: CSV with columns id and patient.
         jobs: Worker processes of the conversion.
         seed: Seed of everything.
+        smoke: Only see that everything runs: few and small slices, one epoch.
     """
 
     data: Path | None = None
@@ -64,6 +63,7 @@ class Demo:
     groups: Path | None = None
     jobs: int = dataclasses.field(default_factory=usable_cores)
     seed: int = 0
+    smoke: bool = False
 
     @property
     def experiment(self) -> str:
@@ -86,8 +86,8 @@ def run_demo(config: Demo) -> Path:
 def convert(config: Demo) -> Path:
     """Makes the phantoms if need be, converts the slices; returns the folder of records."""
     from data_tools.conversion import build_tfrecords
-    from data_tools.options import Conversion
-    from data_tools.phantom import PhantomConfig, make_phantom
+    from data_tools.options import Conversion, PhantomConfig
+    from data_tools.phantom.data_set import make_phantom
     from data_tools.progress import progress_bar
 
     folder = config.out / _DATA
@@ -211,12 +211,17 @@ def main(config: Demo) -> int:
     from stroke_tf.run_folder import read_runs
     from stroke_tf.runs.keep_or_run import print_result
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        page = run_demo(config)
-    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    if config.smoke:
+        config = dataclasses.replace(
+            config,
+            out=config.out / "demo-smoke",
+            patients=12,
+            size=64,
+            classifier_epochs=1,
+            unet_epochs=1,
+            weights=None,
+        )
+    page = run_demo(config)
     for result in read_runs(config.out):
         if result.experiment == config.experiment:
             print_result(result)
@@ -225,4 +230,4 @@ def main(config: Demo) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Demo, prog="python -m experiments.demo", description=__doc__)))
+    command.run(main, Demo, doc=__doc__)

@@ -18,14 +18,14 @@ augmentation and number of epochs; the joint network costs about as much as its 
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
-import tyro
-
+from data_tools.smoke import smoke_records
+from stroke_tf import command
 from stroke_tf.config import FitConfig
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
-from stroke_tf.tables.run_table import Row, TableRun, run_table
+from stroke_tf.tables.run_table import Row, run_table
+from stroke_tf.tables.settings import TableRun
 
 EXPERIMENT = "joint-phase2"
 
@@ -45,9 +45,8 @@ ROWS: dict[str, Row] = {
 
 def main(config: TableRun) -> int:
     """Runs every row in every protocol and writes the tables; returns the exit code."""
-    return run_table(config, EXPERIMENT, ROWS, folds="five")
+    return run_table(config, EXPERIMENT, ROWS, folds="five", smoke_records=smoke_records)
 
 
 if __name__ == "__main__":
-    prog = "python -m experiments.joint_phase2"
-    sys.exit(main(tyro.cli(TableRun, prog=prog, description=__doc__)))
+    command.run(main, TableRun, doc=__doc__)

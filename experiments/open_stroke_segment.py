@@ -1,4 +1,4 @@
-r"""Lesions in open_stroke_ct, 228 open slices in the TEKNOFEST layout: networks, sources, choices.
+r"""Lesions in open_stroke_ct, 192 open slices in the TEKNOFEST layout: networks, sources, choices.
 
     python -m data_tools.build_tfrecords --data open_stroke_ct --out records/open_stroke_ct \
         --size 256 --groups open_stroke_ct/manifest.csv
@@ -18,16 +18,16 @@ take no longer than one on both. Stopped, the same command continues.
 
 from __future__ import annotations
 
-import csv
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import tyro
-
+from data_tools.smoke import smoke_records
+from stroke_tf import command
 from stroke_tf.config import PLAIN_UNET, FitConfig
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
-from stroke_tf.tables.run_table import Row, TableRun, run_table
+from stroke_tf.tables.run_table import Row, run_table
+from stroke_tf.tables.settings import TableRun
+from stroke_tf.tables.sources import read_sources
 
 EXPERIMENT = "open-stroke-segment"
 
@@ -94,30 +94,13 @@ class OpenStroke(TableRun):
     sources: Path | None = None
 
 
-def read_sources(path: Path) -> dict[str, str]:
-    """Returns the source of each slice by its id.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it has no columns `id` and `source`.
-    """
-    with path.open(encoding="utf-8", newline="") as file:
-        table = csv.DictReader(file)
-        if not {"id", "source"} <= set(table.fieldnames or ()):
-            raise ValueError(f"{path} must have columns id, source. Received: {table.fieldnames}")
-        return {row["id"]: row["source"] for row in table}
-
-
 def main(config: OpenStroke) -> int:
     """Runs every row and writes the tables; returns the exit code."""
-    try:
-        sources = read_sources(config.sources) if config.sources else {}
-    except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return run_table(config, EXPERIMENT, ROWS, folds="five", strata=sources)
+    sources = read_sources(config.sources) if config.sources else {}
+    return run_table(
+        config, EXPERIMENT, ROWS, folds="five", strata=sources, smoke_records=smoke_records
+    )
 
 
 if __name__ == "__main__":
-    prog = "python -m experiments.open_stroke_segment"
-    sys.exit(main(tyro.cli(OpenStroke, prog=prog, description=__doc__)))
+    command.run(main, OpenStroke, doc=__doc__)

@@ -14,21 +14,20 @@ whole and added to the plain network alone, and each loss takes the place of Dic
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import get_args
 
-import tyro
-
-from experiments.saucis_t6_unet import BASE
+from data_tools.smoke import smoke_records
+from stroke_tf import command
 from stroke_tf.config import IMPROVED_UNET, PLAIN_UNET, Improvements
-from stroke_tf.runs.settings import Loss
+from stroke_tf.runs.settings import SAUCIS_UNET, Loss
 from stroke_tf.search.spaces import SWITCHES
-from stroke_tf.tables.run_table import TableRun, run_table
+from stroke_tf.tables.run_table import run_table
+from stroke_tf.tables.settings import TableRun
 
 EXPERIMENT = "saucis-ablation"
 
-_SMALL = replace(BASE, image_size=128, filters=16)
+_SMALL = replace(SAUCIS_UNET, image_size=128, filters=16)
 _NAMES = {field.replace("_", "-"): field for field in SWITCHES}
 
 
@@ -62,9 +61,8 @@ ROWS = {
 
 def main(config: TableRun) -> int:
     """Runs every row in every protocol and writes the table; returns the exit code."""
-    return run_table(config, EXPERIMENT, ROWS)
+    return run_table(config, EXPERIMENT, ROWS, smoke_records=smoke_records)
 
 
 if __name__ == "__main__":
-    prog = "python -m experiments.saucis_ablation"
-    sys.exit(main(tyro.cli(TableRun, prog=prog, description=__doc__)))
+    command.run(main, TableRun, doc=__doc__)

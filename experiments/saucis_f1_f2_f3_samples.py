@@ -7,58 +7,57 @@ Writes to OUT/samples/figures: slices of each class (SAUCIS 1, USTH 1), of the s
 their lesions drawn in as on the organisers' overlays (SAUCIS 3, USTH 3). Cost: seconds; half a
 minute on the TEKNOFEST set. The papers do not say how they chose their slices: here they are drawn
 at random, from as many patients (or groups of near-duplicates) as there are. Nothing is trained:
-the columns stand for the rows of other experiments, and there are no weights and no smoke run.
+there are no weights, and --rows are the figures.
 """
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
+from data_tools.smoke import smoke_records
+from stroke_tf import command
+from stroke_tf.tables.settings import ExperimentRun
 
 FOLDER = Path("samples", "figures")
 
 
 @dataclass(frozen=True)
-class Samples:
+class Samples(ExperimentRun):
     """What to show.
 
     Attributes:
-        records: Folder of records.
-        out: Folder of results.
         columns: Most slices of each class.
         image_size: Side of the slices, pixels.
-        seed: Seed of the choice of slices.
     """
 
-    records: Path = Path("records")
-    out: Path = Path("results")
     columns: int = 6
     image_size: int = 256
-    seed: int = 0
 
 
 def main(config: Samples) -> int:
     """Writes the figures and prints where they are; returns the exit code."""
     from stroke_tf.reporting.figures import save_figure
-    from stroke_tf.reporting.samples import draw_samples
+    from stroke_tf.reporting.samples import FIGURES, draw_samples
 
-    try:
+    records, *_ = smoke_records(config.records, out=config.out) if config.smoke else config.records
+    if unknown := [name for name in config.rows if name not in FIGURES]:
+        raise ValueError(f"--rows must be of {list(FIGURES)}. Received: {unknown}")
+    for seed in config.seeds:
         figures = draw_samples(
-            config.records, columns=config.columns, image_size=config.image_size, seed=config.seed
+            records,
+            columns=2 if config.smoke else config.columns,
+            image_size=96 if config.smoke else config.image_size,
+            seed=seed,
         )
         for name, figure in figures:
-            path = config.out / FOLDER / f"{name}.png"
+            if config.rows and name not in config.rows:
+                continue
+            path = config.out / FOLDER / f"{name}-s{seed}.png"
             save_figure(figure, path)
             print(path)
-    except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
     return 0
 
 
 if __name__ == "__main__":
-    prog = "python -m experiments.saucis_f1_f2_f3_samples"
-    sys.exit(main(tyro.cli(Samples, prog=prog, description=__doc__)))
+    command.run(main, Samples, doc=__doc__)

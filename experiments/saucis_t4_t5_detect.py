@@ -21,16 +21,16 @@ is not said.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
-import tyro
-
+from data_tools.smoke import smoke_records
+from stroke_tf import command
 from stroke_tf.config import FitConfig
 from stroke_tf.runs.settings import ClassifierRun
-from stroke_tf.tables.run_table import TableRun, run_table
+from stroke_tf.tables.run_table import run_table
+from stroke_tf.tables.settings import TableRun
+from stroke_tf.tables.sizes import sizes_of_split
 
 EXPERIMENT = "saucis-t4-t5-detect"
 
@@ -58,39 +58,18 @@ ROWS: dict[str, ClassifierRun] = {
 """The rows of Tables 4 and 5 after the histogram, which needs no network."""
 
 
-def sizes_table(records: Path) -> str:
-    """Returns the sizes of Tables 1 and 2 beside those of a folder of records."""
-    from stroke_tf.labels import StrokeType
-    from stroke_tf.manifest import FoldName, read_manifest, select_folds
-    from stroke_tf.reporting.page import markdown_table
-    from stroke_tf.runs.keep_or_run import Split
-    from stroke_tf.tables.papers import TABLES
-
-    manifest = read_manifest(records)
-    split = Split.holding_out(val=_BASE.val_folds, test=_BASE.test_folds)
-
-    def count(folds: tuple[FoldName, ...]) -> Mapping[str, int]:
-        chosen = select_folds(manifest, folds)
-        total = sum(fold.records for fold in chosen)
-        negative = sum(fold.classes.get(StrokeType.NONE.name, 0) for fold in chosen)
-        return {"all": total, "negative": negative, "positive": total - negative}
-
-    ours = dict(count((*split.train, *split.val, *split.test)))
-    ours |= {name: count(getattr(split, name))["all"] for name in ("train", "val", "test")}
-    lines = [
-        [" ".join(TABLES[key].source), row.name, f"{row.values['slices']:.0f}", str(ours[row.name])]
-        for key in ("saucis-t1", "saucis-t2")
-        for row in TABLES[key].rows
-    ]
-    return markdown_table(("table", "slices", "paper", "ours"), lines)
-
-
 def main(config: TableRun) -> int:
     """Runs every row in every protocol and writes the tables; returns the exit code."""
     published = ("saucis-t4", "saucis-t5")
-    return run_table(config, EXPERIMENT, ROWS, published=published, preface=sizes_table)
+    return run_table(
+        config,
+        EXPERIMENT,
+        ROWS,
+        published=published,
+        preface=partial(sizes_of_split, val=_BASE.val_folds, test=_BASE.test_folds),
+        smoke_records=smoke_records,
+    )
 
 
 if __name__ == "__main__":
-    prog = "python -m experiments.saucis_t4_t5_detect"
-    sys.exit(main(tyro.cli(TableRun, prog=prog, description=__doc__)))
+    command.run(main, TableRun, doc=__doc__)

@@ -24,61 +24,36 @@ pixels, which can hardly be what the paper prints.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
-import tyro
-
-from stroke_tf.config import IMPROVED_UNET, PLAIN_UNET, FitConfig
-from stroke_tf.runs.settings import UnetRun
-from stroke_tf.tables.run_table import TableRun, run_table
+from data_tools.smoke import smoke_records
+from stroke_tf import command
+from stroke_tf.config import IMPROVED_UNET, PLAIN_UNET
+from stroke_tf.runs.settings import SAUCIS_UNET, UnetRun
+from stroke_tf.tables.run_table import run_table
+from stroke_tf.tables.settings import TableRun
+from stroke_tf.tables.sizes import sizes_of_classes
 
 EXPERIMENT = "saucis-t6-unet"
 
-BASE = UnetRun(
-    architecture="improved",
-    weights=None,
-    image_size=256,
-    batch_size=8,
-    loss="dice",  # 2.5, equation 6
-    tune_mask=True,  # 2.5
-    lesions_only=True,  # Table 3
-    val_folds=(7,),
-    test_folds=(8, 9),
-    fit=FitConfig(epochs=50, learning_rate=3e-4, patience=10, reduce_patience=4),
-)
-
 ROWS: dict[str, UnetRun] = {
-    "improved-unet": replace(BASE, improvements=IMPROVED_UNET),
-    "plain-unet": replace(BASE, improvements=PLAIN_UNET),
+    "improved-unet": replace(SAUCIS_UNET, improvements=IMPROVED_UNET),
+    "plain-unet": replace(SAUCIS_UNET, improvements=PLAIN_UNET),
 }
 """The row of Table 6, and the network it improves."""
 
 
-def sizes_table(records: Path) -> str:
-    """Returns the sizes of Table 3 beside those of a folder of records, test sessions left out."""
-    from stroke_tf.manifest import FOLDS, read_manifest
-    from stroke_tf.reporting.page import markdown_table
-    from stroke_tf.tables.papers import TABLES
-
-    folds = [fold for fold in read_manifest(records).folds if fold.fold in range(FOLDS)]
-    lines = [
-        [
-            row.name,
-            f"{row.values['slices']:.0f}",
-            str(sum(fold.classes.get(row.name.upper(), 0) for fold in folds)),
-        ]
-        for row in TABLES["saucis-t3"].rows
-    ]
-    return markdown_table(("slices", "SAUCIS Table 3", "ours"), lines)
-
-
 def main(config: TableRun) -> int:
     """Runs every row in every protocol and writes the tables; returns the exit code."""
-    return run_table(config, EXPERIMENT, ROWS, published=("saucis-t6",), preface=sizes_table)
+    return run_table(
+        config,
+        EXPERIMENT,
+        ROWS,
+        published=("saucis-t6",),
+        preface=sizes_of_classes,
+        smoke_records=smoke_records,
+    )
 
 
 if __name__ == "__main__":
-    prog = "python -m experiments.saucis_t6_unet"
-    sys.exit(main(tyro.cli(TableRun, prog=prog, description=__doc__)))
+    command.run(main, TableRun, doc=__doc__)

@@ -10,14 +10,17 @@ Truth and answers are text files in the organisers' format; an id without an ans
 from __future__ import annotations
 
 import csv
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
+from data_tools.smoke import smoke_records
+from stroke_tf import command
 from stroke_tf.evaluation.teknofest import Stage1Score, score_stage1
+from stroke_tf.files import write_text
 from stroke_tf.label_file import parse_stage1, stage1_text
+from stroke_tf.runs.settings import ClassifierRun, small
+
+EXPERIMENT = "score-stage1"
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Stage1:
         answers: The answers to score.
         predictions: predictions.csv of a classifier's run, to make answers of.
         threshold: A score at or above it is a stroke; the run's own is in its metrics.json.
-        out: File for the answers made of predictions.
+        out: File for the answers made of predictions; with --smoke a folder of results.
+        smoke: Only see that everything runs: a small detector answers for phantoms.
     """
 
     truth: Path | None = None
@@ -37,6 +41,7 @@ class Stage1:
     predictions: Path | None = None
     threshold: float | None = None
     out: Path | None = None
+    smoke: bool = False
 
 
 def read_answers(path: Path) -> dict[str, bool]:
@@ -82,25 +87,44 @@ def answers_of(predictions: Path, *, threshold: float) -> dict[str, bool]:
 
 def main(config: Stage1) -> int:
     """Writes and scores what is asked for; returns the exit code."""
+    if config.smoke:
+        config = _smoke(config)
     to_write = (config.predictions, config.threshold, config.out)
     to_score = (config.truth, config.answers)
-    try:
-        if all(it is None for it in (*to_write, *to_score)):
-            raise ValueError("give --truth and --answers, or --predictions, --threshold and --out")
-        if config.predictions and config.threshold is not None and config.out:
-            answers = answers_of(config.predictions, threshold=config.threshold)
-            config.out.write_bytes(stage1_text(answers).encode())
-            print(f"{len(answers)} answers are in {config.out}")
-        elif any(it is not None for it in to_write):
-            raise ValueError("--predictions, --threshold and --out must be given together")
-        if config.truth and config.answers:
-            _print(score_stage1(read_answers(config.truth), read_answers(config.answers)))
-        elif any(to_score):
-            raise ValueError("--truth and --answers must be given together")
-    except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    if all(value is None for value in (*to_write, *to_score)):
+        raise ValueError("give --truth and --answers, or --predictions, --threshold and --out")
+    if config.predictions and config.threshold is not None and config.out:
+        answers = answers_of(config.predictions, threshold=config.threshold)
+        write_text(config.out, stage1_text(answers))
+        print(f"{len(answers)} answers are in {config.out}")
+    elif any(value is not None for value in to_write):
+        raise ValueError("--predictions, --threshold and --out must be given together")
+    if config.truth and config.answers:
+        _print(score_stage1(read_answers(config.truth), read_answers(config.answers)))
+    elif any(to_score):
+        raise ValueError("--truth and --answers must be given together")
     return 0
+
+
+def _smoke(config: Stage1) -> Stage1:
+    """Trains a small detector on phantoms and asks for its answers to the first test session."""
+    from stroke_tf.runs.classifier import run_classifier
+    from stroke_tf.runs.keep_or_run import folder_of
+
+    out = config.out or Path("results")
+    (records, *_) = smoke_records((), out=out)
+    run = small(
+        ClassifierRun(records, out, EXPERIMENT, backbone="mobilenet025", test_folds=("stage1",))
+    )
+    result, folder = run_classifier(run), folder_of(run)
+    answers = folder.path / "answers.txt"
+    return Stage1(
+        truth=next(records.parent.glob("slices/**/labels_stage1.txt")),
+        answers=answers,
+        predictions=folder.predictions,
+        threshold=result.threshold,
+        out=answers,
+    )
 
 
 def _print(score: Stage1Score) -> None:
@@ -113,4 +137,4 @@ def _print(score: Stage1Score) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Stage1, prog="python -m experiments.score_stage1", description=__doc__)))
+    command.run(main, Stage1, doc=__doc__)

@@ -10,17 +10,19 @@ without --truth masks are drawn and not scored. A mask missing from PREDICTED co
 from __future__ import annotations
 
 import itertools
-import json
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tyro
+from data_tools.smoke import smoke_records
+from stroke_tf import command
+from stroke_tf.files import read_json
+from stroke_tf.runs.settings import UnetRun, small
 
 if TYPE_CHECKING:
     from stroke_tf.evaluation.teknofest import Stage2Score
 
+EXPERIMENT = "score-stage2"
 _BATCH_SIZE = 8
 
 
@@ -29,19 +31,21 @@ class Stage2:
     """What to draw and to score.
 
     Attributes:
-        predicted: Folder of predicted masks.
+        predicted: Folder of predicted masks; with --smoke a folder of results.
         truth: Folder of true masks.
         run: Folder of a finished U-Net run that draws the masks of PICTURES into PREDICTED.
         pictures: Folder of the pictures of the slices, PNG.
         kernel: Odd side of the square that the truth is dilated and eroded with, pixels; the
             organisers do not give it.
+        smoke: Only see that everything runs: a small U-Net draws phantoms.
     """
 
-    predicted: Path
+    predicted: Path | None = None
     truth: Path | None = None
     run: Path | None = None
     pictures: Path | None = None
     kernel: int = 3
+    smoke: bool = False
 
 
 def draw_masks(run: Path, pictures: Path, predicted: Path) -> int:
@@ -66,7 +70,7 @@ def draw_masks(run: Path, pictures: Path, predicted: Path) -> int:
     if not (run / "metrics.json").is_file():
         raise FileNotFoundError(f"{run} must be a finished run. Received: no metrics.json in it")
     model = keras.models.load_model(run / "model.keras", compile=False)
-    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    config = read_json(run / "config.json")
     predictor = Predictor(model, mirror=config["mirror_test"])
     rule, files = read_mask_rule(run), files_by_id(pictures)
     remaining = iter(files.items())
@@ -113,18 +117,38 @@ def score_folders(
 
 def main(config: Stage2) -> int:
     """Draws and scores what is asked for; returns the exit code."""
-    try:
-        if (config.run is None) != (config.pictures is None):
-            raise ValueError("--run and --pictures must be given together")
-        if config.run and config.pictures:
-            count = draw_masks(config.run, config.pictures, config.predicted)
-            print(f"{count} masks are in {config.predicted}")
-        if config.truth:
-            _print(*score_folders(config.truth, config.predicted, kernel=config.kernel), config)
-    except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    if config.smoke:
+        config = _smoke(config)
+    if (config.run is None) != (config.pictures is None):
+        raise ValueError("--run and --pictures must be given together")
+    if config.predicted is None:
+        raise ValueError("--predicted must name the folder of predicted masks. Received: none")
+    if config.run and config.pictures:
+        count = draw_masks(config.run, config.pictures, config.predicted)
+        print(f"{count} masks are in {config.predicted}")
+    if config.truth:
+        _print(*score_folders(config.truth, config.predicted, kernel=config.kernel), config)
     return 0
+
+
+def _smoke(config: Stage2) -> Stage2:
+    """Trains a small U-Net on phantoms and asks for its masks of the second test session."""
+    from stroke_tf.runs.keep_or_run import folder_of
+    from stroke_tf.runs.unet import run_unet
+
+    out = config.predicted or Path("results")
+    (records, *_) = smoke_records((), out=out)
+    run = small(UnetRun(records, out, EXPERIMENT))
+    run_unet(run)
+    folder = folder_of(run).path
+    session = records.parent / "slices" / "YarismaVeriSeti_2_Oturum"
+    return replace(
+        config,
+        run=folder,
+        predicted=folder / "masks",
+        pictures=session / "PNG",
+        truth=session / "MASK",
+    )
 
 
 def _print(score: Stage2Score, missing: list[str], config: Stage2) -> None:
@@ -136,4 +160,4 @@ def _print(score: Stage2Score, missing: list[str], config: Stage2) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(tyro.cli(Stage2, prog="python -m experiments.score_stage2", description=__doc__)))
+    command.run(main, Stage2, doc=__doc__)

@@ -10,25 +10,23 @@ FILE holds defaults for all other flags, such as best.json of a search.
 
 from __future__ import annotations
 
-import sys
+from dataclasses import replace
 
-from stroke_tf.command import parse_settings
-from stroke_tf.runs.settings import ClassifierRun
+from data_tools.smoke import smoke_records
+from stroke_tf import command
+from stroke_tf.runs.settings import ClassifierTraining, small
 
 
-def main(config: ClassifierRun) -> int:
+def main(config: ClassifierTraining) -> int:
     """Trains and tests, prints the result; returns the exit code."""
+    run = config.run
+    if config.smoke:
+        run = small(replace(run, records=smoke_records((run.records,), out=run.out)[0]))
     from stroke_tf.runs.classifier import run_classifier
-    from stroke_tf.runs.keep_or_run import run_command
+    from stroke_tf.runs.keep_or_run import show_run
 
-    return run_command(lambda: run_classifier(config), out=config.out)
+    return show_run(run_classifier(run), out=run.out)
 
 
 if __name__ == "__main__":
-    sys.exit(
-        main(
-            parse_settings(
-                ClassifierRun, prog="python -m experiments.train_classifier", description=__doc__
-            )
-        )
-    )
+    command.run(main, ClassifierTraining, doc=__doc__)

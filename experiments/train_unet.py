@@ -11,63 +11,39 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import replace
+from functools import partial
 
-import tyro
-
-from stroke_tf.command import parse_settings
+from data_tools.smoke import smoke_records
+from stroke_tf import command
 from stroke_tf.processes import host_number, run_hosts
-from stroke_tf.runs.settings import UnetRun
+from stroke_tf.runs.settings import UnetTraining, small
 
 _HOST_MODULE = "stroke_tf.runs.unet_host"
 
 
-@dataclass(frozen=True)
-class UnetTraining:
-    """A training of a U-Net, and who does it.
-
-    Attributes:
-        run: The settings of the run.
-        hosts: Processes on this machine that share the training, with Keras on JAX; 1 trains in
-            this one, with TensorFlow. For several hosts see the README.
-    """
-
-    run: Annotated[UnetRun, tyro.conf.arg(name="")] = UnetRun()
-    hosts: int = 1
-
-
-def main(config: UnetRun, *, hosts: int = 1, args: Sequence[str] = ()) -> int:
+def main(config: UnetTraining, *, args: Sequence[str] = ()) -> int:
     """Trains and tests, prints the result; returns the exit code.
 
     Args:
-        config: The run's settings.
-        hosts: Processes that share the training. The test is this one's, on host 0.
-        args: The command line, for them.
+        config: The run's settings, and who trains. The test is this process's, on host 0.
+        args: The command line, for the processes of a training over several hosts.
     """
-    try:
-        number = host_number()
-        if number:
-            run_hosts(_HOST_MODULE, args, hosts=hosts)
-            return 0
-    except (ValueError, RuntimeError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    from stroke_tf.runs.keep_or_run import run_command
+    run, number = config.run, host_number()
+    if config.smoke:
+        records = smoke_records((run.records,), out=run.out)[0]
+        run, args = small(replace(run, records=records)), [*args, "--records", str(records)]
+    train_on_hosts = partial(run_hosts, _HOST_MODULE, args, hosts=config.hosts)
+    if number:
+        train_on_hosts()
+        return 0
+    from stroke_tf.runs.keep_or_run import show_run
     from stroke_tf.runs.unet import run_unet
 
-    def train_on_hosts() -> None:
-        run_hosts(_HOST_MODULE, args, hosts=hosts)
-
-    shared = hosts > 1 or number is not None
-    return run_command(
-        lambda: run_unet(config, train_elsewhere=train_on_hosts if shared else None),
-        out=config.out,
-    )
+    shared = config.hosts > 1 or number is not None
+    result = run_unet(run, train_elsewhere=train_on_hosts if shared else None)
+    return show_run(result, out=run.out)
 
 
 if __name__ == "__main__":
-    settings = parse_settings(
-        UnetTraining, prog="python -m experiments.train_unet", description=__doc__
-    )
-    sys.exit(main(settings.run, hosts=settings.hosts, args=sys.argv[1:]))
+    command.run(partial(main, args=sys.argv[1:]), UnetTraining, doc=__doc__)

@@ -12,17 +12,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 
-import tyro
-
+from data_tools.smoke import smoke_records
+from stroke_tf import command
 from stroke_tf.processes import has_role, run_workers
-from stroke_tf.search.settings import UnetSearch
+from stroke_tf.search.settings import UnetSearch, small_search
 
 _MODULE = "experiments.tune_unet"
 
 
-def main(config: UnetSearch, args: Sequence[str] = ()) -> int:
+def main(config: UnetSearch, *, args: Sequence[str] = ()) -> int:
     """Searches, here or with workers that get the same arguments; returns the exit code."""
+    if config.smoke:
+        (records, *_) = smoke_records((config.run.records,), out=config.run.out)
+        config, args = small_search(config, records), [*args, "--records", str(records)]
     if config.workers and not has_role():
         return run_workers(_MODULE, args, workers=config.workers)
     from stroke_tf.search.run_search import run_search
@@ -32,9 +36,4 @@ def main(config: UnetSearch, args: Sequence[str] = ()) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(
-        main(
-            tyro.cli(UnetSearch, prog=f"python -m {_MODULE}", description=__doc__),
-            sys.argv[1:],
-        )
-    )
+    command.run(partial(main, args=sys.argv[1:]), UnetSearch, doc=__doc__)

@@ -16,14 +16,14 @@ ResNet-18 where the table has ResNet50.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
-import tyro
-
+from data_tools.smoke import smoke_records
+from stroke_tf import command
 from stroke_tf.config import FitConfig
 from stroke_tf.runs.settings import ClassifierRun
-from stroke_tf.tables.run_table import TableRun, run_table
+from stroke_tf.tables.run_table import run_table
+from stroke_tf.tables.settings import TableRun
 
 EXPERIMENT = "usth-t1-detect"
 
@@ -57,9 +57,8 @@ ROWS: dict[str, ClassifierRun] = {
 
 def main(config: TableRun) -> int:
     """Runs every row in every protocol and writes the table; returns the exit code."""
-    return run_table(config, EXPERIMENT, ROWS, published=("usth-t1",))
+    return run_table(config, EXPERIMENT, ROWS, published=("usth-t1",), smoke_records=smoke_records)
 
 
 if __name__ == "__main__":
-    prog = "python -m experiments.usth_t1_detect"
-    sys.exit(main(tyro.cli(TableRun, prog=prog, description=__doc__)))
+    command.run(main, TableRun, doc=__doc__)

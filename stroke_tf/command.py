@@ -1,65 +1,145 @@
-"""Settings as files: what a search finds, and `--config` takes."""
+"""One way to run a command: settings from flags and a file, errors in a line, an exit code.
+
+Loads nothing heavy, so that `--help` answers at once.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import sys
-from argparse import ArgumentParser
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 import tyro
 
-from stroke_tf.runs.settings import ClassifierRun, UnetRun
+from stroke_tf.files import read_json
 
 Settings = TypeVar("Settings")
+Config = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+called_as = ""
+"""The verb of `stroke-tf` that runs, if one does."""
 _PLACES = ("records", "out")
+_STOPPED = 130  # as shells have it for Ctrl-C
 
 
-def settings_text(run: ClassifierRun | UnetRun) -> str:
-    """Returns the settings of a run as JSON, without where its records and results are."""
-    values = dataclasses.asdict(run)
-    kept = {name: value for name, value in values.items() if name not in _PLACES}
-    return json.dumps(kept, indent=2) + "\n"
+@dataclass(frozen=True)
+class _File:
+    config: Config = None
 
 
-def parse_settings(
-    kind: type[Settings], *, prog: str, description: str | None, args: Sequence[str] | None = None
+@dataclass(frozen=True)
+class _Configured(Generic[Settings]):
+    """Settings with a file of their defaults.
+
+    Attributes:
+        settings: The settings.
+        config: JSON file of settings, such as best.json of a search; flags go before it.
+    """
+
+    settings: Annotated[Settings, tyro.conf.arg(name="")]
+    config: Config = None
+
+
+def run(
+    main: Callable[[Settings], int],
+    kind: type[Settings],
+    *,
+    doc: str | None,
+    default: Settings | None = None,
+) -> NoReturn:
+    """Parses the command line, runs a command and ends the process with its exit code.
+
+    Args:
+        main: Does the work; returns the exit code. Its errors are printed in a line, exit code 1.
+        kind: The command's settings.
+        doc: The module's docstring, shown by `--help`.
+        default: Settings that flags change; None takes those of `kind`.
+    """
+    settings = parse(kind, doc=doc, default=default)
+    sys.exit(reported(lambda: main(settings)))
+
+
+def parse(
+    kind: type[Settings],
+    *,
+    doc: str | None = None,
+    default: Settings | None = None,
+    args: Sequence[str] | None = None,
 ) -> Settings:
-    """Returns the settings of a command line, with `--config FILE` for its defaults.
+    """Returns the settings of a command line; where all have defaults, `--config FILE` gives them.
 
     Args:
         kind: What to parse.
-        prog: Name of the command.
-        description: What it does, for `--help`.
+        doc: What the command does, for `--help`.
+        default: Settings that flags change; None takes those of `kind`.
         args: The command line; None takes that of the process.
 
     Raises:
         SystemExit: If a flag or the file is wrong, which is printed, or for `--help`.
     """
-    first = ArgumentParser(prog=prog, add_help=False, allow_abbrev=False)
-    first.add_argument("--config", type=Path)
-    known, rest = first.parse_known_args(args)
+    options: dict[str, Any] = {"prog": command_name(), "description": doc}
+    if _needs_flags(kind):
+        return tyro.cli(kind, args=args, **options)
+    start = kind() if default is None else default
+    given = sys.argv[1:] if args is None else args
+    if any(flag.startswith("--config") for flag in given):
+        named, _ = tyro.cli(_File, args=given, return_unknown_args=True, add_help=False)
+        start = _from_file(named.config, start) if named.config else start
+    configured: Any = _Configured[kind]  # type: ignore[valid-type]
+    return tyro.cli(configured, default=_Configured(start), args=given, **options).settings
+
+
+def reported(work: Callable[[], int]) -> int:
+    """Returns the exit code of some work; its errors are a line on standard error, exit code 1."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        flags = [] if known.config is None else list(_flags(_read(known.config)))
+        return work()
+    except (ValueError, OSError, RuntimeError, ArithmeticError, MemoryError) as error:
+        print(str(error) or type(error).__name__, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped: the same command goes on", file=sys.stderr)
+        return _STOPPED
+
+
+def command_name() -> str:
+    """Returns how this command was called: by its verb, its module or its file."""
+    if called_as:
+        return called_as
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None:
+        return f"python -m {spec.name.removesuffix('.__main__')}"
+    return f"python {Path(sys.argv[0]).name}"
+
+
+def settings_text(run: Any) -> str:
+    """Returns a run's settings as `--config` takes them, without the places of its files."""
+    kept = {k: v for k, v in dataclasses.asdict(run).items() if k not in _PLACES}
+    return json.dumps(kept, indent=2) + "\n"
+
+
+def _needs_flags(kind: type) -> bool:
+    missing = dataclasses.MISSING
+    return any(
+        field.default is missing and field.default_factory is missing
+        for field in dataclasses.fields(kind)
+    )
+
+
+def _from_file(path: Path, start: Settings) -> Settings:
+    """Returns settings changed by a file, checked as flags are; a mistake ends the process."""
+    try:
+        values = read_json(path)
+        if not isinstance(values, dict):
+            raise ValueError(f"{path} must hold an object of settings. Received: {type(values)}")
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from error
-    # Of a flag that is given twice the last counts: the command line overrides the file.
-    return tyro.cli(kind, prog=prog, description=description, args=[*flags, *rest])
-
-
-def _read(path: Path) -> dict[str, Any]:
-    text = path.read_text(encoding="utf-8")
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{path} must be JSON. Received: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} must hold an object of settings. Received: {type(values)}")
-    return values
+    return tyro.cli(type(start), prog=str(path), default=start, args=[*_flags(values)])
 
 
 def _flags(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

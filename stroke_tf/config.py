@@ -24,6 +24,37 @@ ThresholdRule = Literal["recall-floor", "youden", "fixed"]
 """How a classifier's threshold is chosen on validation slices."""
 
 
+Loss = Literal[
+    "dice",
+    "jaccard",
+    "tversky",
+    "lovasz",
+    "focal",
+    "weighted-ce",
+    "cross-entropy",
+    "dice+ce",
+    "dice+weighted-ce",
+    "sm-dice",
+]
+"""The losses of a segmentation: the keys of LOSSES."""
+
+HeadName = Literal["usth-detect", "usth-type", "usth-cnn", "saucis", "linear"]
+"""The layers between pooled features and probabilities: the keys of HEADS."""
+
+Pooling = Literal["avg", "avg+max", "layers"]
+"""How feature maps become one vector: the mean of the last one; its mean and its maximum side by
+side (a small lesion shows in the maximum, and is lost in the mean of a large map); or mean and
+maximum of several maps (early ones hold texture and edges, the last what ImageNet asks for)."""
+
+Architecture = Literal["unet", "fpn", "linknet", "pspnet"]
+"""The networks of segmentation_models, which stand on an encoder."""
+
+Training = Literal["full", "frozen", "two-phase", "probe", "probe+tune"]
+"""What of a classifier trains: the whole at once; the head alone, on the features of a frozen
+backbone, computed once; first the head alone and then the backbone with it; the head "linear",
+fitted to the features by logistic regression; or that first and then the backbone with it."""
+
+
 @dataclass(frozen=True)
 class AugmentStrength:
     """How far each augmentation may go; 0 switches one off.

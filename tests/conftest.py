@@ -32,8 +32,8 @@ def pretrained() -> Path:
 def phantom_records(tmp_path_factory) -> tuple[Path, Path]:
     """Records of 24 phantom patients: dealt by patient, and dealt by slice."""
     from data_tools.conversion import build_tfrecords
-    from data_tools.options import Conversion
-    from data_tools.phantom import PATIENTS_NAME, PhantomConfig, make_phantom
+    from data_tools.options import Conversion, PhantomConfig
+    from data_tools.phantom.data_set import PATIENTS_NAME, make_phantom
 
     folder = tmp_path_factory.mktemp("phantom")
     make_phantom(PhantomConfig(out=folder / "slices", patients=24, size=96, jobs=1))

@@ -9,8 +9,7 @@ import pytest
 import tyro
 
 from benchmarks import frozen_features, pipeline, search, tfrecords, unet_profile, unet_step
-from data_tools.options import Conversion, Inspection
-from data_tools.phantom import PhantomConfig
+from data_tools.options import Conversion, Inspection, PhantomConfig
 from experiments.demo import Demo
 from experiments.open_stroke_segment import OpenStroke
 from experiments.saucis_f1_f2_f3_samples import Samples
@@ -19,7 +18,7 @@ from experiments.score_stage2 import Stage2
 from stroke_tf.reporting.report import ReportConfig
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
 from stroke_tf.search.settings import ClassifierSearch, UnetSearch
-from stroke_tf.tables.run_table import TableRun
+from stroke_tf.tables.settings import TableRun
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {

@@ -9,28 +9,21 @@ is as likely to show one, and display windows are drawn without looking at the s
 
 from __future__ import annotations
 
-import sys
-
-import tyro
-
-from data_tools.phantom.data_set import PhantomConfig, make_phantom
-from data_tools.progress import progress_bar
+from data_tools.options import PhantomConfig
+from stroke_tf import command
 
 
 def main(config: PhantomConfig) -> int:
     """Makes the set with a progress bar, prints where it is; returns the exit code."""
-    try:
-        with progress_bar() as bar:
-            made = make_phantom(config, progress=lambda done, total: bar("patients", done, total))
-    except (ValueError, RuntimeError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    from data_tools.phantom.data_set import make_phantom
+    from data_tools.progress import progress_bar
+
+    with progress_bar() as bar:
+        made = make_phantom(config, progress=lambda done, total: bar("patients", done, total))
     state = "written" if made else "is already there, made with the same values"
     print(f"{config.out}: phantom set of {config.patients} patients {state}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(
-        main(tyro.cli(PhantomConfig, prog="python -m data_tools.phantom", description=__doc__))
-    )
+    command.run(main, PhantomConfig, doc=__doc__)

@@ -6,11 +6,11 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from data_tools.options import PhantomConfig
 from data_tools.phantom.patient_files import SLICES, Patient, PatientTask, write_patient
 from data_tools.workers import run_tasks
 from stroke_tf.label_file import stage1_text
@@ -33,25 +33,6 @@ _STAGE2 = Path("YarismaVeriSeti_2_Oturum")
 _LABELS_NAME = "labels_stage1.txt"
 
 Rows = list[tuple[int, str, StrokeType]]
-
-
-@dataclass(frozen=True)
-class PhantomConfig:
-    """What to make.
-
-    Attributes:
-        out: Folder to write; new or empty, or already made with the same values.
-        patients: Patients for training, 8 slices each; the two test sessions have 10 % more.
-        seed: Seed of everything. The same seed gives the same bytes.
-        size: Side of the slices, pixels.
-        jobs: Worker processes; they do not change the result.
-    """
-
-    out: Path
-    patients: int = 40
-    seed: int = 0
-    size: int = 512
-    jobs: int = 2
 
 
 def make_phantom(

@@ -6,16 +6,12 @@ Knows nothing of backbones. The last layer of every head is named "probs" and co
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 import keras
 
+from stroke_tf.config import Pooling
 from stroke_tf.models.backbones import SCRATCH_MOMENTUM
-
-Pooling = Literal["avg", "avg+max", "layers"]
-"""How feature maps become one vector: the mean of the last one; its mean and its maximum side by
-side (a small lesion shows in the maximum, and is lost in the mean of a large map); or mean and
-maximum of several maps (early ones hold texture and edges, the last what ImageNet asks for)."""
 
 POOL = "pool"
 POOL_AVG = "pool_avg"  # of the backbone's last feature map

@@ -10,10 +10,11 @@ import io
 import os
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
+from stroke_tf.config import Architecture
 from stroke_tf.models.backbones import Preprocessing, preprocess, settle_batch_norms
 from stroke_tf.models.weights import Weights, resolve_weights, weight_errors
 
@@ -95,8 +96,6 @@ ENCODERS: dict[str, Encoder] = {
 }
 """Every encoder of segmentation_models that works with Keras 3. Its DenseNets do not: Keras refuses
 the "/" in the names of their layers."""
-
-Architecture = Literal["unet", "fpn", "linknet", "pspnet"]
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,16 @@ Everything comes from what `stroke_tf.run_folder` left on disk.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from stroke_tf import command
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.files import write_text
-from stroke_tf.reporting.page import markdown_table, plain_text, render_page
+from stroke_tf.page import markdown_table, plain_text, render_page
 from stroke_tf.run_folder import RunFolder, RunMetrics, read_runs
 
 CAPTIONS: dict[str, str] = {
@@ -272,15 +272,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 def main(config: ReportConfig) -> int:
     """Writes the report and says where it is; returns the exit code."""
-    try:
-        print(write_report(config.out, config.experiment, title=config.title))
-    except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    print(write_report(config.out, config.experiment, title=config.title))
     return 0
 
 
 if __name__ == "__main__":
-    import tyro
-
-    sys.exit(main(tyro.cli(ReportConfig, prog="python -m stroke_tf.reporting.report")))
+    command.run(main, ReportConfig, doc=__doc__)

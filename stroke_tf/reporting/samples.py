@@ -28,6 +28,13 @@ _NAMES = {
     StrokeType.HEMORRHAGE: "haemorrhage",
     StrokeType.UNSPECIFIED: "stroke",
 }
+FIGURES = (
+    "saucis-1-usth-1-classes",
+    "saucis-2-augmentations",
+    "usth-2-test-session",
+    "saucis-3-usth-3-lesions",
+)
+"""The names of the figures: the paper's, and what they show."""
 _TRAINING: tuple[FoldName, ...] = tuple(range(FOLDS))
 _BATCH = 64
 
@@ -51,18 +58,18 @@ def draw_samples(
         raise ValueError(f"`columns` must be >= 1. Received: {columns}")
     chosen = {"most": columns, "image_size": image_size, "seed": seed}
     classes = pick_samples(records, _TRAINING, Task.DETECT, **chosen)
-    yield "saucis-1-usth-1-classes", _figure_classes(classes)
+    yield FIGURES[0], _figure_classes(classes)
     every = np.stack([image for kind in classes.values() for image, _ in kind[:2]])
     batches = tf.data.Dataset.from_tensors((every, np.zeros(len(every))))
     figure = draw_augmentations(batches, strength=AugmentStrength(), seed=seed)
-    yield "saucis-2-augmentations", figure
+    yield FIGURES[1], figure
     stored = {fold.fold for fold in read_manifest(records).folds}
     if "stage2" in stored:
         session = pick_samples(records, ("stage2",), Task.DETECT, **chosen)
-        yield "usth-2-test-session", _figure_classes(session)
+        yield FIGURES[2], _figure_classes(session)
     if any(is_used(row, task=Task.SEGMENT, lesions_only=True) for row in _rows(records)):
         lesions = pick_samples(records, _TRAINING, Task.SEGMENT, **chosen)
-        yield "saucis-3-usth-3-lesions", _figure_lesions(lesions)
+        yield FIGURES[3], _figure_lesions(lesions)
 
 
 def pick_samples(

@@ -24,7 +24,7 @@ def best_epoch(config: ClassifierRun | UnetRun) -> dict[str, Metric]:
     """
     from stroke_tf.runs.keep_or_run import folder_of
 
-    path = folder_of(config, row=config.row_name).history
+    path = folder_of(config).history
     if not path.is_file():
         return {}
     with path.open(encoding="utf-8", newline="") as file:

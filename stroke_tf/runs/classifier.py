@@ -34,8 +34,8 @@ from stroke_tf.reporting.figures import (
     save_figure,
 )
 from stroke_tf.reporting.grad_cam_figure import figure_grad_cam
-from stroke_tf.run_folder import RunMetrics, read_metrics, write_predictions
-from stroke_tf.runs.keep_or_run import OpenRun, Outcome, Split, finished, folder_of, open_run
+from stroke_tf.run_folder import RunMetrics, write_predictions
+from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
 from stroke_tf.runs.settings import ClassifierRun
 from stroke_tf.training import fit, training_scope
 from stroke_tf.training.classification import class_one_auc, classifier_loss
@@ -68,14 +68,7 @@ def run_classifier(config: ClassifierRun) -> RunMetrics:
         RuntimeError: If another process has the run open.
         ValueError: If a setting is out of range, or the run's folder was started with others.
     """
-    folder = folder_of(config, row=config.row_name)
-    if done := finished(folder, config):
-        return done
-    split = Split.holding_out(val=config.val_folds, test=config.test_folds)
-    with open_run(folder, config, records=config.records, split=split) as run:
-        model = train(config, run)
-        run.outcome = _test(config, run, model)
-    return read_metrics(folder.metrics)
+    return keep_or_run(config, lambda run: _test(config, run, train(config, run)))
 
 
 def train(config: ClassifierRun, run: OpenRun) -> keras.Model:

@@ -36,7 +36,7 @@ from stroke_tf.runs.keep_or_run import folder_of
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
 
 PARTS = FOLDS // 2
-Run = TypeVar("Run", ClassifierRun, UnetRun)
+Run = TypeVar("Run", bound=ClassifierRun | UnetRun)
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ def cross_validate(
     for part in range(PARTS):
         config = part_of(base, part)
         results.append(run(config))
-        folder = folder_of(config, row=config.row_name)
+        folder = folder_of(config)
         frame = pd.read_csv(folder.predictions, dtype={"id": str})
         if isinstance(base, ClassifierRun):
             frame["called"] = frame["score"] >= results[-1].threshold

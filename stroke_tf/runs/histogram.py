@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 
@@ -11,8 +13,8 @@ from stroke_tf.evaluation.metrics import classification_metrics
 from stroke_tf.evaluation.operating_point import choose_threshold
 from stroke_tf.labels import Task
 from stroke_tf.manifest import FoldName
-from stroke_tf.run_folder import RunMetrics, read_metrics, write_predictions
-from stroke_tf.runs.keep_or_run import Outcome, Split, finished, folder_of, open_run
+from stroke_tf.run_folder import RunMetrics, write_predictions
+from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
 from stroke_tf.runs.settings import ClassifierRun
 
 HISTOGRAM = "histogram"
@@ -26,28 +28,21 @@ def run_histogram(config: ClassifierRun) -> RunMetrics:
         RuntimeError: If another process has the run open.
         ValueError: If a setting is out of range, or the run's folder was started with others.
     """
-    folder = folder_of(config, row=config.row_name)
-    if done := finished(folder, config):
-        return done
-    split = Split.holding_out(val=config.val_folds, test=config.test_folds)
-    with open_run(folder, config, records=config.records, split=split) as run:
-        parts = {
-            name: _slices(config, folds)
-            for name, folds in (("train", split.train), ("val", split.val), ("test", split.test))
-        }
-        model = fit_histogram_baseline(*parts["train"][:2])
-        scores = {
-            name: model.predict_proba(images)[:, 1] for name, (images, _, _, _) in parts.items()
-        }
-        threshold = choose_threshold(parts["val"][1], scores["val"], rule=config.threshold_rule)
-        _, truth, ids, groups = parts["test"]
-        table = {"id": ids, "truth": truth.astype(int), "score": scores["test"]}
-        write_predictions(folder, pd.DataFrame(table))
-        metrics = classification_metrics(
-            truth, scores["test"], threshold=threshold, groups=groups, seed=config.fit.seed
-        )
-        run.outcome = Outcome(n=len(ids), threshold=threshold, metrics=metrics)
-    return read_metrics(folder.metrics)
+    return keep_or_run(config, lambda run: _fit_and_test(config, run))
+
+
+def _fit_and_test(config: ClassifierRun, run: OpenRun) -> Outcome:
+    parts = {name: _slices(config, folds) for name, folds in dataclasses.asdict(run.split).items()}
+    model = fit_histogram_baseline(*parts["train"][:2])
+    scores = {name: model.predict_proba(part[0])[:, 1] for name, part in parts.items()}
+    threshold = choose_threshold(parts["val"][1], scores["val"], rule=config.threshold_rule)
+    _, truth, ids, groups = parts["test"]
+    table = {"id": ids, "truth": truth.astype(int), "score": scores["test"]}
+    write_predictions(run.folder, pd.DataFrame(table))
+    metrics = classification_metrics(
+        truth, scores["test"], threshold=threshold, groups=groups, seed=config.fit.seed
+    )
+    return Outcome(n=len(ids), threshold=threshold, metrics=metrics)
 
 
 def _slices(

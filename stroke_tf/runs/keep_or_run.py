@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.manifest import FOLDS, FoldName, Manifest, manifest_sha256, read_manifest
@@ -26,6 +24,9 @@ from stroke_tf.runs.settings import ClassifierRun, UnetRun
 
 if TYPE_CHECKING:
     from stroke_tf.data.memory import Slices
+
+
+Run: TypeAlias = ClassifierRun | UnetRun
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,6 @@ class OpenRun:
         folder: Where it is kept.
         manifest: Of its records.
         split: Its folds.
-        outcome: What it found, when it is tested.
         decoded: Slices that it shares with others, or None.
         is_trial: Whether it is a trial of a search, which leaves no figures,
             and no model of a backbone that stayed as it was.
@@ -78,62 +78,59 @@ class OpenRun:
     folder: RunFolder
     manifest: Manifest
     split: Split
-    outcome: Outcome | None = None
     decoded: Slices | None = None
     is_trial: bool = False
 
 
-@contextmanager
-def open_run(
-    folder: RunFolder, config: ClassifierRun | UnetRun, *, records: Path, split: Split
-) -> Iterator[OpenRun]:
-    """Keeps a run's folder locked inside the `with` block and writes its metrics at the end.
+def keep_or_run(config: Run, work: Callable[[OpenRun], Outcome]) -> RunMetrics:
+    """Returns the result of a run that is done already, or opens its folder and does the work.
+
+    The folder is locked meanwhile; its metrics are written last.
 
     Args:
-        folder: Where the run is kept.
         config: The run's settings.
-        records: Folder of records.
-        split: Folds of the run.
+        work: Trains and tests in the run's folder.
 
     Raises:
-        RuntimeError: If another process has the run open, or the block ended without an outcome.
-        ValueError: If the folder was started with other settings or data.
+        FileNotFoundError: If the records are missing.
+        RuntimeError: If another process has the run open.
+        ValueError: If the folder was started with other settings or data, or the folds overlap.
     """
-    start = time.monotonic()
-    manifest, sha256 = read_manifest(records), manifest_sha256(records)
+    folder, start = folder_of(config), time.monotonic()
+    if done := kept(config):
+        return done
+    split = Split.holding_out(val=config.val_folds, test=config.test_folds)
+    manifest, sha256 = read_manifest(config.records), manifest_sha256(config.records)
     with start_run(folder, _settings(config), data_manifest_sha256=sha256):
-        run = OpenRun(folder, manifest, split)
-        yield run
-        if run.outcome is None:
-            raise RuntimeError(f"{folder.path}: a run must end with an outcome")
-        write_metrics(
-            folder,
-            RunMetrics(
-                experiment=folder.experiment,
-                row=folder.row,
-                seed=folder.seed,
-                protocol=manifest.protocol,
-                split=dataclasses.asdict(split),
-                n=run.outcome.n,
-                threshold=run.outcome.threshold,
-                metrics=run.outcome.metrics,
-                wall_seconds=time.monotonic() - start,
-                data_manifest_sha256=sha256,
-            ),
+        outcome = work(OpenRun(folder, manifest, split))
+        result = RunMetrics(
+            experiment=folder.experiment,
+            row=folder.row,
+            seed=folder.seed,
+            protocol=manifest.protocol,
+            split=dataclasses.asdict(split),
+            n=outcome.n,
+            threshold=outcome.threshold,
+            metrics=outcome.metrics,
+            wall_seconds=time.monotonic() - start,
+            data_manifest_sha256=sha256,
         )
+        write_metrics(folder, result)
+    return result
 
 
-def folder_of(config: ClassifierRun | UnetRun, *, row: str) -> RunFolder:
+def folder_of(config: Run) -> RunFolder:
     """Returns where a run is kept."""
-    return RunFolder(config.out, config.experiment, row, config.fit.seed)
+    return RunFolder(config.out, config.experiment, config.row_name, config.fit.seed)
 
 
-def finished(folder: RunFolder, config: ClassifierRun | UnetRun) -> RunMetrics | None:
-    """Returns the result of a run that is done already, and says so.
+def kept(config: Run) -> RunMetrics | None:
+    """Returns the result of a run that is done already, and says so; None of another one.
 
     Raises:
         ValueError: If it was done with other settings or data.
     """
+    folder = folder_of(config)
     if not folder.is_done():
         return None
     sha256 = manifest_sha256(config.records)
@@ -142,7 +139,7 @@ def finished(folder: RunFolder, config: ClassifierRun | UnetRun) -> RunMetrics |
     return read_metrics(folder.metrics)
 
 
-def _settings(config: ClassifierRun | UnetRun) -> dict[str, Any]:
+def _settings(config: Run) -> dict[str, Any]:
     """Returns what makes a run what it is; where it is does not belong to that."""
     return {
         key: value
@@ -151,14 +148,8 @@ def _settings(config: ClassifierRun | UnetRun) -> dict[str, Any]:
     }
 
 
-def run_command(run: Callable[[], RunMetrics], *, out: Path) -> int:
-    """Runs a training for a command: prints its result or its error; returns the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        result = run()
-    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
-        print(error, file=sys.stderr)
-        return 1
+def show_run(result: RunMetrics, *, out: Path) -> int:
+    """Prints a run's result and where it is kept; returns the exit code of success."""
     print_result(result)
     print(f"Kept in {RunFolder(out, result.experiment, result.row, result.seed).path}")
     return 0

@@ -58,7 +58,7 @@ def _segment(
     panels: dict = {}
     for part in chosen["part"].unique():
         run = part_of(config, part)
-        folder = folder_of(run, row=run.row_name)
+        folder = folder_of(run)
         slices = dataset_of(run, run.test_folds, with_ids=True).unbatch()
         slices = slices.filter(lambda *it: tf.reduce_any(it[2]["source_id"] == ids))
         model = keras.models.load_model(folder.model, compile=False)

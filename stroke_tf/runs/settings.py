@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from stroke_tf.config import (
     BRAIN,
     IMPROVED_UNET,
     THREE_WINDOWS,
+    Architecture,
     AugmentStrength,
     FitConfig,
+    HeadName,
     Improvements,
+    Loss,
+    Pooling,
     ThresholdRule,
+    Training,
     View,
     Window,
 )
 
-Loss = Literal[
-    "dice",
-    "jaccard",
-    "tversky",
-    "lovasz",
-    "focal",
-    "weighted-ce",
-    "cross-entropy",
-    "dice+ce",
-    "dice+weighted-ce",
-    "sm-dice",
-]
-"""A key of LOSSES."""
+SMOKE_SIZE = 96
+_SMOKE_FILTERS = 4
+
 TestFold = int | Literal["stage1", "stage2"]
-Training = Literal["full", "frozen", "two-phase", "probe", "probe+tune"]
-"""What of a classifier trains: the whole at once; the head alone, on the features of a frozen
-backbone, computed once; first the head alone and then the backbone with it; the head "linear",
-fitted to the features by logistic regression; or that first and then the backbone with it."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +84,8 @@ class ClassifierRun:
     task: Literal["detect", "type"] = "detect"
     backbone: str = "mobilenetv2"
     weights: str | None = "imagenet"
-    head: Literal["auto", "usth-detect", "usth-type", "usth-cnn", "saucis", "linear"] = "auto"
-    pooling: Literal["avg", "avg+max", "layers"] = "avg"
+    head: HeadName | Literal["auto"] = "auto"
+    pooling: Pooling = "avg"
     training: Training = "full"
     unfreeze_from: str = "all"
     image_size: int = 224
@@ -181,7 +174,7 @@ class UnetRun:
     val_folds: tuple[int, ...] = (8,)
     test_folds: tuple[TestFold, ...] = (9,)
     fit: FitConfig = FitConfig(learning_rate=3e-4)
-    architecture: Literal["unet", "fpn", "linknet", "pspnet", "joint", "improved"] = "unet"
+    architecture: Architecture | Literal["joint", "improved"] = "unet"
     filters: int = 32
     depth: int = 4
     improvements: Improvements = IMPROVED_UNET
@@ -195,3 +188,63 @@ class UnetRun:
         """The row's name, or what stands for it."""
         named = self.architecture in ("joint", "improved")
         return self.row or (self.architecture if named else self.encoder)
+
+
+SAUCIS_UNET = UnetRun(
+    architecture="improved",
+    weights=None,
+    image_size=256,
+    batch_size=8,
+    loss="dice",  # 2.5, equation 6
+    tune_mask=True,  # 2.5
+    lesions_only=True,  # Table 3
+    val_folds=(7,),
+    test_folds=(8, 9),
+    fit=FitConfig(epochs=50, learning_rate=3e-4, patience=10, reduce_patience=4),
+)
+"""The improved U-Net of SAUCIS; what the paper leaves open is listed in `saucis_t6_unet`."""
+
+
+@dataclass(frozen=True)
+class ClassifierTraining:
+    """A training of a classifier.
+
+    Attributes:
+        run: The settings of the run.
+        smoke: Only see that everything runs, in small, on phantoms where there are no records.
+    """
+
+    run: Annotated[ClassifierRun, tyro.conf.arg(name="")] = ClassifierRun()
+    smoke: bool = False
+
+
+@dataclass(frozen=True)
+class UnetTraining:
+    """A training of a U-Net, and who does it.
+
+    Attributes:
+        run: The settings of the run.
+        hosts: Processes on this machine that share the training, with Keras on JAX; 1 trains in
+            this one, with TensorFlow. For several hosts see the README.
+        smoke: Only see that everything runs, in small, on phantoms where there are no records.
+    """
+
+    run: Annotated[UnetRun, tyro.conf.arg(name="")] = UnetRun()
+    hosts: int = 1
+    smoke: bool = False
+
+
+def small(run: Any) -> Any:
+    """Returns a classifier's or U-Net's run that only shows that everything works, in small."""
+    run = replace(
+        run,
+        experiment=f"{run.experiment}-smoke",  # real runs have other settings
+        image_size=SMOKE_SIZE,
+        batch_size=8,
+        weights=None,
+        fit=replace(run.fit, epochs=1),
+    )
+    if isinstance(run, ClassifierRun):
+        return replace(run, head_fit=run.fit, copies=0)
+    decoder = tuple(_SMOKE_FILTERS << level for level in (4, 3, 2, 1, 0))
+    return replace(run, filters=_SMOKE_FILTERS, decoder_filters=decoder)

@@ -35,8 +35,8 @@ from stroke_tf.models.joint import build_joint
 from stroke_tf.models.unet import build_unet
 from stroke_tf.reporting.augmentation_figure import draw_augmentations
 from stroke_tf.reporting.figures import figure_history, figure_segmentation, save_figure
-from stroke_tf.run_folder import RunMetrics, read_metrics, write_predictions
-from stroke_tf.runs.keep_or_run import OpenRun, Outcome, Split, finished, folder_of, open_run
+from stroke_tf.run_folder import RunMetrics, write_predictions
+from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
 from stroke_tf.runs.settings import UnetRun
 from stroke_tf.training import LOSSES, fit, pixel_scores, training_scope
 
@@ -109,16 +109,13 @@ def run_unet(config: UnetRun, *, train_elsewhere: Callable[[], None] | None = No
         RuntimeError: If another process has the run open.
         ValueError: If a setting is out of range, or the run's folder was started with others.
     """
-    folder = folder_of(config, row=config.row_name)
-    if done := finished(folder, config):
-        return done
-    split = Split.holding_out(val=config.val_folds, test=config.test_folds)
-    with open_run(folder, config, records=config.records, split=split) as run:
+
+    def work(run: OpenRun) -> Outcome:
         if train_elsewhere is not None:
             train_elsewhere()
-        model = train(config, run)
-        run.outcome = _test(config, run, model)
-    return read_metrics(folder.metrics)
+        return _test(config, run, train(config, run))
+
+    return keep_or_run(config, work)
 
 
 def segment_slices(

@@ -17,16 +17,14 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from experiments.train_unet import UnetTraining
-from stroke_tf.command import parse_settings
-from stroke_tf.manifest import manifest_sha256, read_manifest
-from stroke_tf.runs.settings import UnetRun
+from stroke_tf import command
+from stroke_tf.runs.settings import UnetRun, UnetTraining, small
 
 
-def main(config: UnetRun) -> int:
+def main(config: UnetTraining) -> int:
     """Trains with the others; returns the exit code."""
     try:
-        _train(config)
+        _train(small(config.run) if config.smoke else config.run)
     except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -37,7 +35,8 @@ def main(config: UnetRun) -> int:
 
 
 def _train(config: UnetRun) -> None:
-    from stroke_tf.runs.keep_or_run import OpenRun, Split, finished, folder_of
+    from stroke_tf.manifest import manifest_sha256, read_manifest
+    from stroke_tf.runs.keep_or_run import OpenRun, Split, folder_of, kept
     from stroke_tf.runs.unet import train
     from stroke_tf.training.hosts import is_leader, join_hosts, meet_hosts
 
@@ -46,23 +45,23 @@ def _train(config: UnetRun) -> None:
             "`loss` must be one of our own for several hosts: that of segmentation_models needs "
             "Keras on TensorFlow. Received: sm-dice"
         )
-    folder = folder_of(config, row=config.row_name)
-    if finished(folder, config):
+    if kept(config):
         return
+    folder = folder_of(config)
     join_hosts()
     split = Split.holding_out(val=config.val_folds, test=config.test_folds)
     manifest = read_manifest(config.records)
     with tempfile.TemporaryDirectory() as own:
         if not is_leader():
-            kept, folder = folder.path, dataclasses.replace(folder, out=Path(own))
-            shutil.copytree(kept, folder.path)
+            kept_in, folder = folder.path, dataclasses.replace(folder, out=Path(own))
+            shutil.copytree(kept_in, folder.path)
         meet_hosts({"records": manifest_sha256(config.records)})
         # As a trial: its figures are drawn by the run that tests the model.
         train(config, OpenRun(folder, manifest, split, is_trial=True))
 
 
 if __name__ == "__main__":
-    code = main(parse_settings(UnetTraining, prog="train_unet", description=__doc__).run)
+    code = main(command.parse(UnetTraining, doc=__doc__))
     if code:
         sys.stderr.flush()
         os._exit(code)  # an orderly end waits minutes for the others

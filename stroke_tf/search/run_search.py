@@ -173,7 +173,7 @@ def _test(kind: Kind, best: Run, defaults: Run, *, name: str) -> TestResult:
         results[run.row] = kind.run(run)
         print_result(results[run.row])
     groups = {row.source_id: row.group_id for row in read_folds(defaults.records)}
-    first, second = (folder_of(run, row=run.row) for run in (best, defaults))
+    first, second = (folder_of(run) for run in (best, defaults))
     gain = kind.gain(first, second, groups)
     interval = f"{gain.value:+.3f}  [{gain.low:+.3f}, {gain.high:+.3f}]"
     print(f"Gain in {kind.tested_by} on the test folds: {interval}")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 import tyro
 
-from stroke_tf.runs.settings import ClassifierRun, UnetRun
+from stroke_tf.runs.settings import ClassifierRun, UnetRun, small
 from stroke_tf.search.spaces import ClassifierSpace, UnetSpace
 
 Run: TypeAlias = ClassifierRun | UnetRun
+_SMOKE_TRIALS = 2
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class SearchPlan:
         search_seed: Seed of the values.
         test: At the end train the best settings and the defaults, and test both on the test folds,
             which the search has not seen.
+        smoke: Only see that everything runs: two trials in small, on phantoms where there are no
+            records.
     """
 
     search: str = ""
@@ -39,6 +42,7 @@ class SearchPlan:
     workers: int = 0
     search_seed: int = 0
     test: bool = False
+    smoke: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,3 +82,12 @@ def search_folder(config: Search) -> Path:
     """Returns where a search is kept."""
     name = config.search or config.strategy
     return config.run.out / config.run.experiment / f"search-{name}-s{config.search_seed}"
+
+
+_Search = TypeVar("_Search", ClassifierSearch, UnetSearch)
+
+
+def small_search(config: _Search, records: Path) -> _Search:
+    """Returns a search that only shows that everything works, on some records."""
+    run = small(replace(config.run, records=records))
+    return replace(config, run=run, trials=min(config.trials, _SMOKE_TRIALS))

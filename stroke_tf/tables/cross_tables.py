@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
+from stroke_tf.page import markdown_table
 from stroke_tf.reporting.figures import save_figure
-from stroke_tf.reporting.page import markdown_table
 from stroke_tf.run_folder import RunMetrics
 from stroke_tf.runs.cross_validation import (
     CrossValidated,
@@ -21,7 +21,7 @@ from stroke_tf.runs.cross_validation import (
 )
 from stroke_tf.runs.keep_or_run import folder_of
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
-from stroke_tf.tables.run_table import cell, seeded
+from stroke_tf.tables.cells import cell, seeded
 
 Run: TypeAlias = ClassifierRun | UnetRun
 Found: TypeAlias = Mapping[str, Mapping[int, Any]]
@@ -197,7 +197,7 @@ def _draw(config: UnetRun, result: CrossValidatedMasks) -> str:
     """Leaves a figure of a row beside the table and returns its name."""
     from stroke_tf.runs.ranked_slices import draw_ranked  # classifiers need no segmentation_models
 
-    run = folder_of(config, row=config.row_name).path
+    run = folder_of(config).path
     path = run.with_name(f"{run.name}.png")
     save_figure(draw_ranked(config, result), path)
     return path.name

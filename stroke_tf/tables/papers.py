@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from stroke_tf.evaluation.intervals import UNDEFINED
-from stroke_tf.reporting.page import markdown_table
+from stroke_tf.page import markdown_table
 from stroke_tf.tables.published import (
     PublishedCounts,
     PublishedRow,

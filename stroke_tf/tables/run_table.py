@@ -9,15 +9,16 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from stroke_tf.runs.settings import ClassifierRun, UnetRun
+from stroke_tf.runs.settings import ClassifierRun, UnetRun, small
+from stroke_tf.tables.cells import cell, seeded
+from stroke_tf.tables.settings import TableRun
 
 if TYPE_CHECKING:
-    from stroke_tf.evaluation.intervals import Metric
     from stroke_tf.manifest import Protocol
     from stroke_tf.run_folder import RunMetrics
 
@@ -26,9 +27,6 @@ Folds = Literal["one", "five"]
 """How a row is tested: on its own test folds, or on all slices by five-fold cross-validation."""
 
 TABLE_NAME = "TABLE.md"
-_SMOKE_SIZE = 96
-_SMOKE_EXPERIMENT = "{}-smoke"  # a folder of its own: real runs have other settings
-_SMOKE_FILTERS = 4
 _INTERVALS = "Test slices, with 95 % intervals of a bootstrap over groups"
 _PAIRED = (
     "Differences on the same test slices, with 95 % intervals of a paired bootstrap over groups; "
@@ -59,29 +57,6 @@ _TESTED_ONCE: dict[type, tuple[tuple[str, ...], str]] = {
 """What is shown of rows that are tested once, and what to know of it."""
 
 
-@dataclass(frozen=True)
-class TableRun:
-    """What to run of a table, and on what.
-
-    Attributes:
-        records: Folders of records, one for each protocol.
-        out: Folder of results.
-        rows: Rows to run; all when none is given.
-        seeds: Seeds of each row.
-        weights: Weights of the pretrained rows: imagenet, a file (looked up in $STROKE_TF_WEIGHTS
-            too), or None for random.
-        smoke: Only see that everything runs: tiny pictures, one epoch, random weights, results
-            under EXPERIMENT-smoke.
-    """
-
-    records: tuple[Path, ...] = (Path("records"),)
-    out: Path = Path("results")
-    rows: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = (0,)
-    weights: str | None = "imagenet"
-    smoke: bool = False
-
-
 def run_table(
     config: TableRun,
     experiment: str,
@@ -93,6 +68,7 @@ def run_table(
     clean_only: Collection[str] = (),
     smoothed: Mapping[str, float] | None = None,
     strata: Mapping[str, str] | None = None,
+    smoke_records: Callable[..., tuple[Path, ...]] | None = None,
 ) -> int:
     """Runs rows and writes OUT/EXPERIMENT/TABLE.md and the report.
 
@@ -107,17 +83,19 @@ def run_table(
         smoothed: Standard deviation, in slices, for rows that are shown smoothed too.
         strata: What each slice, by its source id, is part of: the cross-validated masks of each
             part are shown apart too.
+        smoke_records: Gives the records of a smoke run, given those of `config` and, as `out`, the
+            folder of results.
 
     Returns:
         The exit code: 1 if a row failed.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    if config.smoke:
-        experiment = _SMOKE_EXPERIMENT.format(experiment)
     failed: list[str] = []
     parts = [f"# {experiment}"]
     try:
         chosen = _chosen(config, rows)
+        if config.smoke and smoke_records:
+            config = replace(config, records=smoke_records(config.records, out=config.out))
         for records, protocol in _protocols(config).items():
             here = {
                 name: _settled(row, config, experiment, f"{name}-{protocol}", records)
@@ -134,7 +112,7 @@ def run_table(
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    _write_down(config.out, experiment, parts, failed)
+    _write_down(config.out, experiment + "-smoke" * config.smoke, parts, failed)
     return int(bool(failed))
 
 
@@ -172,17 +150,11 @@ def _protocols(config: TableRun) -> dict[Path, Protocol]:
 
 def _settled(row: Row, config: TableRun, experiment: str, name: str, records: Path) -> Row:
     """Returns a row as it is run: where, with which weights, and small for a smoke test."""
-    weights = None if config.smoke or row.weights is None else config.weights
+    weights = None if row.weights is None else config.weights
     row = replace(
         row, experiment=experiment, row=name, records=records, out=config.out, weights=weights
     )
-    if not config.smoke:
-        return row
-    row = replace(row, image_size=_SMOKE_SIZE, batch_size=8, fit=replace(row.fit, epochs=1))
-    if isinstance(row, ClassifierRun):
-        return replace(row, head_fit=row.fit, copies=0)
-    decoder = tuple(_SMOKE_FILTERS << level for level in (4, 3, 2, 1, 0))
-    return replace(row, filters=_SMOKE_FILTERS, decoder_filters=decoder)
+    return small(row) if config.smoke else row
 
 
 def _attempt(what: str, run: Callable[[], Any], failed: list[str]) -> Any:
@@ -213,20 +185,6 @@ def _run(config: Row) -> RunMetrics:
     from stroke_tf.runs.histogram import HISTOGRAM, run_histogram
 
     return run_histogram(config) if config.backbone == HISTOGRAM else run_classifier(config)
-
-
-def seeded(row: Any, seed: int) -> Any:
-    """Returns a run with another seed."""
-    return replace(row, fit=replace(row.fit, seed=seed))
-
-
-def cell(metric: Metric, *, sign: bool = False) -> str:
-    """Returns a metric with its interval, if it has one."""
-    value, low, high = metric
-    form = "+.3f" if sign else ".3f"
-    if value != value:
-        return "n/a"
-    return f"{value:{form}}" if low != low else f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def _tested_once(
@@ -260,7 +218,7 @@ def _tested_once(
 
 
 def _own_table(results: Mapping[str, RunMetrics], columns: Sequence[str], note: str) -> str:
-    from stroke_tf.reporting.page import markdown_table
+    from stroke_tf.page import markdown_table
 
     lines = [
         [name, str(run.n), *(cell(run.metrics[column]) for column in columns)]
@@ -275,11 +233,11 @@ def _differences(rows: Mapping[str, ClassifierRun], results: Mapping[str, RunMet
 
     from stroke_tf.evaluation.comparisons import mcnemar, paired_bootstrap
     from stroke_tf.manifest import read_folds
-    from stroke_tf.reporting.page import markdown_table
+    from stroke_tf.page import markdown_table
     from stroke_tf.runs.keep_or_run import folder_of
 
     tables = {
-        name: pd.read_csv(folder_of(rows[name], row=run.row).predictions, dtype={"id": str})
+        name: pd.read_csv(folder_of(rows[name]).predictions, dtype={"id": str})
         for name, run in results.items()
     }
     (first, one), *others = tables.items()

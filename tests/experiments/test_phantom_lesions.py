@@ -1,8 +1,8 @@
 import pytest
 
 from data_tools.conversion import build_tfrecords
-from data_tools.options import Conversion
-from data_tools.phantom import PhantomConfig, make_phantom
+from data_tools.options import Conversion, PhantomConfig
+from data_tools.phantom.data_set import make_phantom
 from stroke_tf.config import FitConfig
 from stroke_tf.runs.settings import UnetRun
 from stroke_tf.runs.unet import run_unet

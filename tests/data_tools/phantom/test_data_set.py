@@ -18,9 +18,10 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from data_tools.phantom import PhantomConfig, make_phantom
+from data_tools.options import PhantomConfig
 from data_tools.phantom.__main__ import main
 from data_tools.phantom.anatomy import draw_anatomy, draw_head
+from data_tools.phantom.data_set import make_phantom
 from data_tools.phantom.lesions import _KINDS, add_lesion, draw_lesion
 from data_tools.phantom.patient_files import SLICES, Patient, PatientTask, write_patient
 from data_tools.phantom.scanner import window_picture

@@ -69,7 +69,7 @@ def records(tmp_path):
 def scores_of(config):
     """A run that scores a slice by its number, and takes half a minute and a threshold of 0.5."""
     places = [fold * PER_FOLD + place for fold in config.test_folds for place in range(PER_FOLD)]
-    folder = folder_of(config, row=config.row_name)
+    folder = folder_of(config)
     table = {"id": [f"0{place}" for place in places], "truth": [place % 2 for place in places]}
     scores = [place / (FOLDS * PER_FOLD) for place in places]
     write_predictions(folder, pd.DataFrame(table | {"score": scores}))
@@ -263,7 +263,7 @@ def masks_of(config):
     names = [f"0{fold * PER_FOLD}" for fold in config.test_folds]
     counts, lesions = count_masks(mask, mask), count_lesions(mask, mask)
     frame = (counts + counts).to_frame(names).join((lesions + lesions).to_frame())
-    write_predictions(folder_of(config, row=config.row_name), frame)
+    write_predictions(folder_of(config), frame)
     return RunMetrics(config.experiment, config.row, 0, "clean", {}, 2, None, {}, 30.0, "data")
 
 

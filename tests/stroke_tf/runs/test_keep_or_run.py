@@ -28,7 +28,7 @@ def test_folds_that_overlap_or_leave_none_are_refused(val, test):
 def test_a_finished_run_is_kept_for_its_own_settings_and_data_only(phantom_records, tmp_path):
     clean, published = phantom_records[:2]
     config = ClassifierRun(records=clean, out=tmp_path, row="r", weights="weights/a.h5")
-    folder = folder_of(config, row="r")
+    folder = folder_of(config)
     assert finished(folder, config) is None
     split = Split.holding_out(val=(8,), test=(9,))
     with open_run(folder, config, records=clean, split=split) as run:

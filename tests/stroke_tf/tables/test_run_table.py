@@ -22,7 +22,8 @@ from stroke_tf.runs.keep_or_run import folder_of
 from stroke_tf.runs.settings import ClassifierRun
 from stroke_tf.tables import run_table as tables
 from stroke_tf.tables.papers import TABLES
-from stroke_tf.tables.run_table import TableRun, run_table
+from stroke_tf.tables.run_table import run_table
+from stroke_tf.tables.settings import TableRun
 
 ONE_EPOCH = FitConfig(epochs=1)
 PLAIN = ClassifierRun(
@@ -146,7 +147,7 @@ def scored_at_random(config):
     scores = np.random.default_rng(config.fit.seed).random(len(rows))
     truth = [int(row.stroke_type != "NONE") for row in rows]
     ids = [row.source_id for row in rows]
-    folder = folder_of(config, row=config.row_name)
+    folder = folder_of(config)
     write_predictions(folder, pd.DataFrame({"id": ids, "truth": truth, "score": scores}))
     protocol = read_manifest(config.records).protocol
     return RunMetrics("test", config.row, 0, protocol, {}, len(rows), 0.5, {}, 60.0, "data")
@@ -252,7 +253,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from stroke_tf.runs.settings import ClassifierRun
-from stroke_tf.tables.run_table import TableRun, run_table
+from stroke_tf.tables.run_table import run_table
+from stroke_tf.tables.settings import TableRun
 from stroke_tf.config import FitConfig
 
 fit = FitConfig(epochs=6, patience=6)

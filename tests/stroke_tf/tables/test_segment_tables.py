@@ -17,7 +17,8 @@ from stroke_tf.runs.best_epoch import best_epoch
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
 from stroke_tf.tables import run_table as tables
 from stroke_tf.tables.papers import TABLES
-from stroke_tf.tables.run_table import TableRun, run_table
+from stroke_tf.tables.run_table import run_table
+from stroke_tf.tables.settings import TableRun
 from stroke_tf.training.losses import LOSSES
 
 EXPERIMENTS = (

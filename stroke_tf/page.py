@@ -53,7 +53,7 @@ def render_page(markdown: str, folder: Path, *, title: str) -> str:
     rules["table_open"] = lambda *_: '<div class="scroll" tabindex="0"><table>'
     rules["table_close"] = lambda *_: "</table></div>"
     rules["link_open"] = rules["link_close"] = lambda *_: ""
-    css = resources.files("stroke_tf.reporting").joinpath("report.css").read_text("utf-8")
+    css = resources.files("stroke_tf").joinpath("page.css").read_text("utf-8")
     return _PAGE.format(
         title=html.escape(title), policy=_POLICY, css=css, body=renderer.render(markdown)
     )

@@ -1,0 +1,48 @@
+"""Phantom records for smoke runs, where there are no records of slices."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import get_args
+
+SMOKE_DATA = "smoke-data"
+_PATIENTS, _SIZE = 24, 96
+
+
+def smoke_records(records: tuple[Path, ...], *, out: Path) -> tuple[Path, ...]:
+    """Returns folders of records, or, where none of them is there, those of phantoms.
+
+    Args:
+        records: Folders of records.
+        out: Folder of results, which phantoms and their records are made in: slices and patients
+            under `smoke-data/slices`, one folder of records for each protocol beside it.
+
+    Raises:
+        OSError: If something cannot be written.
+        ValueError: If the folder holds something else.
+    """
+    # Here, for `--help` of every experiment must not wait for them.
+    from data_tools.conversion import build_tfrecords
+    from data_tools.options import Conversion, PhantomConfig
+    from data_tools.phantom.data_set import PATIENTS_NAME, make_phantom
+    from stroke_tf.manifest import Protocol
+
+    if any(path.exists() for path in records):
+        return records
+    logging.info("No records at %s: phantoms take their place", ", ".join(map(str, records)))
+    folder = out / SMOKE_DATA
+    slices = folder / "slices"
+    make_phantom(PhantomConfig(slices, patients=_PATIENTS, size=_SIZE))
+    protocols = get_args(Protocol)
+    for protocol in protocols:
+        build_tfrecords(
+            Conversion(
+                data=slices,
+                out=folder / protocol,
+                protocol=protocol,
+                groups=slices / PATIENTS_NAME,
+                size=_SIZE,
+            )
+        )
+    return tuple(folder / protocol for protocol in protocols)

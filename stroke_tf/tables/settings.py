@@ -1,0 +1,38 @@
+"""The flags that experiments have in common. Imports nothing heavy: `--help` answers at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ExperimentRun:
+    """What to run of an experiment, and on what.
+
+    Attributes:
+        records: Folders of records, one for each protocol.
+        out: Folder of results.
+        rows: Rows to run; all when none is given.
+        seeds: Seeds of each row.
+        smoke: Only see that everything runs: tiny slices, one epoch, random weights, phantoms where
+            there are no records; results are under EXPERIMENT-smoke.
+    """
+
+    records: tuple[Path, ...] = (Path("records"),)
+    out: Path = Path("results")
+    rows: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    smoke: bool = False
+
+
+@dataclass(frozen=True)
+class TableRun(ExperimentRun):
+    """What to run of a table, and on what.
+
+    Attributes:
+        weights: Weights of the pretrained rows: imagenet, a file (looked up in $STROKE_TF_WEIGHTS
+            too), or None for random.
+    """
+
+    weights: str | None = "imagenet"
