@@ -1,37 +1,21 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from stroke_tf.cli import VERBS
+
+ROOT = Path(__file__).parents[1]
+SCRIPT = Path(sys.executable).with_name("stroke-tf")
+EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("[a-z]*.py"))
+BENCHMARKS = sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py"))
 COMMANDS = [
-    "benchmarks.frozen_features",
-    "benchmarks.overlays",
-    "benchmarks.pipeline",
-    "benchmarks.search",
-    "benchmarks.tfrecords",
-    "benchmarks.unet_step",
-    "benchmarks.unet_profile",
+    *(f"benchmarks.{name}" for name in BENCHMARKS),
     "data_tools.build_tfrecords",
     "data_tools.inspect",
-    "data_tools.phantom.data_set",
-    "experiments.ct_ich_detect",
-    "experiments.ct_ich_segment",
-    "experiments.demo",
-    "experiments.joint_phase2",
-    "experiments.open_stroke_segment",
-    "experiments.saucis_ablation",
-    "experiments.saucis_f1_f2_f3_samples",
-    "experiments.saucis_t4_t5_detect",
-    "experiments.saucis_t6_unet",
-    "experiments.score_stage1",
-    "experiments.score_stage2",
-    "experiments.train_classifier",
-    "experiments.train_unet",
-    "experiments.tune_classifier",
-    "experiments.tune_unet",
-    "experiments.usth_t1_detect",
-    "experiments.usth_t2_type",
-    "experiments.usth_t3_segment",
+    "data_tools.phantom",
+    *(f"experiments.{name}" for name in EXPERIMENTS),
     "stroke_tf.reporting.report",
 ]
 
@@ -55,6 +39,44 @@ def test_help_answers_without_heavy_imports(module):
     assert done.returncode == 0, done.stderr
     assert f"python -m {module}" in done.stdout.split("\n\n")[0]
     assert done.stdout.rstrip().endswith("imported: []")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_is_a_file_that_can_be_run(name, tmp_path):
+    command = [sys.executable, ROOT / "experiments" / f"{name}.py", "--help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"python {name}.py" in done.stdout.split("\n\n")[0]
+    assert "--smoke" in done.stdout
+
+
+def test_an_experiment_makes_its_own_records_for_a_smoke_run(tmp_path):
+    command = [sys.executable, ROOT / "experiments" / "saucis_f1_f2_f3_samples.py", "--smoke"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "No records at records: phantoms take their place" in done.stderr
+    assert {path.name for path in (tmp_path / "results" / "smoke-data").iterdir()} == {
+        *("slices", "clean", "as-published"),
+    }
+    assert len(list((tmp_path / "results" / "samples" / "figures").iterdir())) == 4
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_runs_the_command_of_its_module(verb):
+    done = subprocess.run([SCRIPT, verb, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"stroke-tf {verb}" in done.stdout.split("\n\n")[0]
+
+
+def test_the_console_script_lists_its_verbs_and_refuses_another():
+    shown = subprocess.run([SCRIPT], capture_output=True, text=True)
+    assert all(verb in shown.stdout for verb in VERBS)
+    wrong = subprocess.run(
+        [sys.executable, "-m", "stroke_tf", "train"], capture_output=True, text=True
+    )
+    assert wrong.returncode == 2
+    assert "VERB must be one of inspect, convert" in wrong.stderr
+    assert wrong.stderr.endswith("Received: train\n")
 
 
 def test_importing_the_package_loads_nothing_heavy():

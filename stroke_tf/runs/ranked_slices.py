@@ -10,12 +10,13 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
+from stroke_tf.inference.segmenting import segment_slices
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.reporting.figures import figure_segmentation
 from stroke_tf.runs.cross_validation import CrossValidatedMasks, part_of
 from stroke_tf.runs.keep_or_run import folder_of
 from stroke_tf.runs.settings import UnetRun
-from stroke_tf.runs.unet import dataset_of, read_mask_rule, segment_slices
+from stroke_tf.runs.unet import dataset_of, read_mask_rule
 
 _PLACES = {"worst": (0.0, 0.05), "typical": (0.45, 0.55), "best": (0.95, 1.0)}
 """Where in the order of their Dice slices are taken from: shares of the slices below."""

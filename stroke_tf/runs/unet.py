@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import pandas as pd
 import tensorflow as tf
 from matplotlib.figure import Figure
 
 from stroke_tf.data import make_dataset
 from stroke_tf.data.memory import Slices
-from stroke_tf.evaluation.intervals import Metric
-from stroke_tf.evaluation.lesions import LesionCounts, count_lesions, lesion_metrics
-from stroke_tf.evaluation.mask_rule import MaskRule, apply_mask_rule, choose_mask_rule
+from stroke_tf.evaluation.mask_rule import MaskRule
 from stroke_tf.evaluation.segmentation import (
-    SegmentationCounts,
     any_lesion_slice_dice,
-    count_masks,
-    segmentation_metrics,
 )
-from stroke_tf.evaluation.slice_answers import slice_frame, slice_metrics
-from stroke_tf.evaluation.sm_scores import sm_scores, soft_sums
 from stroke_tf.files import read_json, write_json
-from stroke_tf.inference.predict import Predictor
+from stroke_tf.inference.segmenting import Segmented, segment_slices, tune_mask
 from stroke_tf.labels import MASK, MASK_CLASSES, SLICE, Task
 from stroke_tf.manifest import FoldName
-from stroke_tf.models.improved_unet import build_improved_unet
-from stroke_tf.models.joint import build_joint
-from stroke_tf.models.unet import build_unet
+from stroke_tf.models.segmenters import SEGMENTERS
 from stroke_tf.reporting.augmentation_figure import draw_augmentations
 from stroke_tf.reporting.figures import figure_history, figure_segmentation, save_figure
 from stroke_tf.run_folder import RunMetrics, write_predictions
@@ -42,58 +31,6 @@ from stroke_tf.training import LOSSES, fit, pixel_scores, training_scope
 
 MASK_RULE_NAME = "mask_rule.json"
 _SHOWN = 6
-
-
-@dataclass(frozen=True)
-class Segmented:
-    """What a U-Net drew on some slices.
-
-    Attributes:
-        ids: Source id of each slice.
-        groups: Group id of each slice.
-        counts: Pixel counts of each slice.
-        lesions: Lesions of each slice.
-        sums: Sums of probabilities of each slice, see `soft_sums`.
-        images: uint8, shape (N, S, S): the first channel of each slice.
-        truth: uint8 class ids, shape (N, S, S).
-        predicted: uint8 class ids, shape (N, S, S).
-        slices: Of a joint network: see `slice_frame`.
-    """
-
-    ids: Sequence[str]
-    groups: Sequence[str]
-    counts: SegmentationCounts
-    lesions: LesionCounts
-    sums: np.ndarray
-    images: np.ndarray
-    truth: np.ndarray
-    predicted: np.ndarray
-    slices: pd.DataFrame | None = None
-
-    def to_frame(self) -> pd.DataFrame:
-        """Returns one row a slice: its id, pixel counts, lesions and distances of outlines.
-
-        Of a joint network also what it says of the slice, see `slice_frame`.
-        """
-        frame = self.counts.to_frame(self.ids).join(self.lesions.to_frame())
-        return frame if self.slices is None else frame.join(self.slices)
-
-    def metrics(self, *, seed: int = 0) -> dict[str, Metric]:
-        """Returns all scores, with intervals of a bootstrap over groups.
-
-        Those of segmentation_models, which average batches and not patients, have none. Those of
-        a joint network's second head are there if it has one.
-        """
-        nan = float("nan")
-        of_slices = (
-            {} if self.slices is None else slice_metrics(self.slices, self.groups, seed=seed)
-        )
-        return {
-            **segmentation_metrics(self.counts, self.groups, seed=seed),
-            **lesion_metrics(self.counts, self.lesions, self.groups, seed=seed),
-            **{name: Metric(value, nan, nan) for name, value in sm_scores(self.sums).items()},
-            **of_slices,
-        }
 
 
 def run_unet(config: UnetRun, *, train_elsewhere: Callable[[], None] | None = None) -> RunMetrics:
@@ -116,61 +53,6 @@ def run_unet(config: UnetRun, *, train_elsewhere: Callable[[], None] | None = No
         return _test(config, run, train(config, run))
 
     return keep_or_run(config, work)
-
-
-def segment_slices(
-    model: keras.Model,
-    dataset: tf.data.Dataset,
-    *,
-    rule: MaskRule | None = None,
-    mirror: bool = False,
-) -> Segmented:
-    """Segments every slice of a data set made `with_ids`.
-
-    Args:
-        model: Takes images and gives the probabilities of background, ischaemia, haemorrhage; a
-            joint network those of the slice too.
-        dataset: Batches of (images, masks, ids).
-        rule: Which pixels are lesion; with None each pixel takes its likeliest class.
-        mirror: Whether each slice is seen mirrored too.
-    """
-    ids: list[str] = []
-    groups: list[str] = []
-    images, truth, predicted, sums, slices = [], [], [], [], []
-    predictor = Predictor(model, mirror=mirror)
-    for batch, masks, known in dataset:
-        outputs = predictor.outputs(batch)
-        probs = outputs[MASK]
-        images.append(batch.numpy()[..., 0].round().astype(np.uint8))
-        truth.append(masks.numpy()[..., 0])
-        predicted.append(apply_mask_rule(probs, rule))
-        sums.append(soft_sums(truth[-1], probs))
-        ids.extend(it.decode() for it in known["source_id"].numpy())
-        groups.extend(it.decode() for it in known["group_id"].numpy())
-        if SLICE in outputs:
-            slices.append(slice_frame(known["stroke_type"], outputs[SLICE]))
-    true_masks, drawn = np.concatenate(truth), np.concatenate(predicted)
-    return Segmented(
-        ids=ids,
-        groups=groups,
-        counts=count_masks(true_masks, drawn),
-        lesions=count_lesions(true_masks, drawn),
-        sums=np.concatenate(sums),
-        images=np.concatenate(images),
-        truth=true_masks,
-        predicted=drawn,
-        slices=pd.concat(slices, ignore_index=True) if slices else None,
-    )
-
-
-def tune_mask(model: keras.Model, dataset: tf.data.Dataset, *, mirror: bool = False) -> MaskRule:
-    """Returns the mask rule of best lesion Dice on batches of validation (images, masks).
-
-    Raises:
-        ValueError: If no slice has a lesion.
-    """
-    predictor = Predictor(model, mirror=mirror)
-    return choose_mask_rule((masks.numpy(), predictor.probs(batch)) for batch, masks in dataset)
 
 
 def read_mask_rule(run: Path) -> MaskRule | None:
@@ -226,24 +108,18 @@ def _objective(config: UnetRun) -> dict[str, Any]:
 
 
 def _build(config: UnetRun) -> keras.Model:
+    options: dict[str, Any] = {"image_size": config.image_size, "seed": config.fit.seed}
     if config.architecture == "improved":
-        return build_improved_unet(
-            config.improvements,
-            image_size=config.image_size,
-            filters=config.filters,
-            depth=config.depth,
-            seed=config.fit.seed,
-        )
-    options: dict[str, Any] = {
-        "image_size": config.image_size,
-        "weights": config.weights,
-        "freeze_encoder": config.freeze,
-        "decoder_filters": config.decoder_filters,
-        "seed": config.fit.seed,
-    }
-    if config.architecture == "joint":
-        return build_joint(config.encoder, **options)
-    return build_unet(config.encoder, architecture=config.architecture, **options)
+        of_network = (config.improvements, config.filters, config.depth)
+        options |= dict(zip(("improvements", "filters", "depth"), of_network, strict=True))
+    else:
+        options |= {
+            "encoder": config.encoder,
+            "weights": config.weights,
+            "freeze_encoder": config.freeze,
+            "decoder_filters": config.decoder_filters,
+        }
+    return SEGMENTERS[config.architecture](**options)
 
 
 def _test(config: UnetRun, run: OpenRun, model: keras.Model) -> Outcome:

@@ -56,9 +56,3 @@ def test_without_network_the_classifier_starts_at_random_and_says_so(tmp_path, m
     run = demo.classifier_run(Demo(), tmp_path)
     assert run.weights is None
     assert "starts from random weights" in caplog.text
-
-
-def test_errors_are_printed_without_traceback(tmp_path, capsys):
-    (tmp_path / "empty").mkdir()
-    assert demo.main(Demo(data=tmp_path / "empty", out=tmp_path / "out")) == 1
-    assert "Received: folders [], files []" in capsys.readouterr().err

@@ -42,18 +42,22 @@ def test_the_command_prints_score_counts_and_what_is_missing(folders, capsys):
     assert "Missing, counted as empty: 1, first ['10002']" in printed
 
 
-def test_masks_of_unknown_ids_are_refused(folders, capsys):
+def test_masks_of_unknown_ids_are_refused(folders):
     write_mask(folders / "predicted" / "99.png", LESION)
-    assert main(Stage2(predicted=folders / "predicted", truth=folders / "truth")) == 1
-    assert "ids of the truth. Received: ['99']" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"ids of the truth. Received: \['99'\]"):
+        main(Stage2(predicted=folders / "predicted", truth=folders / "truth"))
 
 
-def test_faults_end_with_a_message(folders, capsys):
-    here = {"predicted": folders / "predicted"}
-    assert main(Stage2(**here, truth=folders / "nowhere")) == 1
-    assert main(Stage2(**here, run=folders)) == 1
-    assert main(Stage2(**here, run=folders, pictures=folders)) == 1
-    lines = capsys.readouterr().err.splitlines()
-    assert "nowhere must be a folder of PNG files" in lines[0]
-    assert "--run and --pictures must be given together" in lines[1]
-    assert "must be a finished run. Received: no metrics.json in it" in lines[2]
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"truth": "nowhere"}, "nowhere must be a folder of PNG files"),
+        ({"run": ""}, "--run and --pictures must be given together"),
+        ({"run": "", "pictures": ""}, "must be a finished run. Received: no metrics.json in it"),
+        ({"predicted": None}, "--predicted must name the folder"),
+    ],
+)
+def test_faults_end_with_a_message(folders, asked, message):
+    paths = {name: value if value is None else folders / value for name, value in asked.items()}
+    with pytest.raises((ValueError, OSError), match=message):
+        main(Stage2(**{"predicted": folders / "predicted"} | paths))

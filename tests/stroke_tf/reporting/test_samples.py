@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -35,21 +37,21 @@ def published(tmp_path_factory):
 
 
 def figures(folder):
-    return {path.stem for path in (folder / "samples" / "figures").iterdir()}
+    return {path.stem.removesuffix("-s0") for path in (folder / "samples" / "figures").iterdir()}
 
 
 def test_every_figure_is_drawn_of_records_that_have_all_of_it(phantom_records, tmp_path, capsys):
-    config = Samples(records=phantom_records[0], out=tmp_path, columns=3, image_size=64)
+    config = Samples(records=phantom_records[:1], out=tmp_path, columns=3, image_size=64)
     assert saucis_f1_f2_f3_samples.main(config) == 0
     assert figures(tmp_path) == ALWAYS | {"saucis-3-usth-3-lesions", "usth-2-test-session"}
-    assert "samples/figures/saucis-2-augmentations.png" in capsys.readouterr().out
+    assert "samples/figures/saucis-2-augmentations-s0.png" in capsys.readouterr().out
 
 
 def test_lesions_are_outlined_in_the_colours_of_their_masks(published, tmp_path):
-    config = Samples(records=published, out=tmp_path, columns=2, image_size=64)
+    config = Samples(records=(published,), out=tmp_path, columns=2, image_size=64)
     assert saucis_f1_f2_f3_samples.main(config) == 0
     assert figures(tmp_path) == ALWAYS | {"saucis-3-usth-3-lesions"}
-    path = tmp_path / "samples" / "figures" / "saucis-3-usth-3-lesions.png"
+    path = tmp_path / "samples" / "figures" / "saucis-3-usth-3-lesions-s0.png"
     colours = {tuple(map(int, colour)) for colour in _pixels(path)}
     for kind in (StrokeType.ISCHEMIA, StrokeType.HEMORRHAGE):
         assert MASK_COLOURS[kind] in colours, kind
@@ -103,9 +105,22 @@ def test_copies_made_before_folding_are_no_samples(published):
     assert len(samples[StrokeType.ISCHEMIA]) == sum(not row.copy for row in rows) == len(rows) / 4
 
 
-def test_wrong_settings_are_said_without_traceback(tmp_path, phantom_records, capsys):
-    assert saucis_f1_f2_f3_samples.main(Samples(records=tmp_path, out=tmp_path)) == 1
-    assert "make tfrecords" in capsys.readouterr().err
-    config = Samples(records=phantom_records[0], out=tmp_path, columns=0)
-    assert saucis_f1_f2_f3_samples.main(config) == 1
-    assert "`columns` must be >= 1. Received: 0" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"records": (Path("nowhere"),)}, "make tfrecords"),
+        ({"columns": 0}, "`columns` must be >= 1. Received: 0"),
+        ({"rows": ("figure 1",)}, r"--rows must be of \['saucis-1-.*Received: \['figure 1'\]"),
+    ],
+)
+def test_wrong_settings_are_said(tmp_path, phantom_records, wrong, message):
+    config = Samples(**{"records": phantom_records[:1], "out": tmp_path} | wrong)
+    with pytest.raises((ValueError, OSError), match=message):
+        saucis_f1_f2_f3_samples.main(config)
+
+
+def test_rows_and_seeds_choose_what_is_drawn(tmp_path, phantom_records):
+    row = "saucis-1-usth-1-classes"
+    config = Samples(phantom_records[:1], tmp_path, (row,), (0, 3), smoke=True)
+    assert saucis_f1_f2_f3_samples.main(config) == 0
+    assert figures(tmp_path) == {row, f"{row}-s3"}

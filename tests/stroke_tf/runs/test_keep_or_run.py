@@ -3,14 +3,7 @@ from dataclasses import replace
 import pytest
 
 from stroke_tf.config import FitConfig
-from stroke_tf.runs.keep_or_run import (
-    Outcome,
-    Split,
-    finished,
-    folder_of,
-    open_run,
-    run_command,
-)
+from stroke_tf.runs.keep_or_run import Outcome, Split, folder_of, keep_or_run, kept
 from stroke_tf.runs.settings import ClassifierRun
 
 
@@ -28,24 +21,25 @@ def test_folds_that_overlap_or_leave_none_are_refused(val, test):
 def test_a_finished_run_is_kept_for_its_own_settings_and_data_only(phantom_records, tmp_path):
     clean, published = phantom_records[:2]
     config = ClassifierRun(records=clean, out=tmp_path, row="r", weights="weights/a.h5")
-    folder = folder_of(config)
-    assert finished(folder, config) is None
-    split = Split.holding_out(val=(8,), test=(9,))
-    with open_run(folder, config, records=clean, split=split) as run:
-        run.outcome = Outcome(n=1, threshold=0.5, metrics={})
-    assert finished(folder, config).n == 1
+    done = Outcome(n=1, threshold=0.5, metrics={})
+    assert kept(config) is None
+    assert keep_or_run(config, lambda run: done).n == 1
+    assert keep_or_run(config, lambda run: pytest.fail("done already")).n == 1
     for other, name in (
         (replace(config, fit=FitConfig(learning_rate=0.5)), "fit.learning_rate"),
         (replace(config, weights="b.h5"), "weights"),
         (replace(config, records=published), "data_manifest_sha256"),
     ):
         with pytest.raises(ValueError, match=f"Received others for: {name}"):
-            finished(folder, other)
+            kept(other)
 
 
-def test_an_error_of_a_run_is_printed_without_traceback(tmp_path, capsys):
-    def run():
-        raise ValueError("`epochs` must be >= 1. Received: 0")
+def test_a_run_whose_work_fails_is_not_done(phantom_records, tmp_path):
+    config = ClassifierRun(records=phantom_records[0], out=tmp_path)
 
-    assert run_command(run, out=tmp_path) == 1
-    assert capsys.readouterr().err == "`epochs` must be >= 1. Received: 0\n"
+    def fail(run):
+        raise FloatingPointError("no score")
+
+    with pytest.raises(FloatingPointError):
+        keep_or_run(config, fail)
+    assert not folder_of(config).is_done()

@@ -19,16 +19,18 @@ from stroke_tf.evaluation.segmentation import (
     SegmentationCounts,
     segmentation_metrics,
 )
+from stroke_tf.inference.segmenting import segment_slices
 from stroke_tf.labels import Task
 from stroke_tf.manifest import read_folds
+from stroke_tf.models.segmenters import SEGMENTERS
 from stroke_tf.reading.mask_pictures import read_mask
 from stroke_tf.runs import unet
 from stroke_tf.runs.settings import UnetRun
-from stroke_tf.runs.unet import dataset_of, read_mask_rule, run_unet, segment_slices
+from stroke_tf.runs.unet import dataset_of, read_mask_rule, run_unet
 
 
-def tiny_network(encoder, *, image_size, seed, **options):
-    """Stands for `build_unet`, whose networks take a minute to trace."""
+def tiny_network(*, encoder, image_size, seed, **options):
+    """Stands for a network of SEGMENTERS, which take a minute to trace."""
     keras.utils.set_random_seed(seed)
     return keras.Sequential(
         [
@@ -37,7 +39,7 @@ def tiny_network(encoder, *, image_size, seed, **options):
             keras.layers.Conv2D(4, 5, padding="same", activation="relu"),
             keras.layers.Conv2D(3, 5, padding="same", activation="softmax"),
         ],
-        name=f"{options['architecture']}_{encoder}",
+        name=f"linknet_{encoder}",
     )
 
 
@@ -61,7 +63,7 @@ def run(tmp_path_factory):
         fit=FitConfig(epochs=2, learning_rate=0.01, seed=3),
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(unet, "build_unet", tiny_network)
+        patch.setitem(SEGMENTERS, "linknet", tiny_network)
         return config, run_unet(config), config.out / "unet" / "mobilenetv2-s3"
 
 

@@ -15,7 +15,7 @@ import pytest
 from experiments import train_unet
 from stroke_tf import processes
 from stroke_tf.processes import ADDRESSES, PROCESS_ID, PROCESSES, host_number, run_hosts
-from stroke_tf.runs.settings import UnetRun
+from stroke_tf.runs.settings import UnetRun, UnetTraining
 
 DEADLINE_SECONDS = 1500
 EPOCHS = 4
@@ -29,6 +29,17 @@ def command(records, out, *flags):
         *("--image-size", "64", "--no-augment", "--fit.epochs", str(EPOCHS)),
         *flags,
     ]
+
+
+def test_two_processes_train_one_network(phantom_records, tmp_path):
+    small = ("--fit.epochs", "1", "--val-folds", "0", "1", "2", "3", "4", "5", "6", "7")
+    start = command(phantom_records[0], tmp_path, *small)
+    start[1:3] = ["-m", "stroke_tf", "train-unet"]
+    done = subprocess.run(start, capture_output=True, text=True, timeout=DEADLINE_SECONDS)
+    assert done.returncode == 0, done.stderr
+    assert "lesion_dice" in done.stdout
+    folder = tmp_path / "unet" / "improved-s0"
+    assert len(pd.read_csv(folder / "history.csv")) == 1
 
 
 @pytest.mark.slow
@@ -76,7 +87,8 @@ def test_a_host_but_the_first_trains_and_does_not_test(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     started = []
     monkeypatch.setattr(train_unet, "run_hosts", lambda *args, **options: started.append(args))
-    assert train_unet.main(UnetRun(out=tmp_path), args=["--out", "there"]) == 0
+    config = UnetTraining(UnetRun(out=tmp_path))
+    assert train_unet.main(config, args=["--out", "there"]) == 0
     assert started == [("stroke_tf.runs.unet_host", ["--out", "there"])]
     assert not list(tmp_path.iterdir())
 

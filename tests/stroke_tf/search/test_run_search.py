@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from experiments import tune_classifier, tune_unet
-from stroke_tf.command import parse_settings, settings_text
+from stroke_tf.command import parse
 from stroke_tf.config import AugmentStrength, FitConfig
 from stroke_tf.data import pipeline
 from stroke_tf.evaluation.segmentation import count_masks
@@ -158,7 +158,7 @@ def test_the_best_settings_are_trained_and_tested_by_the_command(classifier):
         "--out",
         config.run.out,
     ]
-    run = parse_settings(ClassifierRun, prog="p", description="", args=list(map(str, flags)))
+    run = parse(ClassifierRun, args=list(map(str, flags)))
     assert run.row_name == f"search-grid-s0-best-{found.name}"
     assert run_classifier(run).split["test"] == (9,)
 
@@ -291,37 +291,6 @@ def test_a_probe_has_no_epochs_for_hyperband():
     config = ClassifierSearch(run=ClassifierRun(training="probe"), strategy="hyperband")
     with pytest.raises(ValueError, match="needs a training with epochs"):
         classifier_kind(config)
-
-
-@pytest.mark.parametrize(
-    "run",
-    [
-        ClassifierRun(row="a", weights=None, test_folds=(1, "stage1"), augment=False),
-        ClassifierRun(negatives_per_positive=2.5, fit=FitConfig(precision="float16")),
-        UnetRun(decoder_filters=(8, 8, 8, 8, 8), fit=FitConfig(learning_rate=1.5e-5)),
-        UnetRun(lesions_only=True, architecture="improved"),
-    ],
-)
-def test_settings_come_back_from_their_file_and_flags_override_them(run, tmp_path):
-    path = tmp_path / "best.json"
-    path.write_text(settings_text(run))
-    flags = ["--config", str(path)]
-    parse = {"prog": "p", "description": ""}
-    assert parse_settings(type(run), **parse, args=flags) == run
-    changed = parse_settings(type(run), **parse, args=[*flags, "--row", "b", "--fit.epochs", "1"])
-    expected = dataclasses.replace(run, row="b", fit=dataclasses.replace(run.fit, epochs=1))
-    assert changed == expected
-
-
-@pytest.mark.parametrize("content", [None, "no JSON", "[1]"])
-def test_a_wrong_settings_file_is_named(tmp_path, capsys, content):
-    path = tmp_path / "best.json"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(SystemExit) as end:
-        parse_settings(UnetRun, prog="p", description="", args=["--config", str(path)])
-    assert end.value.code == 2
-    assert str(path) in capsys.readouterr().err
 
 
 TRIALS = [

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import saucis_t4_t5_detect
 from stroke_tf.config import FitConfig
 from stroke_tf.manifest import read_folds, read_manifest
 from stroke_tf.run_folder import RunMetrics, read_runs, write_predictions
@@ -24,6 +23,7 @@ from stroke_tf.tables import run_table as tables
 from stroke_tf.tables.papers import TABLES
 from stroke_tf.tables.run_table import run_table
 from stroke_tf.tables.settings import TableRun
+from stroke_tf.tables.sizes import sizes_of_split
 
 ONE_EPOCH = FitConfig(epochs=1)
 PLAIN = ClassifierRun(
@@ -209,7 +209,7 @@ def test_sizes_stand_beside_those_of_the_paper(phantom_records):
     folds = {fold.fold: fold for fold in manifest.folds}
     negative = sum(folds[fold].classes["NONE"] for fold in range(10))
     total = sum(folds[fold].records for fold in range(10))
-    lines = saucis_t4_t5_detect.sizes_table(records).splitlines()[2:]
+    lines = sizes_of_split(records, val=(7,), test=(8, 9)).splitlines()[2:]
     assert lines == [
         f"| SAUCIS Table 1 | positive | 8892 | {total - negative} |",
         f"| SAUCIS Table 1 | negative | 8854 | {negative} |",

@@ -1,0 +1,21 @@
+"""Every network that gives a class to each pixel, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import get_args
+
+import keras
+
+from stroke_tf.config import Architecture
+from stroke_tf.models.improved_unet import build_improved_unet
+from stroke_tf.models.joint import build_joint
+from stroke_tf.models.unet import build_unet
+
+SEGMENTERS: dict[str, Callable[..., keras.Model]] = {
+    **{name: partial(build_unet, architecture=name) for name in get_args(Architecture)},
+    "joint": build_joint,
+    "improved": build_improved_unet,
+}
+"""What builds each of them; those on an encoder take its name, weights and decoder widths."""
