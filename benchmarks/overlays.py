@@ -20,12 +20,13 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from data_tools.overlays import Method, mask_from_overlay
+from data_tools.options import MaskMethod
+from data_tools.overlays import mask_from_overlay
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.reading.mask_pictures import mask_from_colours
 
 FOLDERS = {StrokeType.ISCHEMIA: "ISKEMI", StrokeType.HEMORRHAGE: "KANAMA"}
-METHODS: tuple[Method, Method] = ("difference", "usth-hsv")
+METHODS: tuple[MaskMethod, MaskMethod] = ("difference", "usth-hsv")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Score:
     """How one rule did on one slice: Dice of the lesion's class, and CPU time in milliseconds."""
 
     stroke_type: StrokeType
-    method: Method
+    method: MaskMethod
     dice: float
     milliseconds: float
 

@@ -1,6 +1,6 @@
 """Converts a folder of CT slices to folds of ZLIB TFRecords.
 
-    python -m data_tools.build_tfrecords --data DATA --out RECORDS
+    stroke-tf convert --data DATA --out RECORDS
 
 Every slice is read and checked first (`spool.py`), then folds are dealt and shards written. Faults
 are all listed; with more of them than `--max-bad` nothing is written and the exit code is 1. A run

@@ -1,6 +1,6 @@
 """Says what a folder of slices holds before anyone converts it.
 
-    python -m data_tools.inspect --data DATA [--out inspect.html]
+    stroke-tf inspect --data DATA [--out inspect.html]
 
 Layout, counts, sizes, windows, near-duplicate groups and every fault, on the terminal and as a page
 with a contact sheet. The exit code is 1 when there are faults.

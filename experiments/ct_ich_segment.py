@@ -1,18 +1,16 @@
-r"""Haemorrhage drawn in PhysioNet CT-ICH (Hssayeni et al. 2020), as far as masks are at hand.
+r"""Haemorrhage drawn in PhysioNet CT-ICH (Hssayeni et al. 2020).
 
     python -m experiments.ct_ich_segment --records records/ct_ich \
         --weights mobilenet_v2_1.0_224_no_top.weights.h5
 
-The open copy has 35 masks, of 5 patients, and 2,168 slices without haemorrhage of all patients; the
-268 haemorrhages without a mask are left out. Five-fold cross-validation by patient: every slice is
-tested once, an epoch of training has the masks of the other folds and two slices without
-haemorrhage for each, drawn anew. The data set's own paper reports a Dice of 0.31 with all its masks
-(a U-Net, patients apart). Five patients leave an interval that says little; a validation fold may
-hold none of them, so no pixel threshold is chosen, and the epoch is chosen by the loss on
-slices that are mostly without haemorrhage.
+318 masks of 36 patients, and 2,183 slices without haemorrhage of 82 patients. Five-fold
+cross-validation by patient: every slice is tested once, an epoch of training has the masks of the
+other folds and two slices without haemorrhage for each, drawn anew. The data set's own paper
+reports a Dice of 0.31 (a U-Net, patients apart). No pixel threshold is chosen, and the epoch is
+chosen by the loss on slices that are mostly without haemorrhage.
 
-Cost: at most 27 steps of 4 slices an epoch and the validation fold; a row took 40 minutes with the
-encoder frozen and 63 fine-tuned, beside other work. Stopped, the same command continues.
+Cost: at most 170 steps of 4 slices an epoch and the validation fold, several hours a row on 2
+cores (an estimate). Stopped, the same command continues.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The whole road in minutes: slices to TFRecords, a classifier, a U-Net, and a report.
 
-    python -m experiments.demo [--data DATA] [--out results]
+    stroke-tf demo [--data DATA] [--out results]
 
 Without --data the slices are head phantoms, made on the spot: they show that everything works, and
 say nothing about patients. The classifier starts from pretrained weights where they can be had, the

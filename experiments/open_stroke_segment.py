@@ -1,6 +1,6 @@
 r"""Lesions in open_stroke_ct, 192 open slices in the TEKNOFEST layout: networks, sources, choices.
 
-    python -m data_tools.build_tfrecords --data open_stroke_ct --out records/open_stroke_ct \
+    stroke-tf convert --data open_stroke_ct --out records/open_stroke_ct \
         --size 256 --groups open_stroke_ct/manifest.csv
     python -m experiments.open_stroke_segment --records records/open_stroke_ct \
         --sources open_stroke_ct/manifest.csv --weights mobilenet_v2_1.0_224_no_top.weights.h5

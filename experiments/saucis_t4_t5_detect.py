@@ -1,7 +1,7 @@
 r"""Stroke or no stroke by five networks: Tables 1, 2, 4 and 5 of the SAUCIS paper.
 
-    python -m data_tools.build_tfrecords --data slices --out records
-    python -m data_tools.build_tfrecords --data slices --out records-published \
+    stroke-tf convert --data slices --out records
+    stroke-tf convert --data slices --out records-published \
         --protocol as-published --augment-before-folding
     python -m experiments.saucis_t4_t5_detect --records records records-published --out results
 

@@ -1,7 +1,7 @@
 r"""The improved U-Net beside the plain one: Tables 3 and 6 of the SAUCIS paper, figures 4 and 5.
 
-    python -m data_tools.build_tfrecords --data slices --out records --size 256
-    python -m data_tools.build_tfrecords --data slices --out records-six --size 256 \
+    stroke-tf convert --data slices --out records --size 256
+    stroke-tf convert --data slices --out records-six --size 256 \
         --protocol as-published --augment-before-folding --copies-for segment
     python -m experiments.saucis_t6_unet --records records records-six --out results
 

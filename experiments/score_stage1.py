@@ -1,8 +1,8 @@
 r"""Writes stage-1 answers from a run's predictions and scores them by the rule of the competition.
 
-    python -m experiments.score_stage1 --threshold 0.43 --out answers.txt \
+    stroke-tf score-stage1 --threshold 0.43 --out answers.txt \
         --predictions results/classifier/mobilenetv2-s0/predictions.csv
-    python -m experiments.score_stage1 --truth labels_stage1.txt --answers answers.txt
+    stroke-tf score-stage1 --truth labels_stage1.txt --answers answers.txt
 
 Truth and answers are text files in the organisers' format; an id without an answer counts as wrong.
 """

@@ -1,6 +1,6 @@
 r"""Draws stage-2 masks by a trained U-Net and scores them by the rule of the competition.
 
-    python -m experiments.score_stage2 --predicted masks --truth TRAINING/ISKEMI/MASK \
+    stroke-tf score-stage2 --predicted masks --truth TRAINING/ISKEMI/MASK \
         --run results/unet/mobilenetv2-s0 --pictures TRAINING/ISKEMI/PNG
 
 Masks are PNG files named by the id of their slice. Without --run those in PREDICTED are scored;

@@ -1,6 +1,6 @@
 """Trains one stroke detector (or type classifier) by transfer learning and tests it.
 
-    python -m experiments.train_classifier --records records --out results [--config FILE]
+    stroke-tf train-classifier --records records --out results [--config FILE]
 
 The threshold is chosen on the validation folds (recall of at least 0.88 with the best precision, as
 in the USTH report) and applied once to the test folds. Everything is kept in

@@ -1,6 +1,6 @@
 """Trains one U-Net that draws ischaemia and haemorrhage, and tests it.
 
-    python -m experiments.train_unet --records records --out results [--config FILE]
+    stroke-tf train-unet --records records --out results [--config FILE]
 
 Scores count the pixels of the lesion classes over all test slices, never background. Everything is
 kept in OUT/EXPERIMENT/ROW-sSEED/; a run that was killed continues, one that is done is skipped.

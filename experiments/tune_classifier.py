@@ -1,6 +1,6 @@
 """Searches for the settings of a classifier.
 
-    python -m experiments.tune_classifier --records records --out results --strategy bayesian
+    stroke-tf tune-classifier --records records --out results --strategy bayesian
 
 A trial is a training as train_classifier does it, scored on validation folds; the test folds are
 not read. With --training frozen, the default, all trials share the features of the backbone.

@@ -1,6 +1,6 @@
 """Searches for the settings of a U-Net.
 
-    python -m experiments.tune_unet --records records --out results --strategy bayesian
+    stroke-tf tune-unet --records records --out results --strategy bayesian
 
 A trial is a training as train_unet does it, scored by the mean IoU of the lesion classes on
 validation folds; the test folds are not read, and slices are decoded once for all trials.

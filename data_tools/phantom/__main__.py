@@ -1,6 +1,6 @@
 """Makes a data set of head phantoms with strokes, laid out as the TEKNOFEST organisers' folder.
 
-    python -m data_tools.phantom --out DATA
+    stroke-tf phantom --out DATA
 
 No patient stands behind any slice. Each phantom patient has slices from the posterior fossa to the
 vertex; a stroke lies in some that follow each other, and the others are stroke-free. Every height

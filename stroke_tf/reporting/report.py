@@ -1,6 +1,6 @@
 """The report of finished runs, as Markdown and as one HTML page that loads nothing.
 
-    python -m stroke_tf.reporting.report --out results --experiment demo
+    stroke-tf report --out results --experiment demo
 
 Everything comes from what `stroke_tf.run_folder` left on disk.
 """

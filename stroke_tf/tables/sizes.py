@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import FOLDS, Fold, FoldName, read_manifest, select_folds
-from stroke_tf.reporting.page import markdown_table
+from stroke_tf.page import markdown_table
 from stroke_tf.tables.papers import TABLES
 
 

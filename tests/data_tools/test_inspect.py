@@ -45,9 +45,9 @@ def test_faults_are_printed_and_make_the_exit_code_one(tree, tmp_path, capsys):
     assert "10031.png" in (tmp_path / "page.html").read_text()
 
 
-def test_an_unknown_layout_is_an_error_without_traceback(tmp_path, capsys):
-    assert main(Inspection(data=tmp_path, out=tmp_path / "page.html")) == 1
-    assert "Received: folders [], files []" in capsys.readouterr().err
+def test_an_unknown_layout_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match=r"Received: folders \[\], files \[\]"):
+        main(Inspection(data=tmp_path, out=tmp_path / "page.html"))
 
 
 @pytest.mark.parametrize(

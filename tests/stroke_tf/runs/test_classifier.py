@@ -13,7 +13,7 @@ from data_tools.options import Conversion
 from experiments import train_classifier, train_unet
 from stroke_tf.config import FitConfig
 from stroke_tf.runs.classifier import run_classifier
-from stroke_tf.runs.settings import ClassifierRun, UnetRun
+from stroke_tf.runs.settings import ClassifierRun, ClassifierTraining, UnetRun, UnetTraining
 from stroke_tf.runs.unet import run_unet
 
 ONE_EPOCH = FitConfig(epochs=1, seed=3)
@@ -120,15 +120,16 @@ def test_a_unet_run_leaves_all_its_files(unet):
 
 
 def test_commands_print_the_result_and_where_it_is(classifier, unet, capsys):
-    assert train_classifier.main(classifier[0]) == 0
-    assert train_unet.main(unet[0]) == 0
+    assert train_classifier.main(ClassifierTraining(classifier[0])) == 0
+    assert train_unet.main(UnetTraining(unet[0])) == 0
     printed = capsys.readouterr().out
     assert "classifier/mobilenet025: n " in printed
     assert "protocol clean, seed 3" in printed
     assert f"Kept in {Path(classifier[0].out) / 'classifier' / 'mobilenet025-s3'}" in printed
 
 
-def test_commands_say_what_is_missing(tmp_path, capsys):
+def test_commands_say_what_is_missing(tmp_path):
     config = ClassifierRun(records=tmp_path, out=tmp_path / "out", weights=None)
-    assert train_classifier.main(config) == 1
-    assert "make tfrecords" in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError, match="make tfrecords"):
+        train_classifier.main(ClassifierTraining(config))
+    assert not (tmp_path / "out").exists()

@@ -221,7 +221,7 @@ def test_a_damaged_file_is_computed_anew_with_a_warning(records, tmp_path, caplo
 
 def test_a_failed_write_leaves_nothing(records, tmp_path, monkeypatch):
     def fail(file, **arrays):
-        file.write(b"half")
+        file.write_bytes(b"half")
         raise OSError("no space")
 
     monkeypatch.setattr(np, "savez", fail)
