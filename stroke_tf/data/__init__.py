@@ -2,17 +2,20 @@
 
 from stroke_tf.data.augment import AUGMENTATIONS, augment_batch
 from stroke_tf.data.memory import Cache
+from stroke_tf.data.named import NamedBatch, named_batches
 from stroke_tf.data.pipeline import decode_slices, gray_to_rgb, make_dataset, window_hu
 from stroke_tf.data.selection import class_weights, count_samples
 
 __all__ = [
     "AUGMENTATIONS",
     "Cache",
+    "NamedBatch",
     "augment_batch",
     "class_weights",
     "count_samples",
     "decode_slices",
     "gray_to_rgb",
     "make_dataset",
+    "named_batches",
     "window_hu",
 ]

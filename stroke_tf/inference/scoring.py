@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from stroke_tf.data import named_batches
 from stroke_tf.evaluation.series import smooth_series
 
 
@@ -50,14 +51,14 @@ def score_slices(
     ids: list[str] = []
     groups: list[str] = []
     truth, scores, images = [], [], []
-    for batch, labels, known in dataset:
-        views = (batch, batch[:, :, ::-1]) if mirror else (batch,)
+    for batch in named_batches(dataset):
+        views = (batch.images, batch.images[:, :, ::-1]) if mirror else (batch.images,)
         probs = [model(view, training=False).numpy()[:, -1] for view in views]
         scores.append(np.mean(probs, axis=0, dtype=np.float64))
-        truth.append(labels.numpy()[:, 0] > 0)
-        images.append(batch.numpy()[..., channel].round().astype(np.uint8))
-        ids.extend(it.decode() for it in known["source_id"].numpy())
-        groups.extend(it.decode() for it in known["group_id"].numpy())
+        truth.append(batch.labels[:, 0] > 0)
+        images.append(batch.shown[..., channel])
+        ids += batch.ids
+        groups += batch.groups
     return Scored(
         ids, groups, np.concatenate(truth), np.concatenate(scores), np.concatenate(images)
     )
@@ -65,9 +66,9 @@ def score_slices(
 
 def inputs_of(dataset: tf.data.Dataset, ids: Collection[str]) -> dict[str, np.ndarray]:
     """Returns what the model sees of some slices: float32, shape (S, S, 3), by source id."""
-    found = {}
-    for batch, _, known in dataset:
-        for image, name in zip(batch.numpy(), known["source_id"].numpy(), strict=True):
-            if name.decode() in ids:
-                found[name.decode()] = image
-    return found
+    return {
+        name: image
+        for batch in named_batches(dataset)
+        for name, image in zip(batch.ids, batch.images.numpy(), strict=True)
+        if name in ids
+    }

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from stroke_tf.data import named_batches
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.evaluation.lesions import LesionCounts, count_lesions, lesion_metrics
 from stroke_tf.evaluation.mask_rule import MaskRule, apply_mask_rule, choose_mask_rule
@@ -77,36 +77,30 @@ class Segmented:
 
 
 def segment_slices(
-    model: keras.Model,
-    dataset: tf.data.Dataset,
-    *,
-    rule: MaskRule | None = None,
-    mirror: bool = False,
+    predictor: Predictor, dataset: tf.data.Dataset, *, rule: MaskRule | None = None
 ) -> Segmented:
     """Segments every slice of a data set made `with_ids`.
 
     Args:
-        model: Takes images and gives the probabilities of background, ischaemia, haemorrhage; a
-            joint network those of the slice too.
+        predictor: Of a network that gives the probabilities of background, ischaemia, haemorrhage;
+            a joint network those of the slice too.
         dataset: Batches of (images, masks, ids).
         rule: Which pixels are lesion; with None each pixel takes its likeliest class.
-        mirror: Whether each slice is seen mirrored too.
     """
     ids: list[str] = []
     groups: list[str] = []
     images, truth, predicted, sums, slices = [], [], [], [], []
-    predictor = Predictor(model, mirror=mirror)
-    for batch, masks, known in dataset:
-        outputs = predictor.outputs(batch)
+    for batch in named_batches(dataset):
+        outputs = predictor.outputs(batch.images)
         probs = outputs[MASK]
-        images.append(batch.numpy()[..., 0].round().astype(np.uint8))
-        truth.append(masks.numpy()[..., 0])
+        images.append(batch.shown[..., 0])
+        truth.append(batch.labels[..., 0])
         predicted.append(apply_mask_rule(probs, rule))
         sums.append(soft_sums(truth[-1], probs))
-        ids.extend(it.decode() for it in known["source_id"].numpy())
-        groups.extend(it.decode() for it in known["group_id"].numpy())
+        ids += batch.ids
+        groups += batch.groups
         if SLICE in outputs:
-            slices.append(slice_frame(known["stroke_type"], outputs[SLICE]))
+            slices.append(slice_frame(batch.stroke_types, outputs[SLICE]))
     true_masks, drawn = np.concatenate(truth), np.concatenate(predicted)
     return Segmented(
         ids=ids,
@@ -121,11 +115,10 @@ def segment_slices(
     )
 
 
-def tune_mask(model: keras.Model, dataset: tf.data.Dataset, *, mirror: bool = False) -> MaskRule:
+def tune_mask(predictor: Predictor, dataset: tf.data.Dataset) -> MaskRule:
     """Returns the mask rule of best lesion Dice on batches of validation (images, masks).
 
     Raises:
         ValueError: If no slice has a lesion.
     """
-    predictor = Predictor(model, mirror=mirror)
     return choose_mask_rule((masks.numpy(), predictor.probs(batch)) for batch, masks in dataset)

@@ -16,8 +16,8 @@ from stroke_tf.data.selection import is_used, rows_of_folds
 from stroke_tf.labels import LESION_CLASSES, StrokeType, Task
 from stroke_tf.manifest import FOLDS, FoldName, FoldRow, read_manifest
 from stroke_tf.reading.mask_pictures import MASK_COLOURS, paint_overlay
-from stroke_tf.reporting.augmentation_figure import draw_augmentations
 from stroke_tf.reporting.figures import figure_augmentations
+from stroke_tf.reporting.run_figures import draw_augmentations
 
 Sample = tuple[np.ndarray, np.ndarray]
 """A slice and its label: float32 (S, S, 3) in [0, 255]; its mask, uint8 (S, S, 1), or a number."""

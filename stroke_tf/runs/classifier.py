@@ -24,7 +24,6 @@ from stroke_tf.labels import Task
 from stroke_tf.manifest import FoldName
 from stroke_tf.models import build_classifier, split_head
 from stroke_tf.models.custom_cnn import CUSTOM_CNNS
-from stroke_tf.reporting.augmentation_figure import draw_augmentations
 from stroke_tf.reporting.figures import (
     figure_confusion,
     figure_history,
@@ -34,6 +33,7 @@ from stroke_tf.reporting.figures import (
     save_figure,
 )
 from stroke_tf.reporting.grad_cam_figure import figure_grad_cam
+from stroke_tf.reporting.run_figures import draw_training
 from stroke_tf.run_folder import RunMetrics, write_predictions
 from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
 from stroke_tf.runs.settings import ClassifierRun
@@ -151,9 +151,6 @@ def features_of(
 
 def _train_backbone(config: ClassifierRun, run: OpenRun, model: keras.Model) -> None:
     val = _dataset(config, run.split.val, decoded=run.decoded)
-    if config.augment and not run.is_trial:
-        figure = draw_augmentations(val, strength=config.strength, seed=config.fit.seed)
-        save_figure(figure, run.folder.figures / "augmentations.png")
     history = fit(
         model,
         _dataset(config, run.split.train, training=True, decoded=run.decoded),
@@ -165,7 +162,8 @@ def _train_backbone(config: ClassifierRun, run: OpenRun, model: keras.Model) -> 
         **_how(config, model),
     )
     if not run.is_trial:
-        save_figure(figure_history(history), run.folder.figures / "history.png")
+        strength = config.strength if config.augment else None
+        draw_training(history, val, run.folder.figures, strength=strength, seed=config.fit.seed)
 
 
 def _how(config: ClassifierRun, model: keras.Model) -> dict:

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from stroke_tf.data import make_dataset
+from stroke_tf.data import make_dataset, named_batches
 from stroke_tf.evaluation.baselines import fit_histogram_baseline
 from stroke_tf.evaluation.metrics import classification_metrics
 from stroke_tf.evaluation.operating_point import choose_threshold
@@ -57,12 +57,9 @@ def _slices(
         batch_size=config.batch_size,
         with_ids=True,
     )
-    ids: list[str] = []
-    groups: list[str] = []
-    images, truth = [], []
-    for batch, labels, known in dataset:
-        images.append(batch.numpy()[..., 0].round().astype(np.uint8))
-        truth.append(labels.numpy()[:, 0] > 0)
-        ids.extend(it.decode() for it in known["source_id"].numpy())
-        groups.extend(it.decode() for it in known["group_id"].numpy())
-    return np.concatenate(images), np.concatenate(truth), ids, groups
+    batches = list(named_batches(dataset))
+    images = np.concatenate([batch.shown[..., 0] for batch in batches])
+    truth = np.concatenate([batch.labels[:, 0] > 0 for batch in batches])
+    ids = [name for batch in batches for name in batch.ids]
+    groups = [name for batch in batches for name in batch.groups]
+    return images, truth, ids, groups

@@ -7,30 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
-from matplotlib.figure import Figure
 
 from stroke_tf.data import make_dataset
 from stroke_tf.data.memory import Slices
 from stroke_tf.evaluation.mask_rule import MaskRule
-from stroke_tf.evaluation.segmentation import (
-    any_lesion_slice_dice,
-)
 from stroke_tf.files import read_json, write_json
-from stroke_tf.inference.segmenting import Segmented, segment_slices, tune_mask
+from stroke_tf.inference.predict import Predictor
+from stroke_tf.inference.segmenting import segment_slices, tune_mask
 from stroke_tf.labels import MASK, MASK_CLASSES, SLICE, Task
 from stroke_tf.manifest import FoldName
 from stroke_tf.models.segmenters import SEGMENTERS
-from stroke_tf.reporting.augmentation_figure import draw_augmentations
-from stroke_tf.reporting.figures import figure_history, figure_segmentation, save_figure
+from stroke_tf.reporting.run_figures import draw_segmented, draw_training
 from stroke_tf.run_folder import RunMetrics, write_predictions
 from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
 from stroke_tf.runs.settings import UnetRun
 from stroke_tf.training import LOSSES, fit, pixel_scores, training_scope
 
 MASK_RULE_NAME = "mask_rule.json"
-_SHOWN = 6
 
 
 def run_unet(config: UnetRun, *, train_elsewhere: Callable[[], None] | None = None) -> RunMetrics:
@@ -66,9 +60,6 @@ def train(config: UnetRun, run: OpenRun) -> keras.Model:
     with training_scope(config.fit):
         model = _build(config)
     val = _examples(config, run.split.val, decoded=run.decoded)
-    if config.augment and not run.is_trial:
-        figure = draw_augmentations(val, strength=config.strength, seed=config.fit.seed)
-        save_figure(figure, run.folder.figures / "augmentations.png")
     history = fit(
         model,
         _examples(config, run.split.train, training=True, decoded=run.decoded),
@@ -79,7 +70,8 @@ def train(config: UnetRun, run: OpenRun) -> keras.Model:
         **_objective(config),
     )
     if not run.is_trial:
-        save_figure(figure_history(history), run.folder.figures / "history.png")
+        strength = config.strength if config.augment else None
+        draw_training(history, val, run.folder.figures, strength=strength, seed=config.fit.seed)
     return model
 
 
@@ -123,22 +115,18 @@ def _build(config: UnetRun) -> keras.Model:
 
 
 def _test(config: UnetRun, run: OpenRun, model: keras.Model) -> Outcome:
-    rule = _mask_rule(config, run, model) if config.tune_mask else None
-    slices = dataset_of(config, run.split.test, with_ids=True)
-    test = segment_slices(model, slices, rule=rule, mirror=config.mirror_test)
+    predictor, rule = Predictor(model, mirror=config.mirror_test), None
+    if config.tune_mask:
+        rule = tune_mask(predictor, dataset_of(config, run.split.val))
+        write_json(run.folder.path / MASK_RULE_NAME, rule)
+    test = segment_slices(predictor, dataset_of(config, run.split.test, with_ids=True), rule=rule)
     write_predictions(run.folder, test.to_frame())
-    save_figure(_figure(test), run.folder.figures / "segmentation.png")
+    draw_segmented(test, run.folder.figures / "segmentation.png")
     return Outcome(
         n=len(test.ids),
         threshold=rule.threshold if rule else None,
         metrics=test.metrics(seed=config.fit.seed),
     )
-
-
-def _mask_rule(config: UnetRun, run: OpenRun, model: keras.Model) -> MaskRule:
-    rule = tune_mask(model, dataset_of(config, run.split.val), mirror=config.mirror_test)
-    write_json(run.folder.path / MASK_RULE_NAME, rule)
-    return rule
 
 
 def dataset_of(
@@ -164,19 +152,3 @@ def dataset_of(
         seed=config.fit.seed,
         decoded=decoded,
     )
-
-
-def _figure(test: Segmented) -> Figure:
-    """Slices with a lesion, the worst Dice first; where none has one, the most painted first."""
-    dice = any_lesion_slice_dice(test.counts)
-    drawn = (test.predicted > 0).sum(axis=(1, 2))
-    lesions = np.flatnonzero((test.truth > 0).any(axis=(1, 2)))
-    if len(lesions):
-        ranked = lesions[np.argsort(dice[lesions], kind="stable")]
-        said = {index: f"Dice {dice[index]:.2f}" for index in ranked}
-    else:
-        ranked = np.argsort(-drawn, kind="stable")
-        said = {index: f"no lesion, {drawn[index]} pixels drawn" for index in ranked}
-    shown = ranked[np.unique(np.linspace(0, len(ranked) - 1, _SHOWN).round().astype(int))]
-    titles = [f"{test.ids[index]}: {said[index]}" for index in shown]
-    return figure_segmentation(test.images[shown], test.truth[shown], test.predicted[shown], titles)

@@ -24,7 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from stroke_tf.config import THREE_WINDOWS, AugmentStrength, View, Window
-from stroke_tf.data import augment_batch, count_samples, make_dataset
+from stroke_tf.data import augment_batch, count_samples, make_dataset, named_batches
 from stroke_tf.data.parallel import parallel_map
 from stroke_tf.fast.graphs import inference_graph
 from stroke_tf.files import replacing, to_json, write_text
@@ -255,16 +255,13 @@ class _Extraction:
         return random.integers(2**31, size=(batches, 2), dtype=np.int32)
 
     def _features(self, slices: Iterable[tuple]) -> FeatureSet:
-        batches = [
-            (self._compiled(images).numpy(), labels.numpy(), known)
-            for images, labels, known in slices
-        ]
-        features, labels, known = zip(*batches, strict=True)
+        batches = [(self._compiled(batch.images), batch) for batch in named_batches(slices)]
+        features, named = zip(*batches, strict=True)
         return FeatureSet(
             features=np.concatenate(features)[None],
-            labels=np.concatenate(labels),
-            ids=_strings(known, "source_id"),
-            groups=_strings(known, "group_id"),
+            labels=np.concatenate([batch.labels for batch in named]),
+            ids=tuple(name for batch in named for name in batch.ids),
+            groups=tuple(name for batch in named for name in batch.groups),
         )
 
     @cached_property
@@ -347,10 +344,6 @@ def _batch_sizes(count: int) -> list[int]:
 
 def _arrays(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
     return [variable.value.numpy() for variable in variables]
-
-
-def _strings(known: Sequence[dict[str, tf.Tensor]], name: str) -> tuple[str, ...]:
-    return tuple(it.decode() for batch in known for it in batch[name].numpy())
 
 
 def _stack(parts: list[FeatureSet]) -> FeatureSet:

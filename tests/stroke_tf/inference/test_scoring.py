@@ -11,6 +11,7 @@ def dataset(images, labels, *, batch_size=2):
     ids = {
         "source_id": [f"s-{name}" for name in names],
         "group_id": [f"p-{name // 2}" for name in names],
+        "stroke_type": np.zeros(len(names), np.int64),
     }
     slices = tf.data.Dataset.from_tensor_slices(
         (np.float32(images), np.float32(labels)[:, None], ids)
