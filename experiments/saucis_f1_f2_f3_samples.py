@@ -37,8 +37,8 @@ class Samples(ExperimentRun):
 
 def main(config: Samples) -> int:
     """Writes the figures and prints where they are; returns the exit code."""
-    from stroke_tf.reporting.figures import save_figure
     from stroke_tf.reporting.samples import FIGURES, draw_samples
+    from stroke_tf.run_folder import save_figure
 
     records, *_ = smoke_records(config.records, out=config.out) if config.smoke else config.records
     if unknown := [name for name in config.rows if name not in FIGURES]:

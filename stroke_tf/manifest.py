@@ -157,6 +157,11 @@ def manifest_sha256(records: Path | str) -> str:
     return hashlib.sha256((Path(records) / MANIFEST_NAME).read_bytes()).hexdigest()
 
 
+def read_hashed_manifest(records: Path | str) -> tuple[Manifest, str]:
+    """Returns the manifest of a folder of records and its SHA-256; errors as `read_manifest`."""
+    return read_manifest(records), manifest_sha256(records)
+
+
 def select_folds(manifest: Manifest, folds: tuple[FoldName, ...]) -> list[Fold]:
     """Returns the named folds of a manifest, in the order given.
 

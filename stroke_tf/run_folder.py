@@ -13,6 +13,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.metadata
+import io
+import logging
 import math
 import os
 import platform
@@ -25,13 +27,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stroke_tf.evaluation.intervals import Metric
-from stroke_tf.files import flat, locked, plain, read_json, to_json, write_json, write_text
+from stroke_tf.files import (
+    flat,
+    locked,
+    plain,
+    read_json,
+    replacing,
+    to_json,
+    write_json,
+    write_text,
+)
 from stroke_tf.manifest import FoldName, Protocol
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 RUN_SCHEMA_VERSION = 1
+DPI = 110
+_logger = logging.getLogger(__name__)
 _PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 _CODE = ("stroke_tf", "data_tools", "experiments")
 
@@ -201,6 +215,21 @@ def check_settings(run: RunFolder, config: Mapping[str, Any], *, data_manifest_s
         )
 
 
+def kept(
+    run: RunFolder, config: Mapping[str, Any], *, data_manifest_sha256: str
+) -> RunMetrics | None:
+    """Returns the result of a run that is done already, and says so; None of another one.
+
+    Raises:
+        ValueError: If it was done with other settings or data; names the keys.
+    """
+    if not run.is_done():
+        return None
+    check_settings(run, config, data_manifest_sha256=data_manifest_sha256)
+    _logger.info("%s is done already: kept. Delete the folder to run it again", run.path)
+    return read_metrics(run.metrics)
+
+
 def write_predictions(run: RunFolder, predictions: pd.DataFrame) -> None:
     """Writes predictions.csv: `id, truth, score`, or `id` and the counts of each slice.
 
@@ -212,6 +241,47 @@ def write_predictions(run: RunFolder, predictions: pd.DataFrame) -> None:
             f"The first column must be `id`. Received: {list(predictions.columns)[:1]}"
         )
     write_text(run.predictions, predictions.to_csv(index=False))
+
+
+def write_outputs(
+    run: RunFolder,
+    predictions: pd.DataFrame,
+    *,
+    figures: Mapping[str, Figure],
+    files: Mapping[str, Any],
+) -> None:
+    """Writes predictions.csv, figures/NAME.png and JSON files.
+
+    Args:
+        run: The run.
+        predictions: See `write_predictions`.
+        figures: Figures by name; they are cleared.
+        files: Values by the name of their JSON file.
+
+    Raises:
+        ValueError: If the first column of `predictions` is not `id`.
+    """
+    write_predictions(run, predictions)
+    for name, figure in figures.items():
+        save_figure(figure, run.figures / f"{name}.png")
+    for name, values in files.items():
+        write_json(run.path / name, values)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes a figure as a PNG of 256 colours, atomically, and clears it.
+
+    CT slices are grey and noisy: a palette makes the file less than half as large, and the
+    method of maximum coverage keeps the hues of the thin outlines.
+    """
+    from PIL import Image  # here, for commands that draw nothing
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
+    figure.clear()
+    with replacing(path) as temporary:
+        picture = Image.open(buffer).convert("RGB")
+        picture.quantize(256, method=Image.Quantize.MAXCOVERAGE).save(temporary, optimize=True)
 
 
 def write_metrics(run: RunFolder, metrics: RunMetrics) -> None:

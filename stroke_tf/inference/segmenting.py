@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
@@ -38,6 +39,7 @@ class Segmented:
         truth: uint8 class ids, shape (N, S, S).
         predicted: uint8 class ids, shape (N, S, S).
         slices: Of a joint network: see `slice_frame`.
+        rule: Which pixels were lesion; None where each took its likeliest class.
     """
 
     ids: Sequence[str]
@@ -49,6 +51,7 @@ class Segmented:
     truth: np.ndarray
     predicted: np.ndarray
     slices: pd.DataFrame | None = None
+    rule: MaskRule | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """Returns one row a slice: its id, pixel counts, lesions and distances of outlines.
@@ -77,16 +80,29 @@ class Segmented:
 
 
 def segment_slices(
-    predictor: Predictor, dataset: tf.data.Dataset, *, rule: MaskRule | None = None
+    model: keras.Model,
+    dataset: tf.data.Dataset,
+    *,
+    rule: MaskRule | None = None,
+    tune_on: tf.data.Dataset | None = None,
+    mirror: bool = False,
 ) -> Segmented:
     """Segments every slice of a data set made `with_ids`.
 
     Args:
-        predictor: Of a network that gives the probabilities of background, ischaemia, haemorrhage;
-            a joint network those of the slice too.
+        model: Takes images and gives the probabilities of background, ischaemia, haemorrhage; a
+            joint network those of the slice too.
         dataset: Batches of (images, masks, ids).
         rule: Which pixels are lesion; with None each pixel takes its likeliest class.
+        tune_on: Batches of validation (images, masks), which the rule is chosen on, if any.
+        mirror: Whether each slice is seen mirrored too.
+
+    Raises:
+        ValueError: If a rule is to be chosen and no slice of validation has a lesion.
     """
+    predictor = Predictor(model, mirror=mirror)
+    if tune_on is not None:
+        rule = choose_mask_rule((it.numpy(), predictor.probs(batch)) for batch, it in tune_on)
     ids: list[str] = []
     groups: list[str] = []
     images, truth, predicted, sums, slices = [], [], [], [], []
@@ -112,13 +128,5 @@ def segment_slices(
         truth=true_masks,
         predicted=drawn,
         slices=pd.concat(slices, ignore_index=True) if slices else None,
+        rule=rule,
     )
-
-
-def tune_mask(predictor: Predictor, dataset: tf.data.Dataset) -> MaskRule:
-    """Returns the mask rule of best lesion Dice on batches of validation (images, masks).
-
-    Raises:
-        ValueError: If no slice has a lesion.
-    """
-    return choose_mask_rule((masks.numpy(), predictor.probs(batch)) for batch, masks in dataset)

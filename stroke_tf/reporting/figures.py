@@ -1,13 +1,11 @@
-"""The figures of a run. Each function returns a Matplotlib figure; `save_figure` writes it.
+"""The figures of a run. Each function returns a Matplotlib figure.
 
 No pyplot: figures hold no global state and need no display.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -18,7 +16,6 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
 from sklearn.metrics import (
     average_precision_score,
     precision_recall_curve,
@@ -34,10 +31,8 @@ from stroke_tf.evaluation.metrics import (
     sensitivity,
     specificity,
 )
-from stroke_tf.files import replacing
 from stroke_tf.labels import StrokeType
 
-DPI = 110
 _INK, _GRID, _BLUE, _ORANGE, _GREY = "#1f2933", "#dfe4ea", "#2166ac", "#d95f02", "#8a96a3"
 _OUTLINES: dict[StrokeType, tuple[str, str, Any]] = {
     # The hues of the MASK colours, lightened to stand out from dark tissue.
@@ -61,20 +56,6 @@ _STYLE: Any = {
     "legend.frameon": False,
     "lines.markersize": 4,
 }
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Writes a figure as a PNG of 256 colours, atomically, and clears it.
-
-    CT slices are grey and noisy: a palette makes the file less than half as large, and the
-    method of maximum coverage keeps the hues of the thin outlines.
-    """
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
-    figure.clear()
-    with replacing(path) as temporary:
-        picture = Image.open(buffer).convert("RGB")
-        picture.quantize(256, method=Image.Quantize.MAXCOVERAGE).save(temporary, optimize=True)
 
 
 @mpl.rc_context(_STYLE)

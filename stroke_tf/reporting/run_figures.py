@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,6 @@ from stroke_tf.reporting.figures import (
     figure_augmentations,
     figure_history,
     figure_segmentation,
-    save_figure,
 )
 
 _SHOWN = 6
@@ -44,29 +42,22 @@ def draw_augmentations(dataset: tf.data.Dataset, *, strength: AugmentStrength, s
 def draw_training(
     history: pd.DataFrame,
     dataset: tf.data.Dataset,
-    folder: Path,
     *,
     strength: AugmentStrength | None,
     seed: int,
-) -> None:
-    """Saves history.png and, where slices were augmented, augmentations.png.
+) -> dict[str, Figure]:
+    """Returns the figures "history" and, where slices were augmented, "augmentations".
 
     Args:
         history: Loss and scores of each epoch.
         dataset: Batches of (images, labels), not augmented.
-        folder: Folder of the figures.
         strength: Strength of the augmentations; None for none.
         seed: Seed of the run.
     """
-    save_figure(figure_history(history), folder / "history.png")
+    figures = {"history": figure_history(history)}
     if strength is not None:
-        figure = draw_augmentations(dataset, strength=strength, seed=seed)
-        save_figure(figure, folder / "augmentations.png")
-
-
-def draw_segmented(test: Segmented, path: Path) -> None:
-    """Saves the figure of `figure_segmented`."""
-    save_figure(figure_segmented(test), path)
+        figures["augmentations"] = draw_augmentations(dataset, strength=strength, seed=seed)
+    return figures
 
 
 def figure_segmented(test: Segmented) -> Figure:

@@ -18,7 +18,7 @@ from stroke_tf.evaluation.grad_cam import grad_cam
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.evaluation.metrics import classification_metrics, count
 from stroke_tf.evaluation.operating_point import choose_threshold
-from stroke_tf.files import replacing, write_json
+from stroke_tf.files import replacing
 from stroke_tf.inference.scoring import Scored, inputs_of, score_slices
 from stroke_tf.labels import Task
 from stroke_tf.manifest import FoldName
@@ -30,11 +30,10 @@ from stroke_tf.reporting.figures import (
     figure_predictions,
     figure_reliability,
     figure_roc,
-    save_figure,
 )
 from stroke_tf.reporting.grad_cam_figure import figure_grad_cam
 from stroke_tf.reporting.run_figures import draw_training
-from stroke_tf.run_folder import RunMetrics, write_predictions
+from stroke_tf.run_folder import RunMetrics
 from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
 from stroke_tf.runs.settings import ClassifierRun
 from stroke_tf.training import fit, training_scope
@@ -122,7 +121,7 @@ def _train_head(config: ClassifierRun, run: OpenRun, model: keras.Model) -> None
         **_how(config, model),
     )
     if not run.is_trial:
-        save_figure(figure_history(history), run.folder.figures / "history_head.png")
+        run.figures["history_head"] = figure_history(history)
 
 
 def features_of(
@@ -163,7 +162,7 @@ def _train_backbone(config: ClassifierRun, run: OpenRun, model: keras.Model) -> 
     )
     if not run.is_trial:
         strength = config.strength if config.augment else None
-        draw_training(history, val, run.folder.figures, strength=strength, seed=config.fit.seed)
+        run.figures |= draw_training(history, val, strength=strength, seed=config.fit.seed)
 
 
 def _how(config: ClassifierRun, model: keras.Model) -> dict:
@@ -188,15 +187,16 @@ def _class_weights(
 
 
 def _test(config: ClassifierRun, run: OpenRun, model: keras.Model) -> Outcome:
-    val = score(config, model, run.split.val)
-    point = _operating_point(config, val)
-    write_json(run.folder.path / "operating_point.json", point)
+    point = _operating_point(config, score(config, model, run.split.val))
     test = score(config, model, run.split.test)
     table = {"id": test.ids, "truth": test.truth.astype(int), "score": test.scores}
-    write_predictions(run.folder, pd.DataFrame(table))
-    _draw(config, run, model, test, threshold=point.threshold)
-    metrics = _metrics(config, test, point)
-    return Outcome(n=len(test.ids), threshold=point.threshold, metrics=metrics)
+    return Outcome(
+        predictions=pd.DataFrame(table),
+        metrics=_metrics(config, test, point),
+        threshold=point.threshold,
+        figures=_draw(config, run, model, test, threshold=point.threshold),
+        files={"operating_point.json": point},
+    )
 
 
 def score(
@@ -261,9 +261,9 @@ def _dataset(
 
 def _draw(
     config: ClassifierRun, run: OpenRun, model: keras.Model, test: Scored, *, threshold: float
-) -> None:
+) -> dict[str, Figure]:
     labels = _LABELS[Task(config.task)]
-    figures = {
+    return {
         "confusion": figure_confusion(count(test.truth, test.scores >= threshold), labels),
         "roc": figure_roc(test.truth, test.scores, threshold),
         "reliability": figure_reliability(reliability(test.truth, test.scores)),
@@ -272,8 +272,6 @@ def _draw(
         ),
         "grad_cam": _explained(config, run, model, test),
     }
-    for name, figure in figures.items():
-        save_figure(figure, run.folder.figures / f"{name}.png")
 
 
 def _explained(config: ClassifierRun, run: OpenRun, model: keras.Model, test: Scored) -> Figure:

@@ -13,7 +13,7 @@ from stroke_tf.evaluation.metrics import classification_metrics
 from stroke_tf.evaluation.operating_point import choose_threshold
 from stroke_tf.labels import Task
 from stroke_tf.manifest import FoldName
-from stroke_tf.run_folder import RunMetrics, write_predictions
+from stroke_tf.run_folder import RunMetrics
 from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
 from stroke_tf.runs.settings import ClassifierRun
 
@@ -38,11 +38,10 @@ def _fit_and_test(config: ClassifierRun, run: OpenRun) -> Outcome:
     threshold = choose_threshold(parts["val"][1], scores["val"], rule=config.threshold_rule)
     _, truth, ids, groups = parts["test"]
     table = {"id": ids, "truth": truth.astype(int), "score": scores["test"]}
-    write_predictions(run.folder, pd.DataFrame(table))
     metrics = classification_metrics(
         truth, scores["test"], threshold=threshold, groups=groups, seed=config.fit.seed
     )
-    return Outcome(n=len(ids), threshold=threshold, metrics=metrics)
+    return Outcome(pd.DataFrame(table), metrics, threshold)
 
 
 def _slices(

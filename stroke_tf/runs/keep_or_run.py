@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from stroke_tf.evaluation.intervals import Metric
-from stroke_tf.manifest import FOLDS, FoldName, Manifest, manifest_sha256, read_manifest
+from stroke_tf.manifest import FOLDS, FoldName, Manifest, read_hashed_manifest
 from stroke_tf.run_folder import (
     RunFolder,
     RunMetrics,
-    check_settings,
-    read_metrics,
+    kept,
     start_run,
     write_metrics,
+    write_outputs,
 )
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
     from stroke_tf.data.memory import Slices
 
 
@@ -55,11 +57,21 @@ class Split:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run found on its test folds."""
+    """What a run found on its test folds, and what it leaves beside its model.
 
-    n: int
-    threshold: float | None
+    Attributes:
+        predictions: One row a slice, its id first.
+        metrics: The numbers with their 95 % intervals.
+        threshold: Score from which on a slice, or a pixel, is positive; None where there is none.
+        figures: Figures by name.
+        files: Values by the name of their JSON file.
+    """
+
+    predictions: pd.DataFrame
     metrics: dict[str, Metric]
+    threshold: float | None = None
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    files: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -73,6 +85,7 @@ class OpenRun:
         decoded: Slices that it shares with others, or None.
         is_trial: Whether it is a trial of a search, which leaves no figures,
             and no model of a backbone that stayed as it was.
+        figures: What its training draws, by name.
     """
 
     folder: RunFolder
@@ -80,6 +93,7 @@ class OpenRun:
     split: Split
     decoded: Slices | None = None
     is_trial: bool = False
+    figures: dict[str, Figure] = field(default_factory=dict)
 
 
 def keep_or_run(config: Run, work: Callable[[OpenRun], Outcome]) -> RunMetrics:
@@ -97,19 +111,27 @@ def keep_or_run(config: Run, work: Callable[[OpenRun], Outcome]) -> RunMetrics:
         ValueError: If the folder was started with other settings or data, or the folds overlap.
     """
     folder, start = folder_of(config), time.monotonic()
-    if done := kept(config):
-        return done
+    settings = settings_of(config)
     split = Split.holding_out(val=config.val_folds, test=config.test_folds)
-    manifest, sha256 = read_manifest(config.records), manifest_sha256(config.records)
-    with start_run(folder, _settings(config), data_manifest_sha256=sha256):
-        outcome = work(OpenRun(folder, manifest, split))
+    manifest, sha256 = read_hashed_manifest(config.records)
+    if done := kept(folder, settings, data_manifest_sha256=sha256):
+        return done
+    with start_run(folder, settings, data_manifest_sha256=sha256):
+        run = OpenRun(folder, manifest, split)
+        outcome = work(run)
+        write_outputs(
+            folder,
+            outcome.predictions,
+            figures={**run.figures, **outcome.figures},
+            files=outcome.files,
+        )
         result = RunMetrics(
             experiment=folder.experiment,
             row=folder.row,
             seed=folder.seed,
             protocol=manifest.protocol,
             split=dataclasses.asdict(split),
-            n=outcome.n,
+            n=len(outcome.predictions),
             threshold=outcome.threshold,
             metrics=outcome.metrics,
             wall_seconds=time.monotonic() - start,
@@ -124,22 +146,7 @@ def folder_of(config: Run) -> RunFolder:
     return RunFolder(config.out, config.experiment, config.row_name, config.fit.seed)
 
 
-def kept(config: Run) -> RunMetrics | None:
-    """Returns the result of a run that is done already, and says so; None of another one.
-
-    Raises:
-        ValueError: If it was done with other settings or data.
-    """
-    folder = folder_of(config)
-    if not folder.is_done():
-        return None
-    sha256 = manifest_sha256(config.records)
-    check_settings(folder, _settings(config), data_manifest_sha256=sha256)
-    logging.info("%s is done already: kept. Delete the folder to run it again", folder.path)
-    return read_metrics(folder.metrics)
-
-
-def _settings(config: Run) -> dict[str, Any]:
+def settings_of(config: Run) -> dict[str, Any]:
     """Returns what makes a run what it is; where it is does not belong to that."""
     return {
         key: value

@@ -12,14 +12,13 @@ import tensorflow as tf
 from stroke_tf.data import make_dataset
 from stroke_tf.data.memory import Slices
 from stroke_tf.evaluation.mask_rule import MaskRule
-from stroke_tf.files import read_json, write_json
-from stroke_tf.inference.predict import Predictor
-from stroke_tf.inference.segmenting import segment_slices, tune_mask
+from stroke_tf.files import read_json
+from stroke_tf.inference.segmenting import segment_slices
 from stroke_tf.labels import MASK, MASK_CLASSES, SLICE, Task
 from stroke_tf.manifest import FoldName
 from stroke_tf.models.segmenters import SEGMENTERS
-from stroke_tf.reporting.run_figures import draw_segmented, draw_training
-from stroke_tf.run_folder import RunMetrics, write_predictions
+from stroke_tf.reporting.run_figures import draw_training, figure_segmented
+from stroke_tf.run_folder import RunMetrics
 from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
 from stroke_tf.runs.settings import UnetRun
 from stroke_tf.training import LOSSES, fit, pixel_scores, training_scope
@@ -71,7 +70,7 @@ def train(config: UnetRun, run: OpenRun) -> keras.Model:
     )
     if not run.is_trial:
         strength = config.strength if config.augment else None
-        draw_training(history, val, run.folder.figures, strength=strength, seed=config.fit.seed)
+        run.figures |= draw_training(history, val, strength=strength, seed=config.fit.seed)
     return model
 
 
@@ -115,17 +114,18 @@ def _build(config: UnetRun) -> keras.Model:
 
 
 def _test(config: UnetRun, run: OpenRun, model: keras.Model) -> Outcome:
-    predictor, rule = Predictor(model, mirror=config.mirror_test), None
-    if config.tune_mask:
-        rule = tune_mask(predictor, dataset_of(config, run.split.val))
-        write_json(run.folder.path / MASK_RULE_NAME, rule)
-    test = segment_slices(predictor, dataset_of(config, run.split.test, with_ids=True), rule=rule)
-    write_predictions(run.folder, test.to_frame())
-    draw_segmented(test, run.folder.figures / "segmentation.png")
+    test = segment_slices(
+        model,
+        dataset_of(config, run.split.test, with_ids=True),
+        tune_on=dataset_of(config, run.split.val) if config.tune_mask else None,
+        mirror=config.mirror_test,
+    )
     return Outcome(
-        n=len(test.ids),
-        threshold=rule.threshold if rule else None,
+        predictions=test.to_frame(),
         metrics=test.metrics(seed=config.fit.seed),
+        threshold=test.rule.threshold if test.rule else None,
+        figures={"segmentation": figure_segmented(test)},
+        files={} if test.rule is None else {MASK_RULE_NAME: test.rule},
     )
 
 

@@ -35,8 +35,9 @@ def main(config: UnetTraining) -> int:
 
 
 def _train(config: UnetRun) -> None:
-    from stroke_tf.manifest import manifest_sha256, read_manifest
-    from stroke_tf.runs.keep_or_run import OpenRun, Split, folder_of, kept
+    from stroke_tf.manifest import read_hashed_manifest
+    from stroke_tf.run_folder import kept
+    from stroke_tf.runs.keep_or_run import OpenRun, Split, folder_of, settings_of
     from stroke_tf.runs.unet import train
     from stroke_tf.training.hosts import is_leader, join_hosts, meet_hosts
 
@@ -45,17 +46,17 @@ def _train(config: UnetRun) -> None:
             "`loss` must be one of our own for several hosts: that of segmentation_models needs "
             "Keras on TensorFlow. Received: sm-dice"
         )
-    if kept(config):
-        return
     folder = folder_of(config)
+    manifest, sha256 = read_hashed_manifest(config.records)
+    if kept(folder, settings_of(config), data_manifest_sha256=sha256):
+        return
     join_hosts()
     split = Split.holding_out(val=config.val_folds, test=config.test_folds)
-    manifest = read_manifest(config.records)
     with tempfile.TemporaryDirectory() as own:
         if not is_leader():
             kept_in, folder = folder.path, dataclasses.replace(folder, out=Path(own))
             shutil.copytree(kept_in, folder.path)
-        meet_hosts({"records": manifest_sha256(config.records)})
+        meet_hosts({"records": sha256})
         # As a trial: its figures are drawn by the run that tests the model.
         train(config, OpenRun(folder, manifest, split, is_trial=True))
 

@@ -14,8 +14,7 @@ from tensorboard.plugins.hparams import api as hparams
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.files import write_text
 from stroke_tf.page import markdown_table, plain_text, render_page
-from stroke_tf.reporting.figures import save_figure
-from stroke_tf.run_folder import RunMetrics
+from stroke_tf.run_folder import RunMetrics, save_figure
 from stroke_tf.search.figures import (
     figure_curves,
     figure_importance,

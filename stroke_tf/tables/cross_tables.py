@@ -10,8 +10,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from stroke_tf.page import markdown_table
-from stroke_tf.reporting.figures import save_figure
-from stroke_tf.run_folder import RunMetrics
+from stroke_tf.run_folder import RunMetrics, save_figure
 from stroke_tf.runs.cross_validation import (
     CrossValidated,
     CrossValidatedMasks,

@@ -15,8 +15,8 @@ from stroke_tf.reporting.figures import (
     figure_reliability,
     figure_roc,
     figure_segmentation,
-    save_figure,
 )
+from stroke_tf.run_folder import save_figure
 
 RNG = np.random.default_rng(0)
 TRUTH, SCORES = np.array([1, 1, 0, 0, 1]), np.array([0.9, 0.2, 0.7, 0.1, 0.6])

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stroke_tf.reporting.figures import save_figure
 from stroke_tf.reporting.grad_cam_figure import figure_grad_cam
+from stroke_tf.run_folder import save_figure
 
 RNG = np.random.default_rng(0)
 

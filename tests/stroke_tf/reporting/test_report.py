@@ -12,9 +12,12 @@ import pytest
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.evaluation.metrics import Counts, classification_metrics
 from stroke_tf.evaluation.segmentation import count_masks, segmentation_metrics
-from stroke_tf.reporting.figures import figure_confusion, figure_history, save_figure
+from stroke_tf.reporting.figures import (
+    figure_confusion,
+    figure_history,
+)
 from stroke_tf.reporting.report import HEADLINES, ReportConfig, main, write_report
-from stroke_tf.run_folder import RunFolder, RunMetrics, start_run, write_metrics
+from stroke_tf.run_folder import RunFolder, RunMetrics, save_figure, start_run, write_metrics
 
 SHA = "0123456789abcdef" * 4
 NAN = float("nan")

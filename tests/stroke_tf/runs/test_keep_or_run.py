@@ -1,9 +1,10 @@
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from stroke_tf.config import FitConfig
-from stroke_tf.runs.keep_or_run import Outcome, Split, folder_of, keep_or_run, kept
+from stroke_tf.runs.keep_or_run import Outcome, Split, folder_of, keep_or_run
 from stroke_tf.runs.settings import ClassifierRun
 
 
@@ -21,8 +22,7 @@ def test_folds_that_overlap_or_leave_none_are_refused(val, test):
 def test_a_finished_run_is_kept_for_its_own_settings_and_data_only(phantom_records, tmp_path):
     clean, published = phantom_records[:2]
     config = ClassifierRun(records=clean, out=tmp_path, row="r", weights="weights/a.h5")
-    done = Outcome(n=1, threshold=0.5, metrics={})
-    assert kept(config) is None
+    done = Outcome(pd.DataFrame({"id": ["1"]}), {}, files={"rule.json": {"a": 1}})
     assert keep_or_run(config, lambda run: done).n == 1
     assert keep_or_run(config, lambda run: pytest.fail("done already")).n == 1
     for other, name in (
@@ -31,7 +31,7 @@ def test_a_finished_run_is_kept_for_its_own_settings_and_data_only(phantom_recor
         (replace(config, records=published), "data_manifest_sha256"),
     ):
         with pytest.raises(ValueError, match=f"Received others for: {name}"):
-            kept(other)
+            keep_or_run(other, lambda run: done)
 
 
 def test_a_run_whose_work_fails_is_not_done(phantom_records, tmp_path):

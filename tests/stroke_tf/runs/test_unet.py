@@ -19,7 +19,6 @@ from stroke_tf.evaluation.segmentation import (
     SegmentationCounts,
     segmentation_metrics,
 )
-from stroke_tf.inference.predict import Predictor
 from stroke_tf.inference.segmenting import segment_slices
 from stroke_tf.labels import Task
 from stroke_tf.manifest import read_folds
@@ -104,10 +103,10 @@ def test_scores_are_those_of_the_saved_model_mirrored_and_by_its_rule(run):
     dataset = make_dataset(
         config.records, folds=(8, 9), task=Task.SEGMENT, image_size=64, batch_size=3, with_ids=True
     )
-    again = segment_slices(Predictor(model, mirror=True), dataset, rule=read_mask_rule(folder))
+    again = segment_slices(model, dataset, rule=read_mask_rule(folder), mirror=True)
     for name, metric in again.metrics(seed=3).items():
         np.testing.assert_allclose(metric, result.metrics[name], rtol=1e-4)
-    plain = segment_slices(Predictor(model), dataset)
+    plain = segment_slices(model, dataset)
     assert not np.array_equal(plain.sums, again.sums)
     assert len(again.ids) == len(again.lesions) == result.n
 
@@ -117,7 +116,7 @@ def test_test_folds_without_a_lesion_are_drawn_with_what_is_painted_on_them(run)
     model = keras.models.load_model(folder / "model.keras", compile=False)
     slices = dataset_of(config, (8, 9), with_ids=True).unbatch()
     sound = slices.filter(lambda image, mask, known: keras.ops.all(mask == 0)).batch(2)
-    test = segment_slices(Predictor(model), sound)
+    test = segment_slices(model, sound)
     titles = [axes.get_title() for axes in figure_segmented(test).axes if axes.get_title()]
     painted = sorted((test.predicted > 0).sum(axis=(1, 2)), reverse=True)
     said = [title.split(": ")[1] for title in titles if ": " in title]
