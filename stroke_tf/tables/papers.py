@@ -7,7 +7,7 @@ Stroke Regions". `docs/papers.md` tells the same in prose. Knows nothing of how 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from stroke_tf.evaluation.intervals import UNDEFINED
@@ -15,7 +15,6 @@ from stroke_tf.page import markdown_table
 from stroke_tf.tables.published import (
     PublishedCounts,
     PublishedRow,
-    PublishedSetup,
     PublishedTable,
     compare,
 )
@@ -242,80 +241,6 @@ TABLES: dict[str, PublishedTable] = {
 }
 """The printed numbers, by paper and table."""
 
-_SAUCIS_SEARCH = (
-    "Batch size, epochs, learning rate and input size are not printed.",
-    "Rotation, contrast, brightness, mirroring and ROI, to what extent is not said.",
-)
-
-SETUPS: dict[str, PublishedSetup] = {
-    "saucis-detect": PublishedSetup(
-        (SAUCIS, "2.1, 2.3, Table 2"),
-        tuple(row.name for row in TABLES["saucis-t4"].rows),
-        split={"train": 0.7, "val": 0.1, "test": 0.2},
-        notes=(*_SAUCIS_SEARCH, "Feature extraction, then fine-tuning."),
-    ),
-    "saucis-segment": PublishedSetup(
-        (SAUCIS, "2.4, 2.5"),
-        ("improved-unet",),
-        loss="dice",
-        notes=(
-            *_SAUCIS_SEARCH,
-            "Section 2.4 lists weighted cross-entropy as part of the network, 2.5 ends with Dice.",
-            "The text of Equation 6 calls a Dice loss of 0 complete dissimilarity and 1 perfect "
-            "similarity: it is the opposite.",
-        ),
-    ),
-    "usth-detect": PublishedSetup(
-        (USTH, "II-B, III-A"),
-        tuple(row.name for row in TABLES["usth-t1"].rows),
-        split={"train": 0.8, "val": 0.2},
-        stratified=True,
-        image_size=224,
-        batch_size=32,
-        epochs=(22, 72),
-        optimizer="adam",
-        loss="binary_crossentropy",
-        thresholds=(0.45, 0.6),
-        recall_goal=0.88,
-        notes=(
-            "Class weights, ReduceLROnPlateau, EarlyStopping; dropout 0.3 to 0.5, 128 ReLU units.",
-            "The fewest epochs are those of 'ResNet2', a model named nowhere else.",
-            "On which slices the thresholds were chosen is not said.",
-        ),
-    ),
-    "usth-type": PublishedSetup(
-        (USTH, "II-C"),
-        tuple(row.name for row in TABLES["usth-t2"].rows),
-        split={"train": 0.8, "val": 0.2},
-        stratified=False,
-        image_size=224,
-        batch_size=32,
-        optimizer="adam",
-        notes=(
-            "ResNet-18 and the CNN were normalised as in PyTorch, EfficientNetV2B0 as in Keras.",
-            "EfficientNetV2B0 'potentially without' ImageNet weights; ResNet-18 'custom' ones.",
-            "The separate test slices had placeholder labels: none of them is scored.",
-        ),
-    ),
-    "usth-segment": PublishedSetup(
-        (USTH, "II-C"),
-        tuple(row.name for row in TABLES["usth-t3"].rows),
-        split={"train": 0.9, "val": 0.1},
-        image_size=512,
-        batch_size=2,
-        epochs=(10, 10),
-        optimizer="adam",
-        loss="sm.losses.dice_loss",
-        notes=(
-            "ReduceLROnPlateau, ModelCheckpoint, CSVLogger; pixels in [0, 1].",
-            "Masks by red hue, 0-10 and 160-255 of PIL's 0-255. Pure blue is 170 there, green 85: "
-            "the blue border of an ischaemia may be kept, the green one of a haemorrhage is not.",
-            "The masks are called binary in II-C-1 and of three classes in II-C-2.",
-        ),
-    ),
-}
-"""How the papers say they trained, by paper and task."""
-
 
 def comparison_table(
     table_key: str,
@@ -323,7 +248,7 @@ def comparison_table(
     *,
     metrics: Sequence[str] | None = None,
 ) -> str:
-    """Returns a Markdown table of a paper's numbers and ours, one line for each row.
+    """Returns a Markdown table of a paper's numbers and ours, and the notes on the paper's.
 
     Args:
         table_key: A key of TABLES.
@@ -351,7 +276,15 @@ def comparison_table(
         markdown_table(("row", "protocol", "seed", "n", *columns), lines)
         + f"\n\nCells: {place} / ours (ours - paper) [95 % interval]; † from counts decoded from "
         "what the paper prints; – not given."
+        + "\n"
+        + "".join(f"\n- {note}" for note in _notes(table_key))
     )
+
+
+def _notes(table_key: str) -> Iterator[str]:
+    """Yields what does not add up in a table, and what is to be known of its rows."""
+    yield from TABLES[table_key].notes
+    yield from (f"{row.name}: {row.note}" for row in TABLES[table_key].rows if row.note)
 
 
 def _line(row: PublishedRow, run: RunMetrics | None, columns: Sequence[str]) -> list[str]:

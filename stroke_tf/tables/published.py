@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.evaluation.metrics import (
@@ -93,39 +93,6 @@ class PublishedTable:
         if name not in rows:
             raise ValueError(f"`name` must be one of {list(rows)}. Received: {name!r}")
         return rows[name]
-
-
-@dataclass(frozen=True)
-class PublishedSetup:
-    """How a paper says it trained. None is what it does not say.
-
-    Attributes:
-        source: The paper, SAUCIS or USTH, and the place in it.
-        models: Row names of what was trained.
-        split: Share of the slices in train, val and test.
-        stratified: Whether the split is said to keep the class shares.
-        image_size: Side of the input in pixels.
-        batch_size: Slices in a batch.
-        epochs: Fewest and most epochs of a model.
-        optimizer: Its name.
-        loss: Its name.
-        thresholds: Lowest and highest score above which a slice is called positive.
-        recall_goal: Recall that the threshold is chosen to reach.
-        notes: What is said in words, or contradicts itself.
-    """
-
-    source: tuple[str, str]
-    models: tuple[str, ...]
-    split: Mapping[str, float] = field(default_factory=dict)
-    stratified: bool | None = None
-    image_size: int | None = None
-    batch_size: int | None = None
-    epochs: tuple[int, int] | None = None
-    optimizer: str | None = None
-    loss: str | None = None
-    thresholds: tuple[float, float] | None = None
-    recall_goal: float | None = None
-    notes: tuple[str, ...] = ()
 
 
 def compare(published: float | None, ours: Metric, *, decoded: bool = False) -> str:
