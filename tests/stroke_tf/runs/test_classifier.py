@@ -49,7 +49,9 @@ def unet(folder):
         out=folder / "results",
         weights=None,
         image_size=64,
-        decoder_filters=(8, 8, 8, 8, 8),
+        architecture="improved",
+        filters=2,
+        depth=2,
         fit=ONE_EPOCH,
     )
     return config, run_unet(config)
@@ -107,7 +109,7 @@ def test_the_type_task_sees_lesion_slices_only(classifier):
 
 def test_a_unet_run_leaves_all_its_files(unet):
     config, result = unet
-    run = config.out / "unet" / "mobilenetv2-s3"
+    run = config.out / "unet" / "improved-s3"
     assert {path.stem for path in (run / "figures").iterdir()} == {
         *("augmentations", "history", "segmentation")
     }
