@@ -78,7 +78,7 @@ def extract_features(
     are needed at once, then for those of each split.
 
     Args:
-        extractor: From raw images, float32, shape (B, S, S, 3), to features, shape (B, C), as
+        extractor: From raw images, shape (B, S, S, 3), in [0, 255], to features, shape (B, C), as
             `split_head` gives it. It computes in inference mode.
         records: Folder of records.
         folds: Folds to read, in the order of the result: 0 to 9, "stage1", "stage2".
@@ -255,13 +255,17 @@ class _Extraction:
         return random.integers(2**31, size=(batches, 2), dtype=np.int32)
 
     def _features(self, slices: Iterable[tuple]) -> FeatureSet:
-        batches = [(self._compiled(batch.images), batch) for batch in named_batches(slices)]
-        features, named = zip(*batches, strict=True)
+        features, labels, ids, groups = [], [], [], []
+        for batch in named_batches(slices):  # the images of a batch go before the next comes
+            features.append(self._compiled(batch.images))
+            labels.append(batch.labels)
+            ids += batch.ids
+            groups += batch.groups
         return FeatureSet(
             features=np.concatenate(features)[None],
-            labels=np.concatenate([batch.labels for batch in named]),
-            ids=tuple(name for batch in named for name in batch.ids),
-            groups=tuple(name for batch in named for name in batch.groups),
+            labels=np.concatenate(labels),
+            ids=tuple(ids),
+            groups=tuple(groups),
         )
 
     @cached_property
