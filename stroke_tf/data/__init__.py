@@ -3,7 +3,8 @@
 from stroke_tf.data.augment import AUGMENTATIONS, augment_batch
 from stroke_tf.data.memory import Cache
 from stroke_tf.data.named import NamedBatch, named_batches
-from stroke_tf.data.pipeline import decode_slices, gray_to_rgb, make_dataset, window_hu
+from stroke_tf.data.pipeline import decode_slices, make_dataset
+from stroke_tf.data.rendering import gray_to_rgb, window_hu
 from stroke_tf.data.selection import class_weights, count_samples
 
 __all__ = [

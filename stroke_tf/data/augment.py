@@ -2,13 +2,18 @@
 
 Every augmentation draws once for each slice from a stateless seed, is the identity at strength 0
 and keeps values in [0, 255]. What a turn or a crop uncovers is filled with 0: air in the image,
-background in the mask. Images are resampled bilinearly, masks by the nearest neighbour.
+background in the mask. Images are resampled bilinearly, masks by the nearest pixel centre.
+
+What is drawn and what is done with it are apart: a `Change` is drawn by TensorFlow for a batch, and
+OpenCV carries it out slice by slice, on 8 bits and one channel where the slice is so.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,61 +21,100 @@ import tensorflow as tf
 
 from stroke_tf.config import AugmentStrength
 
-Augmentation = Callable[
-    [tf.Tensor, tf.Tensor | None, AugmentStrength, tf.Tensor], tuple[tf.Tensor, tf.Tensor | None]
-]
-"""(images, masks, strength, seed) -> (images, masks): images float32 (B, H, W, C) in [0, 255],
-masks uint8 (B, H, W, 1) or None, seed int32 (2,)."""
+_LEVELS = np.arange(256, dtype=np.float32)[:, None]
 
 
-def rotate(
-    images: tf.Tensor, masks: tf.Tensor | None, strength: AugmentStrength, seed: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor | None]:
+class Change(NamedTuple):
+    """What is drawn for the slices of a batch.
+
+    Attributes:
+        moves: float32, shape (B, 3, 3): each takes a pixel of the result to where it comes from,
+            both (x, y, 1) with the slice's centre as the origin. So the product A @ B is
+            "first A, then B" for what is seen.
+        factor: float32, shape (B,): grey values are scaled by it about the slice's mean.
+        added: float32, shape (B,): added to the grey values.
+    """
+
+    moves: tf.Tensor
+    factor: tf.Tensor
+    added: tf.Tensor
+
+
+Draw = Callable[[tf.Tensor, AugmentStrength, tf.Tensor], Change]
+"""(shape, strength, seed) -> change: the shape of a batch, (B, H, W) and maybe more, int32; the
+seed int32 (2,)."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """An augmentation by itself: a function of a batch."""
+
+    draw: Draw
+
+    def __call__(
+        self,
+        images: tf.Tensor,
+        masks: tf.Tensor | None,
+        strength: AugmentStrength,
+        seed: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Changes images and masks; arguments and result as those of `augment_batch`."""
+        return _change_batch(images, masks, self.draw(tf.shape(images), strength, seed))
+
+
+def draw_rotation(shape: tf.Tensor, strength: AugmentStrength, seed: tf.Tensor) -> Change:
     """Turns each slice about its centre by up to `strength.rotation_deg` either way."""
-    return _warp(images, masks, _rotation(tf.shape(images), strength, seed))
+    most = float(np.deg2rad(strength.rotation_deg))
+    angle = _uniform(shape, seed, -most, most)
+    cos, sin, zero, one = tf.cos(angle), tf.sin(angle), tf.zeros_like(angle), tf.ones_like(angle)
+    return _moved([[cos, -sin, zero], [sin, cos, zero], [zero, zero, one]])
 
 
-def mirror(
-    images: tf.Tensor, masks: tf.Tensor | None, strength: AugmentStrength, seed: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor | None]:
+def draw_mirror(shape: tf.Tensor, strength: AugmentStrength, seed: tf.Tensor) -> Change:
     """Swaps left and right of a slice with probability `strength.mirror`."""
-    return _warp(images, masks, _reflection(tf.shape(images), strength, seed))
+    drawn = _uniform(shape, seed, 0, 1)
+    zero, one = tf.zeros_like(drawn), tf.ones_like(drawn)
+    sign = tf.where(drawn < strength.mirror, -one, one)
+    return _moved([[sign, zero, zero], [zero, one, zero], [zero, zero, one]])
 
 
-def crop_roi(
-    images: tf.Tensor, masks: tf.Tensor | None, strength: AugmentStrength, seed: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor | None]:
+def draw_crop(shape: tf.Tensor, strength: AugmentStrength, seed: tf.Tensor) -> Change:
     """Cuts a region anywhere in each slice and scales it back to the slice's size.
 
     The region's sides are those of the slice times a factor from [1 - `strength.roi`, 1].
     """
-    return _warp(images, masks, _crop(tf.shape(images), strength, seed))
+    drawn = tf.random.stateless_uniform([3, shape[0]], seed)
+    side = 1 - strength.roi * drawn[0]
+    # The region's centre may lie off the slice's by half of what is cut away.
+    free = (1 - side) * tf.cast(shape[1:3, None], tf.float32)
+    down, right = tf.unstack(free * (drawn[1:] - 0.5), num=2)
+    zero, one = tf.zeros_like(side), tf.ones_like(side)
+    return _moved([[side, zero, right], [zero, side, down], [zero, zero, one]])
 
 
-def change_contrast(
-    images: tf.Tensor, masks: tf.Tensor | None, strength: AugmentStrength, seed: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor | None]:
+def draw_contrast(shape: tf.Tensor, strength: AugmentStrength, seed: tf.Tensor) -> Change:
     """Scales each slice about its mean, channel by channel, by 1 +- `strength.contrast`."""
-    factor = _contrast(tf.shape(images), strength, seed)
-    return _scale_gray(images, factor, tf.zeros_like(factor)), masks
+    factor = _uniform(shape, seed, 1 - strength.contrast, 1 + strength.contrast)
+    return Change(_still(factor), factor, tf.zeros_like(factor))
 
 
-def change_brightness(
-    images: tf.Tensor, masks: tf.Tensor | None, strength: AugmentStrength, seed: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor | None]:
+def draw_brightness(shape: tf.Tensor, strength: AugmentStrength, seed: tf.Tensor) -> Change:
     """Adds to each slice up to `strength.brightness` of the full range, either way."""
-    added = _brightness(tf.shape(images), strength, seed)
-    return _scale_gray(images, tf.ones_like(added), added), masks
+    added = _uniform(shape, seed, -255 * strength.brightness, 255 * strength.brightness)
+    return Change(_still(added), tf.ones_like(added), added)
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {
-    "rotate": rotate,
-    "contrast": change_contrast,
-    "brightness": change_brightness,
-    "mirror": mirror,
-    "roi": crop_roi,
+    "rotate": Augmentation(draw_rotation),
+    "mirror": Augmentation(draw_mirror),
+    "roi": Augmentation(draw_crop),
+    "contrast": Augmentation(draw_contrast),
+    "brightness": Augmentation(draw_brightness),
 }
-"""The five augmentations of the SAUCIS paper, each to be called by itself."""
+"""The five augmentations of the SAUCIS paper, each to be called by itself.
+
+`augment_batch` takes them in this order; an entry's place decides which numbers it draws.
+"""
 
 
 def augment_batch(
@@ -82,7 +126,8 @@ def augment_batch(
     last so that what a turn uncovers has the grey of the air around the head.
 
     Args:
-        images: float32, shape (B, H, W, C), values in [0, 255].
+        images: uint8 or float32, shape (B, H, W, C), C at most 4, values in [0, 255]. Of uint8, the
+            resampling and the scaling each round to whole grey values.
         masks: uint8 class ids, shape (B, H, W, 1), or None.
         strength: How far each augmentation may go.
         seed: int32, shape (2,): equal seeds give equal batches.
@@ -90,15 +135,46 @@ def augment_batch(
     Returns:
         Images and masks of the same shapes, dtypes and ranges.
     """
-    seeds = [tf.random.fold_in(seed, number) for number in range(len(AUGMENTATIONS))]
-    shape = tf.shape(images)
-    if strength.rotation_deg or strength.mirror or strength.roi:
-        moves = _rotation(shape, strength, seeds[0]) @ _reflection(shape, strength, seeds[1])
-        images, masks = _warp(images, masks, moves @ _crop(shape, strength, seeds[2]))
-    if strength.contrast or strength.brightness:
-        factor = _contrast(shape, strength, seeds[3])
-        images = _scale_gray(images, factor, _brightness(shape, strength, seeds[4]))
-    return images, masks
+    return _change_batch(images, masks, draw_change(tf.shape(images), strength, seed))
+
+
+def draw_change(shape: tf.Tensor, strength: AugmentStrength, seed: tf.Tensor) -> Change:
+    """Draws all augmentations of a batch as one change.
+
+    Args:
+        shape: int32, shape of the batch: (B, H, W) and maybe more.
+        strength: How far each augmentation may go.
+        seed: int32, shape (2,).
+    """
+    changes = [
+        augmentation.draw(shape, strength, tf.random.fold_in(seed, number))
+        for number, augmentation in enumerate(AUGMENTATIONS.values())
+    ]
+    return functools.reduce(_followed_by, changes)
+
+
+def change_image(
+    image: np.ndarray, moves: np.ndarray, factor: np.ndarray, added: np.ndarray
+) -> np.ndarray:
+    """Carries out one slice's part of a `Change`.
+
+    Args:
+        image: uint8 or float32, shape (H, W) or (H, W, C), values in [0, 255].
+        moves: See `Change`, and so are the others.
+        factor: See there.
+        added: See there.
+
+    Returns:
+        The same shape and dtype.
+    """
+    moved = _resample(image, moves, cv2.INTER_LINEAR)
+    return moved if factor == 1 and added == 0 else _scale_gray(moved, factor, added)
+
+
+def change_mask(mask: np.ndarray, moves: np.ndarray) -> np.ndarray:
+    """Moves a slice's mask, uint8, shape (H, W) or (H, W, 1), as `change_image` moves the slice."""
+    # Most slices have no lesion, and nothing moved is nothing.
+    return _resample(mask, moves, cv2.INTER_NEAREST) if cv2.hasNonZero(mask) else mask
 
 
 def _uniform(shape: tf.Tensor, seed: tf.Tensor, low: float, high: float) -> tf.Tensor:
@@ -106,77 +182,65 @@ def _uniform(shape: tf.Tensor, seed: tf.Tensor, low: float, high: float) -> tf.T
     return tf.random.stateless_uniform(shape[:1], seed, low, high)
 
 
-def _contrast(shape: tf.Tensor, strength: AugmentStrength, seed: tf.Tensor) -> tf.Tensor:
-    return _uniform(shape, seed, 1 - strength.contrast, 1 + strength.contrast)
+def _moved(rows: list[list[tf.Tensor]]) -> Change:
+    """Returns a change of place alone, from three rows of three (B,) tensors."""
+    one, zero = tf.ones_like(rows[0][0]), tf.zeros_like(rows[0][0])
+    return Change(tf.stack([tf.stack(row, axis=-1) for row in rows], axis=-2), one, zero)
 
 
-def _brightness(shape: tf.Tensor, strength: AugmentStrength, seed: tf.Tensor) -> tf.Tensor:
-    return _uniform(shape, seed, -255 * strength.brightness, 255 * strength.brightness)
+def _still(drawn: tf.Tensor) -> tf.Tensor:
+    """Returns moves that move nothing, one for each number drawn."""
+    return tf.eye(3, batch_shape=tf.shape(drawn))
 
 
-def _scale_gray(images: tf.Tensor, factor: tf.Tensor, added: tf.Tensor) -> tf.Tensor:
-    """Scales each slice about its mean, channel by channel, and adds to it; both are (B,)."""
-    factor, added = factor[:, None, None, None], added[:, None, None, None]
-    mean = tf.reduce_mean(images, axis=(1, 2), keepdims=True)
-    return tf.clip_by_value(images * factor + (mean * (1 - factor) + added), 0.0, 255.0)
-
-
-def _matrices(rows: list[list[tf.Tensor]]) -> tf.Tensor:
-    """Returns float32 (B, 3, 3) from three rows of three (B,) tensors."""
-    return tf.stack([tf.stack(row, axis=-1) for row in rows], axis=-2)
-
-
-# The matrices take a pixel of the result to where it comes from, (x, y, 1) with the slice's centre
-# as the origin; so the product A @ B is "first A, then B" for what is seen.
-
-
-def _rotation(shape: tf.Tensor, strength: AugmentStrength, seed: tf.Tensor) -> tf.Tensor:
-    most = float(np.deg2rad(strength.rotation_deg))
-    angle = _uniform(shape, seed, -most, most)
-    cos, sin, zero, one = tf.cos(angle), tf.sin(angle), tf.zeros_like(angle), tf.ones_like(angle)
-    return _matrices([[cos, -sin, zero], [sin, cos, zero], [zero, zero, one]])
-
-
-def _reflection(shape: tf.Tensor, strength: AugmentStrength, seed: tf.Tensor) -> tf.Tensor:
-    drawn = _uniform(shape, seed, 0, 1)
-    zero, one = tf.zeros_like(drawn), tf.ones_like(drawn)
-    sign = tf.where(drawn < strength.mirror, -one, one)
-    return _matrices([[sign, zero, zero], [zero, one, zero], [zero, zero, one]])
-
-
-def _crop(shape: tf.Tensor, strength: AugmentStrength, seed: tf.Tensor) -> tf.Tensor:
-    drawn = tf.random.stateless_uniform([3, shape[0]], seed)
-    side = 1 - strength.roi * drawn[0]
-    # The region's centre may lie off the slice's by half of what is cut away.
-    free = (1 - side) * tf.cast(shape[1:3, None], tf.float32)
-    down, right = tf.unstack(free * (drawn[1:] - 0.5), num=2)
-    zero, one = tf.zeros_like(side), tf.ones_like(side)
-    return _matrices([[side, zero, right], [zero, side, down], [zero, zero, one]])
-
-
-def _warp(
-    images: tf.Tensor, masks: tf.Tensor | None, matrices: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor | None]:
-    return (
-        _resample(images, matrices, cv2.INTER_LINEAR),
-        None if masks is None else _resample(masks, matrices, cv2.INTER_NEAREST),
+def _followed_by(first: Change, second: Change) -> Change:
+    """Returns two changes as one; grey values are changed after both moves, about one mean."""
+    return Change(
+        first.moves @ second.moves, first.factor * second.factor, first.added + second.added
     )
 
 
-def _resample(batch: tf.Tensor, matrices: tf.Tensor, interpolation: int) -> tf.Tensor:
+def _change_batch(
+    images: tf.Tensor, masks: tf.Tensor | None, change: Change
+) -> tuple[tf.Tensor, tf.Tensor | None]:
+    def change_slices(images: np.ndarray, *change: np.ndarray) -> np.ndarray:
+        return np.stack([*map(change_image, images, *change)])
+
+    def move_masks(masks: np.ndarray, moves: np.ndarray) -> np.ndarray:
+        return np.stack([*map(change_mask, masks, moves)])
+
+    return (
+        _with_numpy(change_slices, images, *change),
+        None if masks is None else _with_numpy(move_masks, masks, change.moves),
+    )
+
+
+def _with_numpy(
+    function: Callable[..., np.ndarray], batch: tf.Tensor, *others: tf.Tensor
+) -> tf.Tensor:
     # OpenCV takes a tenth of the time of TensorFlow's ImageProjectiveTransformV3.
-    resample = functools.partial(_resample_slices, interpolation=interpolation)
-    result = tf.numpy_function(resample, [batch, matrices], batch.dtype, stateful=False)
+    result = tf.numpy_function(function, [batch, *others], batch.dtype, stateful=False)
     return tf.ensure_shape(result, batch.shape)
 
 
-def _resample_slices(batch: np.ndarray, matrices: np.ndarray, *, interpolation: int) -> np.ndarray:
-    height, width = batch.shape[1:3]
+def _resample(image: np.ndarray, moves: np.ndarray, interpolation: int) -> np.ndarray:
+    if np.array_equal(moves, np.eye(3)):
+        return image
+    height, width = image.shape[:2]
     centre = np.array([width - 1, height - 1]) / 2
-    result = np.empty_like(batch)
-    for source, matrix, target in zip(batch, matrices.astype(float), result, strict=True):
-        linear, shift = matrix[:2, :2], matrix[:2, 2]
-        affine = np.column_stack([linear, centre - linear @ centre + shift])
-        flags = interpolation | cv2.WARP_INVERSE_MAP
-        cv2.warpAffine(source, affine, (width, height), dst=target, flags=flags)
-    return result
+    linear, shift = moves[:2, :2].astype(float), moves[:2, 2]
+    affine = np.column_stack([linear, centre - linear @ centre + shift])
+    flags = interpolation | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(image, affine, (width, height), flags=flags).reshape(image.shape)
+
+
+def _scale_gray(image: np.ndarray, factor: np.ndarray, added: np.ndarray) -> np.ndarray:
+    """Scales a slice about its mean, channel by channel, and adds to it."""
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    mean = np.array(cv2.mean(image)[:channels], np.float32)
+    values = _LEVELS if image.dtype == np.uint8 else image
+    scaled = (values * factor + (mean * (1 - factor) + added)).clip(0, 255)
+    if image.dtype != np.uint8:
+        return scaled
+    table = scaled.round().astype(np.uint8).reshape(1, 256, channels)
+    return cv2.LUT(image, table).reshape(image.shape)

@@ -38,8 +38,6 @@ _logger = logging.getLogger(__name__)
 class Slices:
     """Decoded slices in the order of folds.csv.
 
-    The arrays begin at a page of memory, so that TensorFlow can use them without a copy.
-
     Attributes:
         rows: What folds.csv says of each slice.
         images: Shape (N, S, S, 1): uint8 grey values where the manifest's `pixels` is "gray8",

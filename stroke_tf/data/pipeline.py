@@ -1,7 +1,8 @@
-"""Records to batches: float32 RGB in [0, 255] and the label of a task.
+"""Records to batches: 8-bit RGB and the label of a task.
 
-The slices are decoded once, when the data set is made. Each epoch then picks batches from the
-decoded arrays and does the rest (windows, augmentation, colour) on whole batches.
+The slices are decoded once, when the data set is made. Each epoch then picks slices from the
+decoded arrays and does the rest (windows, augmentation, colour) slice by slice, while it is in the
+processor's cache. Pixels become float32 inside the model.
 """
 
 from __future__ import annotations
@@ -16,16 +17,11 @@ import numpy as np
 import tensorflow as tf
 
 from stroke_tf.config import BRAIN, THREE_WINDOWS, AugmentStrength, View, Window
-from stroke_tf.data.augment import augment_batch
+from stroke_tf.data.augment import draw_change
 from stroke_tf.data.memory import Cache, Slices, empty_array, load_slices
 from stroke_tf.data.parallel import parallel_map
-from stroke_tf.data.selection import (
-    count_samples,
-    drawn_negatives,
-    is_used,
-    label_of,
-    neighbours_of,
-)
+from stroke_tf.data.rendering import batch_renderer
+from stroke_tf.data.selection import count_samples, drawn_negatives, is_used, label_of
 from stroke_tf.data.upright import head_views
 from stroke_tf.labels import StrokeType, Task
 from stroke_tf.manifest import FoldName, Manifest, read_manifest
@@ -90,10 +86,12 @@ def make_dataset(
 
     Returns:
         A data set of known length that yields (images, labels) or (images, labels, ids):
-        images float32, shape (B, S, S, 3), in [0, 255]; labels float32, shape (B, 1): stroke
-        no 0 or yes 1 (DETECT), ischaemia 0 or haemorrhage 1 (TYPE), or uint8 class ids, shape
-        (B, S, S, 1) (SEGMENT); ids: "source_id" and "group_id" string, "height" and "width" (of
-        the original, pixels) and "stroke_type" int64, each of shape (B,).
+        images uint8, shape (B, S, S, 3), windows and augmentations rounded to whole grey values
+        (the input of a Keras model is float32, so Keras casts them there); labels float32, shape
+        (B, 1): stroke no 0 or yes 1 (DETECT), ischaemia 0 or haemorrhage 1 (TYPE), or uint8 class
+        ids, shape (B, S, S, 1) (SEGMENT); ids: "source_id" and "group_id" string, "height" and
+        "width" (of the original, pixels) and "stroke_type" int64, each of shape (B,). A batch's
+        memory is used again once nothing refers to the batch.
 
     Raises:
         FileNotFoundError: If the manifest or a shard is missing.
@@ -121,7 +119,13 @@ def make_dataset(
     draw = _epoch_drawer(places, labels, ratio=negatives_per_positive, shuffle=training)
     indices = _indices(draw, batch_size=batch_size, seed=seed)
     make_batch = _batch_maker(
-        slices, task, windows=windows, augment=augment, view=view, with_ids=with_ids
+        slices,
+        task,
+        windows=windows,
+        augment=augment,
+        view=view,
+        batch_size=batch_size,
+        with_ids=with_ids,
     )
     return parallel_map(indices, make_batch)
 
@@ -157,32 +161,6 @@ def decode_slices(
         records, folds, task=task, image_size=size, lesions_only=lesions_only, cache=cache
     )
     return _heads_of(slices, image_size) if view == "head" else slices
-
-
-def window_hu(hu: tf.Tensor, windows: tuple[Window, ...]) -> tf.Tensor:
-    """Returns HU as grey values, one channel for each window.
-
-    Args:
-        hu: float32 HU, shape (B, H, W, 1).
-        windows: (centre, width) of each window in HU.
-
-    Returns:
-        float32, shape (B, H, W, number of windows): 0 at the window's lower end and below, 255 at
-        its upper end and above.
-    """
-    centre, width = np.array(windows, np.float32).T
-    scaled = _times(hu, 255 / width)
-    return tf.clip_by_value(tf.nn.bias_add(scaled, 255 * (0.5 - centre / width)), 0.0, 255.0)
-
-
-def gray_to_rgb(gray: tf.Tensor) -> tf.Tensor:
-    """Returns float32 grey, shape (B, H, W, 1), in three equal channels."""
-    return _times(gray, np.ones(3, np.float32))
-
-
-def _times(gray: tf.Tensor, factors: np.ndarray) -> tf.Tensor:
-    # A 1x1 convolution takes a third of the time of tf.repeat, tf.tile or broadcasting.
-    return tf.nn.conv2d(gray, factors.reshape(1, 1, 1, -1), strides=1, padding="VALID")
 
 
 def _check_folds(folds: tuple[FoldName, ...], *, training: bool) -> None:
@@ -322,65 +300,49 @@ def _batch_maker(
     windows: tuple[Window, ...],
     augment: AugmentStrength | None,
     view: View,
+    batch_size: int,
     with_ids: bool,
 ) -> Callable[[tf.Tensor, tf.Tensor], tuple]:
     """Returns what makes a batch of the indices of its slices and a seed."""
-    known = _tensors(slices, task)
-    stored, is_hu = known.pop("image"), known.pop("is_hu")
-    all_hu, none_hu = bool(slices.is_hu.all()), not slices.is_hu.any()
-    around = tf.constant(neighbours_of(slices.rows)) if view == "neighbours" else None
-
-    def to_gray(values: tf.Tensor, in_hu: tf.Tensor) -> tf.Tensor:
-        if none_hu:
-            return values
-        windowed = window_hu(values - HU_OFFSET, windows)
-        if all_hu:
-            return windowed
-        plain = values if len(windows) == 1 else gray_to_rgb(values)
-        return tf.where(in_hu[:, None, None, None], windowed, plain)
-
-    def gray_of(index: tf.Tensor) -> tf.Tensor:
-        return to_gray(tf.cast(tf.gather(stored, index), tf.float32), tf.gather(is_hu, index))
-
-    def series_of(index: tf.Tensor) -> tf.Tensor:
-        places = tf.unstack(tf.gather(around, index), axis=1)
-        return tf.concat([gray_of(place) for place in places], axis=-1)
+    known, labels = _known(slices), _labels(slices, task)
+    render = batch_renderer(slices, windows=windows, view=view, batch_size=batch_size)
+    size = slices.images.shape[1]
+    shapes = [(size, size, 3)] if slices.masks is None else [(size, size, 3), (size, size, 1)]
 
     @tf.autograph.experimental.do_not_convert
     def make_batch(index: tf.Tensor, seed: tf.Tensor) -> tuple:
-        batch = {name: tf.gather(values, index) for name, values in known.items()}
-        images = gray_of(index) if around is None else series_of(index)
-        labels = batch.pop("label")
-        if augment is not None:  # while there may still be one channel only
-            masks = labels if task == Task.SEGMENT else None
-            images, masks = augment_batch(images, masks, augment, seed)
-            labels = labels if masks is None else masks
-        images = gray_to_rgb(images) if images.shape[-1] == 1 else images
-        return (images, labels, batch) if with_ids else (images, labels)
+        inputs = [index]
+        if augment is not None:
+            inputs += draw_change(tf.stack([tf.size(index), size, size]), augment, seed)
+        rendered = tf.numpy_function(render, inputs, [tf.uint8] * len(shapes))
+        images, *masks = [
+            tf.ensure_shape(part, (*index.shape, *shape))
+            for part, shape in zip(rendered, shapes, strict=True)
+        ]
+        label = masks[0] if masks else tf.gather(labels, index)
+        if not with_ids:
+            return images, label
+        return images, label, {name: tf.gather(values, index) for name, values in known.items()}
 
     return make_batch
 
 
-def _tensors(slices: Slices, task: Task) -> dict[str, tf.Tensor]:
-    """Returns all that is known of the slices by name, one entry on the first axis for each."""
+def _labels(slices: Slices, task: Task) -> tf.Tensor | None:
+    """Returns the label of each slice, float32, shape (N, 1), or None where it is a mask."""
+    if task == Task.SEGMENT:
+        return None
+    with tf.device("CPU:0"):
+        return tf.constant([[label_of(row, task=task)] for row in slices.rows], tf.float32)
+
+
+def _known(slices: Slices) -> dict[str, tf.Tensor]:
+    """Returns what is known of the slices by name, one entry on the first axis for each."""
     rows = slices.rows
     with tf.device("CPU:0"):
-        if slices.masks is None:
-            label = tf.constant([[label_of(row, task=task)] for row in rows], tf.float32)
-        else:
-            label = _shared(slices.masks)
         return {
-            "image": _shared(slices.images),
-            "is_hu": tf.constant(slices.is_hu),
-            "label": label,
             "source_id": tf.constant([row.source_id for row in rows]),
             "group_id": tf.constant([row.group_id for row in rows]),
             "height": tf.constant([row.height for row in rows], tf.int64),
             "width": tf.constant([row.width for row in rows], tf.int64),
             "stroke_type": tf.constant([StrokeType[row.stroke_type] for row in rows], tf.int64),
         }
-
-
-def _shared(array: np.ndarray) -> tf.Tensor:
-    """Returns an array as a tensor on the same memory."""
-    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())

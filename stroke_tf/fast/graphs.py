@@ -41,7 +41,8 @@ def inference_graph(model: keras.Model) -> Callable[[tf.Tensor], Any]:
         model: A model with one input, on the TensorFlow backend.
 
     Returns:
-        A function of a float32 batch that gives what the model gives, in float32.
+        A function of a batch, of whole numbers or float32, that gives what the model gives, in
+        float32. A GPU is sent the batch as it is.
     """
     fuse_batch_norms(model)
     variables = (model.trainable_variables, model.non_trainable_variables)
@@ -54,11 +55,14 @@ def inference_graph(model: keras.Model) -> Callable[[tf.Tensor], Any]:
         outputs, _ = model.stateless_call(trainable, others, images, training=False)
         return tf.nest.map_structure(lambda it: tf.cast(it, tf.float32), outputs)
 
+    def cast_and_compute(images: tf.Tensor) -> Any:
+        return compute(tf.cast(images, tf.float32))
+
     if tf.config.list_physical_devices("GPU"):
-        return compute
+        return cast_and_compute
     with fewer_steps(model, values):
         compute.get_concrete_function()
-    return _shared_by_cores(compute)
+    return _shared_by_cores(cast_and_compute)
 
 
 def _shared_by_cores(compute: Callable[[tf.Tensor], Any]) -> Callable[[tf.Tensor], Any]:

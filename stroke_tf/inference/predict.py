@@ -59,7 +59,7 @@ class Predictor:
         for start in range(0, len(images), batch_size):
             some = images[start : start + batch_size]
             size = _input_size(self._model)
-            batch = tf.concat([_as_input(image, size, windows) for image in some], axis=0)
+            batch = tf.stack([_as_input(image, size, windows) for image in some])
             for image, probs in zip(some, self.probs(batch), strict=True):
                 height, width = image.shape
                 whole = undo_square(probs, height=height, width=width)
@@ -120,13 +120,13 @@ def _input_size(model: keras.Model) -> int:
     return int(size)
 
 
-def _as_input(image: np.ndarray, size: int, windows: tuple[Window, ...]) -> tf.Tensor:
+def _as_input(image: np.ndarray, size: int, windows: tuple[Window, ...]) -> NDArray[np.uint8]:
     if image.ndim != 2 or not image.size or image.dtype not in (np.uint8, np.int16):
         raise ValueError(
             "slices must be uint8 grey or int16 HU of shape (H, W). "
             f"Received: {image.dtype} of shape {image.shape}"
         )
-    gray = fit_square(image, size=size).astype(np.float32)[None, ..., None]
+    gray = fit_square(image, size=size)[..., None]
     seen = window_hu(gray, windows) if image.dtype == np.int16 else gray
     return gray_to_rgb(seen) if seen.shape[-1] == 1 else seen
 

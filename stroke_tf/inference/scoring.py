@@ -65,7 +65,7 @@ def score_slices(
 
 
 def inputs_of(dataset: tf.data.Dataset, ids: Collection[str]) -> dict[str, np.ndarray]:
-    """Returns what the model sees of some slices: float32, shape (S, S, 3), by source id."""
+    """Returns what the model sees of some slices: uint8, shape (S, S, 3), by source id."""
     return {
         name: image
         for batch in named_batches(dataset)

@@ -20,7 +20,7 @@ from stroke_tf.reporting.figures import figure_augmentations
 from stroke_tf.reporting.run_figures import draw_augmentations
 
 Sample = tuple[np.ndarray, np.ndarray]
-"""A slice and its label: float32 (S, S, 3) in [0, 255]; its mask, uint8 (S, S, 1), or a number."""
+"""A slice and its label: uint8 (S, S, 3); its mask, uint8 (S, S, 1), or a number."""
 
 _NAMES = {
     StrokeType.NONE: "no stroke",

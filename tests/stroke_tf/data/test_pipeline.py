@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from stroke_tf.config import BRAIN, THREE_WINDOWS, AugmentStrength
-from stroke_tf.data import make_dataset
-from stroke_tf.data.pipeline import gray_to_rgb, window_hu
+from stroke_tf.data import augment_batch, make_dataset
+from stroke_tf.data.rendering import gray_to_rgb, window_hu
 from stroke_tf.data.upright import head_views
 from stroke_tf.labels import StrokeType, Task
 from stroke_tf.records import HU_OFFSET
@@ -35,7 +35,7 @@ def numpy_epoch_with_ids(batches) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_detect_gives_every_slice_in_order_as_rgb_and_its_label(gray_records, gray_image):
     images, labels = numpy_epoch(dataset(gray_records, folds=(1, "stage1")))
-    assert images.dtype == labels.dtype == np.float32
+    assert (images.dtype, labels.dtype) == (np.uint8, np.float32)
     np.testing.assert_array_equal(labels, [[0], [1], [1], [1], [0], [1]])
     numbers = [10, 11, 12, 13, 14, 40]
     expected = [np.repeat(gray_image(number)[..., None], 3, -1) for number in numbers]
@@ -60,7 +60,7 @@ def test_segment_gives_masks_where_they_are_known(gray_records, lesion_mask, les
 def test_the_shapes_and_the_length_are_known_beforehand(gray_records, task):
     batches = dataset(gray_records, folds=(0, 1, 2), task=task, batch_size=2)
     image, label = batches.element_spec
-    assert image == tf.TensorSpec((None, 16, 16, 3), tf.float32)
+    assert image == tf.TensorSpec((None, 16, 16, 3), tf.uint8)
     if task == Task.SEGMENT:
         assert label == tf.TensorSpec((None, 16, 16, 1), tf.uint8)
     else:
@@ -124,14 +124,17 @@ def test_another_seed_gives_another_order(gray_records):
 
 def test_augmentations_differ_from_epoch_to_epoch_and_batch_to_batch(gray_records):
     batches = dataset(gray_records, augment=AugmentStrength(), batch_size=5, folds=(0, 1))
-    plain = numpy_epoch(dataset(gray_records, folds=(0, 1)))[0]
-    change = [numpy_epoch(batches)[0] - plain for _ in range(2)]
-    assert not np.allclose(change[0], change[1])
+    plain = numpy_epoch(dataset(gray_records, folds=(0, 1)))[0].astype(int)
+    first, second = (numpy_epoch(batches)[0] for _ in range(2))
+    assert not np.array_equal(first, second)
     brightness = AugmentStrength(rotation_deg=0, contrast=0, brightness=0.1, mirror=0, roi=0)
     brighter = numpy_epoch(dataset(gray_records, augment=brightness, batch_size=5))[0]
-    inside = np.where((plain > 30) & (plain < 225), brighter - plain, np.nan)
-    added = np.nanmean(inside, axis=(1, 2, 3))
-    assert len(np.unique(added.round(3))) == 10
+    added = [
+        np.unique((after - before)[(before > 30) & (before < 225)])
+        for before, after in zip(plain, brighter, strict=True)
+    ]
+    assert all(len(values) == 1 for values in added)  # one shift a slice, in whole grey values
+    assert len({int(values[0]) for values in added}) > 5
 
 
 def test_augmented_grey_is_the_same_in_all_channels_and_in_range(gray_records):
@@ -142,18 +145,20 @@ def test_augmented_grey_is_the_same_in_all_channels_and_in_range(gray_records):
 
 
 def test_windows_by_hand():
-    hu = tf.constant([-1000, 0, 20, 40, 80, 1000], tf.float32)[None, None, :, None]
+    hu = np.array([-1000, 0, 20, 40, 80, 1000], np.int16)[None, None, :, None]
     gray = window_hu(hu, ((40, 80), (80, 200)))
-    np.testing.assert_allclose(gray[0, 0, :, 0], [0, 0, 63.75, 127.5, 255, 255], atol=1e-3)
-    np.testing.assert_allclose(gray[0, 0, :, 1], [0, 25.5, 51, 76.5, 127.5, 255], atol=1e-3)
+    assert gray.dtype == np.uint8
+    # 63.75 and 127.5; 25.5, 76.5 and 127.5: halves go to the even number.
+    np.testing.assert_array_equal(gray[0, 0, :, 0], [0, 0, 64, 128, 255, 255])
+    np.testing.assert_array_equal(gray[0, 0, :, 1], [0, 26, 51, 76, 128, 255])
 
 
 def test_hu_slices_are_windowed_and_8_bit_slices_left_alone(mixed_records, hu_image, gray_image):
     images, _ = numpy_epoch(dataset(mixed_records, folds=(0,)))
     hu = hu_image(0).astype(float) - HU_OFFSET
     for channel, (centre, width) in enumerate(THREE_WINDOWS):
-        expected = np.clip((hu - (centre - width / 2)) * 255 / width, 0, 255)
-        np.testing.assert_allclose(images[0, ..., channel], expected, atol=2e-3)
+        expected = np.clip((hu - (centre - width / 2)) * 255 / width, 0, 255).round()
+        np.testing.assert_array_equal(images[0, ..., channel], expected)
         np.testing.assert_array_equal(images[1, ..., channel], gray_image(1))
 
 
@@ -161,8 +166,8 @@ def test_hu_slices_are_windowed_and_8_bit_slices_left_alone(mixed_records, hu_im
 def test_one_window_fills_all_channels(mixed_records, hu_image, fold):
     images, _ = numpy_epoch(dataset(mixed_records, folds=(fold,), windows=(BRAIN,)))
     hu = hu_image(2 * fold).astype(float) - HU_OFFSET
-    expected = np.repeat(np.clip(hu * 255 / 80, 0, 255)[..., None], 3, -1)
-    np.testing.assert_allclose(images[0], expected, atol=2e-3)
+    expected = np.repeat(np.clip(hu * 255 / 80, 0, 255).round()[..., None], 3, -1)
+    np.testing.assert_array_equal(images[0], expected)
 
 
 def test_folds_of_hu_alone_give_the_same_as_among_8_bit_slices(mixed_records):
@@ -241,7 +246,7 @@ def heads_of(folder, **options) -> tf.data.Dataset:
 
 def test_heads_are_the_channels_whether_stored_grey_or_in_hu(head_folder):
     images, labels = numpy_epoch(heads_of(head_folder))
-    assert images.dtype == np.float32
+    assert images.dtype == np.uint8
     np.testing.assert_array_equal(images, expected_heads())
     np.testing.assert_array_equal(labels, [[0], [1], [1], [1]])
 
@@ -321,8 +326,41 @@ def test_negatives_are_drawn_in_training_alone(gray_records, options, message):
 
 
 def test_gray_to_rgb_repeats_exactly():
-    gray = np.random.default_rng(0).uniform(0, 255, (2, 3, 5, 1)).astype(np.float32)
-    np.testing.assert_array_equal(gray_to_rgb(gray), np.repeat(gray, 3, -1))
+    rgb = gray_to_rgb(np.array([[[7]], [[255]]], np.uint8))
+    np.testing.assert_array_equal(rgb, [[[7, 7, 7]], [[255, 255, 255]]])
+
+
+@pytest.mark.parametrize("task", [Task.DETECT, Task.SEGMENT])
+def test_what_is_augmented_is_what_augment_batch_gives(gray_records, task):
+    strength = AugmentStrength(rotation_deg=30, contrast=0.4, brightness=0.2, mirror=0.5, roi=0.3)
+    options = {"folds": (0, 1), "task": task, "batch_size": 5, "training": True, "seed": 3}
+    images, labels = numpy_epoch(dataset(gray_records, **options))
+    augmented, augmented_labels = numpy_epoch(dataset(gray_records, augment=strength, **options))
+    random = np.random.default_rng((3, 0))  # as an epoch draws: first the order, then the seeds
+    random.permutation(len(images))
+    seeds = random.integers(2**31, size=(len(images) // 5, 2), dtype=np.int32)
+    masks = labels if task == Task.SEGMENT else None
+    for number, seed in enumerate(seeds):
+        part = slice(5 * number, 5 * number + 5)
+        expected, moved = augment_batch(
+            tf.constant(images[part]), None if masks is None else masks[part], strength, seed
+        )
+        np.testing.assert_array_equal(augmented[part], expected)
+        np.testing.assert_array_equal(
+            augmented_labels[part], labels[part] if moved is None else moved
+        )
+
+
+def test_batches_kept_by_the_reader_are_not_written_to_again(gray_records):
+    batches = dataset(gray_records, task=Task.SEGMENT, batch_size=2)
+    kept = [
+        (images, masks, images.numpy().copy(), masks.numpy().copy()) for images, masks in batches
+    ]
+    for _ in range(3):
+        numpy_epoch(batches)
+    for images, masks, images_then, masks_then in kept:
+        np.testing.assert_array_equal(images, images_then)
+        np.testing.assert_array_equal(masks, masks_then)
 
 
 def test_batches_can_be_changed_without_changing_the_next_epoch(gray_records):
