@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from stroke_tf.config import AugmentStrength
-from stroke_tf.data.augment import AUGMENTATIONS, augment_batch
+from stroke_tf.data.augment import AUGMENTATIONS, Augmentation, augment_batch
 
 SEED = tf.constant([7, 11], tf.int32)
 NONE = AugmentStrength(rotation_deg=0, contrast=0, brightness=0, mirror=0, roi=0)
@@ -181,6 +181,17 @@ def test_brightness_by_hand(monkeypatch):
     image = np.array([0, 51, 52, 255], np.float32).reshape(1, 2, 2, 1)
     images, _ = AUGMENTATIONS["brightness"](image, None, strength(brightness=0.2), SEED)
     np.testing.assert_allclose(images.numpy().ravel(), [0, 0, 1, 204], atol=1e-4)
+
+
+def test_a_new_entry_is_one_more_change_of_a_batch(monkeypatch):
+    def draw_brighter(shape, strength, seed):
+        change = AUGMENTATIONS["brightness"].draw(shape, NONE, seed)
+        return change._replace(added=change.added + 9)
+
+    images = np.full((2, 3, 3, 1), 100, np.uint8)
+    monkeypatch.setitem(AUGMENTATIONS, "brighter", Augmentation(draw_brighter))
+    brighter, _ = augment_batch(images, None, NONE, SEED)
+    np.testing.assert_array_equal(brighter, images + 9)
 
 
 def test_draws_keep_to_the_strength():
