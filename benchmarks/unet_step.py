@@ -24,6 +24,7 @@ bfloat16, a frozen encoder, half the size. None of them needs PyTorch.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import json
@@ -178,8 +179,9 @@ def our_steps(settings: Settings, *, choice: Choice | None = None) -> tuple[Step
     """Returns a training step and a prediction as this package makes them."""
     import keras
 
+    from stroke_tf.fast import gains_in_training
     from stroke_tf.fast.adam import adam
-    from stroke_tf.fast.graphs import fuse_batch_norms
+    from stroke_tf.fast.graphs import fused_batch_norms
     from stroke_tf.inference import Predictor
 
     if choice == "half size":
@@ -188,10 +190,15 @@ def our_steps(settings: Settings, *, choice: Choice | None = None) -> tuple[Step
         keras.config.set_dtype_policy("mixed_bfloat16")
     channels = 1 if choice == "grey stem" else 3
     model = _build(settings, channels=channels, freeze_encoder=choice == "frozen encoder")
-    fuse_batch_norms(model)
     images, train = _training(model, settings, adam(_RATE))
     predictor = Predictor(model)
-    return train, lambda: predictor.probs(images)
+    fused = fused_batch_norms if gains_in_training() else contextlib.nullcontext
+
+    def step() -> object:
+        with fused(model):
+            return train()
+
+    return step, lambda: predictor.probs(images)
 
 
 def keras_steps(settings: Settings) -> tuple[Step, Step]:

@@ -27,7 +27,7 @@ _TUNE = FitConfig(epochs=4, learning_rate=1e-4, patience=3, reduce_patience=1)
 
 _PLAIN = ClassifierRun(experiment=EXPERIMENT, image_size=128, batch_size=16, watch="auc")
 _HEAD = replace(
-    _PLAIN, view="head", image_size=192, pooling="layers", head="linear", dropout=0.5,
+    _PLAIN, view="upright", image_size=192, pooling="layers", head="linear", dropout=0.5,
     training="probe",
 )  # fmt: skip
 _BEST = replace(_HEAD, copies=1, strength=MIRRORED, mirror_test=True)
@@ -49,10 +49,10 @@ ROWS: dict[str, ClassifierRun] = {
         _PLAIN, training="probe", head="linear", pooling="layers", image_size=192,
         view="neighbours",
     ),
-    "probe-head": _HEAD,
-    "probe-head-mirror": _BEST,
-    "probe-head-augmented": replace(_BEST, copies=3, strength=AugmentStrength()),
-    "probe-head-tuned": replace(
+    "probe-upright": _HEAD,
+    "probe-upright-mirror": _BEST,
+    "probe-upright-augmented": replace(_BEST, copies=3, strength=AugmentStrength()),
+    "probe-upright-tuned": replace(
         _BEST, training="probe+tune", unfreeze_from="block_14", negatives_per_positive=2,
         batch_size=32, fit=FitConfig(epochs=3, learning_rate=2e-5, patience=3),
     ),
@@ -60,7 +60,7 @@ ROWS: dict[str, ClassifierRun] = {
 """Each row changes one thing; those after "fine-tuned" fit the head by logistic regression."""
 
 CLEAN_ONLY = ("probe-neighbours",)
-SMOOTHED = {"probe-head-mirror": 1.5}
+SMOOTHED = {"probe-upright-mirror": 1.5}
 """Rows that are shown once more with their scores smoothed along the slices (in slices)."""
 
 

@@ -4,6 +4,7 @@ The public names are loaded when they are first used, so that importing the pack
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from stroke_tf.models.unet import build_unet
     from stroke_tf.reporting.report import write_report
     from stroke_tf.training import LOSSES, fit
+
+if os.environ.get("STROKE_TF_FAST", "1") != "0":
+    # Read when TensorFlow is imported, which leaves oneDNN off on processors with AVX2 alone.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _HOMES = {
     "AUGMENTATIONS": "data",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 
 def usable_cores() -> int:
@@ -10,3 +11,10 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def cpu_flags() -> frozenset[str]:
+    """Returns what the processor can do, such as "avx2" or "amx_tile"; empty where Linux is not."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return frozenset(" ".join(line for line in lines if line.startswith("flags")).split())

@@ -22,7 +22,7 @@ from stroke_tf.data.memory import Cache, Slices, empty_array, load_slices
 from stroke_tf.data.parallel import parallel_map
 from stroke_tf.data.rendering import batch_renderer
 from stroke_tf.data.selection import count_samples, drawn_negatives, is_used, label_of
-from stroke_tf.data.upright import head_views
+from stroke_tf.data.upright import upright_views
 from stroke_tf.labels import StrokeType, Task
 from stroke_tf.manifest import FoldName, Manifest, read_manifest
 from stroke_tf.records import HU_OFFSET, STAGE_FOLDS
@@ -70,8 +70,8 @@ def make_dataset(
             channel, or one for all. Slices stored as 8-bit grey have the grey in all channels.
         view: What the channels show. "windows": the slice through each window. "neighbours": the
             slice before, the slice itself and the slice after it in the patient's series, for task
-            DETECT, records whose patients are known, the `clean` protocol and one window. "head":
-            the head upright and centred, its brain at one grey (see `head_views`), for DETECT and
+            DETECT, records whose patients are known, the `clean` protocol and one window. "upright":
+            the head upright and centred, its brain at one grey (see `upright_views`), for DETECT and
             TYPE; slices in HU are seen through the brain window first.
         lesions_only: Whether slices of class NONE are left out.
         with_ids: Whether each batch ends with a dict of what is known of its slices, for
@@ -156,11 +156,11 @@ def decode_slices(
         ValueError: If a fold is unknown, no slice is left, or a shard is damaged.
         OSError: If there is no space for the file.
     """
-    size = round(_HEAD_SIZE * image_size) if view == "head" else image_size
+    size = round(_HEAD_SIZE * image_size) if view == "upright" else image_size
     slices = load_slices(
         records, folds, task=task, image_size=size, lesions_only=lesions_only, cache=cache
     )
-    return _heads_of(slices, image_size) if view == "head" else slices
+    return _upright(slices, image_size) if view == "upright" else slices
 
 
 def _check_folds(folds: tuple[FoldName, ...], *, training: bool) -> None:
@@ -184,8 +184,8 @@ def _check_view(
 ) -> None:
     if view not in get_args(View):
         raise ValueError(f"`view` must be one of {get_args(View)}. Received: {view!r}")
-    if view == "head" and task == Task.SEGMENT:
-        raise ValueError(f"view 'head' moves slices, not masks. Received: task {task}")
+    if view == "upright" and task == Task.SEGMENT:
+        raise ValueError(f"view 'upright' moves slices, not masks. Received: task {task}")
     if view != "neighbours":
         return
     if manifest.grouping != "patient" or manifest.protocol != "clean":
@@ -282,14 +282,16 @@ def _indices(
     return dataset.apply(tf.data.experimental.assert_cardinality(batches))
 
 
-def _heads_of(slices: Slices, size: int) -> Slices:
+def _upright(slices: Slices, size: int) -> Slices:
     gray = slices.images[..., 0]
     if slices.is_hu.any():
         (centre, width), hu = BRAIN, gray.astype(np.float32) - HU_OFFSET
         windowed = (hu - (centre - width / 2)) * (255 / width)
         gray = np.where(slices.is_hu[:, None, None], windowed.clip(0, 255).round(), gray)
     views = empty_array((len(gray), size, size, 3), np.uint8, "memory")
-    views[:] = head_views(gray.astype(np.uint8), [row.group_id for row in slices.rows], size=size)
+    views[:] = upright_views(
+        gray.astype(np.uint8), [row.group_id for row in slices.rows], size=size
+    )
     return dataclasses.replace(slices, images=views, is_hu=np.zeros(len(gray), bool))
 
 

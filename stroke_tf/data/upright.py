@@ -22,7 +22,7 @@ _TURNS_DEG = np.arange(-16, 17, 2)
 _JUDGED, _JUDGED_SIZE = 6, 64  # slices whose symmetry settles the turn, and their side in pixels
 
 
-def head_views(images: np.ndarray, groups: Sequence[str], *, size: int) -> np.ndarray:
+def upright_views(images: np.ndarray, groups: Sequence[str], *, size: int) -> np.ndarray:
     """Returns each slice as three channels of its upright, centred head.
 
     All slices of a group are turned by one angle, that of best mirror symmetry near the long axis

@@ -5,11 +5,13 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from stroke_tf.fast import gains_in_training
+
 
 def adam(learning_rate: float) -> keras.optimizers.Adam:
-    """Returns Adam, its update in one operation for each weight on TensorFlow."""
-    on_tensorflow = keras.backend.backend() == "tensorflow"
-    return (FusedAdam if on_tensorflow else keras.optimizers.Adam)(learning_rate=learning_rate)
+    """Returns Adam, where that gains with its update in one operation for each weight."""
+    fused = keras.backend.backend() == "tensorflow" and gains_in_training()
+    return (FusedAdam if fused else keras.optimizers.Adam)(learning_rate=learning_rate)
 
 
 class FusedAdam(keras.optimizers.Adam):

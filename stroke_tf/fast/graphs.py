@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,21 +13,28 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from stroke_tf.fast import is_on
 from stroke_tf.fast.fewer_steps import all_layers, fewer_steps
 from stroke_tf.machine import usable_cores
 
 
-def fuse_batch_norms(model: keras.Model) -> None:
-    """Has each batch norm of a model computed by one operation of TensorFlow instead of about ten.
+@contextlib.contextmanager
+def fused_batch_norms(model: keras.Model) -> Iterator[None]:
+    """Meanwhile, each batch norm of a model is one operation of TensorFlow instead of about ten.
 
     Keras 3 composes them of moments, products and sums, a fifth of a U-Net's training step on a
-    CPU. It is the layers in memory that change, not what is saved; outputs and moving averages are
-    the same but for rounding. Layers that the operation does not fit stay as they are.
+    CPU. Outputs and moving averages are the same but for rounding. Layers that the operation does
+    not fit stay as they are, and so do all of them on another backend.
     """
-    if keras.backend.backend() == "tensorflow":
-        for layer in all_layers(model):
-            if _fits(layer):
-                layer.call = functools.partial(_fused_batch_norm, layer)
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    fused = [layer for layer in all_layers(model) if on_tensorflow and _fits(layer)]
+    for layer in fused:
+        layer.call = functools.partial(_fused_batch_norm, layer)
+    try:
+        yield
+    finally:
+        for layer in fused:
+            vars(layer).pop("call", None)  # a layer that stands twice in the model has one
 
 
 def inference_graph(model: keras.Model) -> Callable[[tf.Tensor], Any]:
@@ -42,9 +50,8 @@ def inference_graph(model: keras.Model) -> Callable[[tf.Tensor], Any]:
 
     Returns:
         A function of a batch, of whole numbers or float32, that gives what the model gives, in
-        float32. A GPU is sent the batch as it is.
+        float32. A GPU is sent the batch as it is. The model's layers are as they were.
     """
-    fuse_batch_norms(model)
     variables = (model.trainable_variables, model.non_trainable_variables)
     trainable, others = map(_arrays, variables)
     values = dict(zip(map(id, itertools.chain(*variables)), trainable + others, strict=True))
@@ -58,11 +65,15 @@ def inference_graph(model: keras.Model) -> Callable[[tf.Tensor], Any]:
     def cast_and_compute(images: tf.Tensor) -> Any:
         return compute(tf.cast(images, tf.float32))
 
-    if tf.config.list_physical_devices("GPU"):
+    if not is_on():
         return cast_and_compute
-    with fewer_steps(model, values):
-        compute.get_concrete_function()
-    return _shared_by_cores(cast_and_compute)
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    with fused_batch_norms(model):
+        with contextlib.nullcontext() if on_gpu else fewer_steps(model, values):
+            compute.get_concrete_function()
+    if on_gpu:
+        return cast_and_compute
+    return _shared_by_cores(compute)
 
 
 def _shared_by_cores(compute: Callable[[tf.Tensor], Any]) -> Callable[[tf.Tensor], Any]:
@@ -74,6 +85,7 @@ def _shared_by_cores(compute: Callable[[tf.Tensor], Any]) -> Callable[[tf.Tensor
         compute(tf.zeros((1, *shape)))
 
     def compute_parts(images: tf.Tensor) -> Any:
+        images = tf.cast(images, tf.float32)
         ends = np.linspace(0, len(images), min(cores, len(images)) + 1, dtype=int)
         if len(ends) <= 2:
             return compute(images)

@@ -60,7 +60,7 @@ class ClassifierRun:
         window: Channels of slices in HU: three windows (brain, subdural, stroke), or the brain
             window three times, as 8-bit slices have it.
         view: What the channels show: windows; neighbours: the slice between those before and after
-            it (patients known, clean protocol); head: the head upright, its brain at one grey.
+            it (patients known, clean protocol); upright: the head upright, its brain at one grey.
         negatives_per_positive: Most slices of class 0 for each of class 1 in an epoch; None: all.
         augment: Augment training slices.
         copies: Augmented copies of each slice among the features of the frozen phase.

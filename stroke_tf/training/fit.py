@@ -16,8 +16,9 @@ import pandas as pd
 import tensorflow as tf
 
 from stroke_tf.config import FitConfig
+from stroke_tf.fast import gains_in_training
 from stroke_tf.fast.adam import adam
-from stroke_tf.fast.graphs import fuse_batch_norms
+from stroke_tf.fast.graphs import fused_batch_norms
 from stroke_tf.files import write_bytes
 from stroke_tf.training.callbacks import Backup, BestModel, CheckScores, Mode, Progress, scope_of
 from stroke_tf.training.hosts import is_leader
@@ -108,7 +109,8 @@ def fit(
             next(iter(train))
         log = keras.callbacks.CSVLogger(run_dir / HISTORY_NAME, append=True)
         board = keras.callbacks.TensorBoard(run_dir / TENSORBOARD_NAME, write_graph=False)
-        with Progress(progress if is_leader() else None, monitor=monitor) as display:
+        fused = fused_batch_norms(trainee) if gains_in_training() else contextlib.nullcontext()
+        with fused, Progress(progress if is_leader() else None, monitor=monitor) as display:
             # The backup is last: what it commits, the others have written.
             trainee.fit(
                 x=train,
@@ -208,7 +210,6 @@ def _compiled(
         several = isinstance(loss, Mapping)
         outputs = model.output if several else model.outputs[0]
         trainee = keras.Model(model.inputs[0], outputs, name=model.name)
-        fuse_batch_norms(trainee)
         trainee.compile(
             optimizer=optimizer,
             loss=loss,

@@ -26,7 +26,7 @@ def two_epochs(records, **options):
         {},
         {"training": True, "augment": AugmentStrength(), "seed": 3},
         {"task": Task.DETECT, "training": True, "negatives_per_positive": 1.0},
-        {"task": Task.DETECT, "view": "head"},
+        {"task": Task.DETECT, "view": "upright"},
     ],
 )
 def test_shared_slices_give_the_batches_of_ones_own(gray_records, options):

@@ -10,7 +10,7 @@ import tensorflow as tf
 from stroke_tf.config import BRAIN, THREE_WINDOWS, AugmentStrength
 from stroke_tf.data import augment_batch, make_dataset
 from stroke_tf.data.rendering import gray_to_rgb, window_hu
-from stroke_tf.data.upright import head_views
+from stroke_tf.data.upright import upright_views
 from stroke_tf.labels import StrokeType, Task
 from stroke_tf.records import HU_OFFSET
 
@@ -236,12 +236,12 @@ def expected_heads() -> np.ndarray:
     # The brain window of the HU slice, centre 40 and width 80, takes HU 0 to 80 to 0 to 255.
     images = [head_image(15 * number, 90 + 10 * number) for number in range(4)]
     images[3] = np.round(np.round(images[3] * 80 / 255) * 255 / 80).astype(np.uint8)
-    return head_views(np.stack(images), list("abcd"), size=32)
+    return upright_views(np.stack(images), list("abcd"), size=32)
 
 
 def heads_of(folder, **options) -> tf.data.Dataset:
     # Slices are decoded a quarter larger than the view: at 40 pixels, as they are stored.
-    return dataset(folder, folds=(0,), view="head", image_size=32, **options)
+    return dataset(folder, folds=(0,), view="upright", image_size=32, **options)
 
 
 def test_heads_are_the_channels_whether_stored_grey_or_in_hu(head_folder):
@@ -262,8 +262,8 @@ def test_heads_of_types_are_those_of_lesion_slices_and_stay_with_their_labels(he
 
 def test_heads_are_refused_with_masks_and_unknown_views_list_the_known(gray_records):
     with pytest.raises(ValueError, match="moves slices, not masks. Received: task segment"):
-        dataset(gray_records, view="head", task=Task.SEGMENT)
-    with pytest.raises(ValueError, match="'windows', 'neighbours', 'head'.*Received: 'body'"):
+        dataset(gray_records, view="upright", task=Task.SEGMENT)
+    with pytest.raises(ValueError, match="'windows', 'neighbours', 'upright'.*Received: 'body'"):
         dataset(gray_records, view="body")
 
 

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stroke_tf.data.upright import head_views
+from stroke_tf.data.upright import upright_views
 
 SIDE, SIZE = 200, 128
 BRAIN = 110
@@ -35,7 +35,7 @@ def slice_of(*, turn=0.0, shift=(0, 0), brain=BRAIN, scale=1.0, skull=255, table
 
 
 def view(*images, size=SIZE):
-    return head_views(np.stack(images), ["patient"] * len(images), size=size)
+    return upright_views(np.stack(images), ["patient"] * len(images), size=size)
 
 
 def shares(one, other, channel=0):
@@ -88,7 +88,7 @@ def test_all_slices_of_a_patient_are_turned_by_one_angle():
 
 def test_patients_are_turned_and_windowed_apart():
     images = np.stack([slice_of(turn=-20), slice_of(turn=20, brain=140), slice_of(turn=-20)])
-    together = head_views(images, ["a", "b", "a"], size=SIZE)
+    together = upright_views(images, ["a", "b", "a"], size=SIZE)
     (alone,) = view(images[1])
     np.testing.assert_array_equal(together[1], alone)
     np.testing.assert_array_equal(together[[0, 2]], view(images[0], images[2]))
@@ -162,16 +162,16 @@ def test_a_slice_of_one_grey_does_no_harm(grey):
 @pytest.mark.parametrize("size", [1, 31, 64])
 def test_the_result_is_uint8_of_the_size_asked_for_and_the_same_each_time(size):
     noise = np.random.default_rng(0).integers(0, 256, (2, 33, 33), np.uint8)
-    first, again = (head_views(noise, ["a", "b"], size=size) for _ in range(2))
+    first, again = (upright_views(noise, ["a", "b"], size=size) for _ in range(2))
     assert first.shape == (2, size, size, 3) and first.dtype == np.uint8
     np.testing.assert_array_equal(first, again)
 
 
 def test_the_slices_are_not_changed():
     images = np.stack([slice_of(turn=9)])
-    head_views(images, ["a"], size=SIZE)
+    upright_views(images, ["a"], size=SIZE)
     np.testing.assert_array_equal(images[0], slice_of(turn=9))
 
 
 def test_no_slices_give_no_views():
-    assert head_views(np.zeros((0, 8, 8), np.uint8), [], size=4).shape == (0, 4, 4, 3)
+    assert upright_views(np.zeros((0, 8, 8), np.uint8), [], size=4).shape == (0, 4, 4, 3)

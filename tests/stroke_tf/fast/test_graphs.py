@@ -1,10 +1,21 @@
+import contextlib
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from stroke_tf.fast import graphs
-from stroke_tf.fast.graphs import fuse_batch_norms, inference_graph
+from stroke_tf.fast import gains_in_training, graphs, is_on
+from stroke_tf.fast.graphs import fused_batch_norms, inference_graph
+
+
+@pytest.fixture
+def fuse():
+    """Fuses the batch norms of a model until the test ends."""
+    with contextlib.ExitStack() as stack:
+        yield lambda model: stack.enter_context(fused_batch_norms(model))
 
 
 def small_model(**options):
@@ -30,9 +41,9 @@ def trained(model, steps=3):
 @pytest.mark.parametrize(
     "options", [{}, {"scale": False}, {"center": False}, {"scale": False, "center": False}]
 )
-def test_fused_batch_norms_train_to_the_same_weights_and_moving_averages(options):
+def test_fused_batch_norms_train_to_the_same_weights_and_moving_averages(options, fuse):
     plain, fused = small_model(**options), small_model(**options)
-    fuse_batch_norms(fused)
+    fuse(fused)
     trained(plain)
     images = trained(fused)
     for ours, theirs in zip(fused.variables, plain.variables, strict=True):
@@ -40,14 +51,14 @@ def test_fused_batch_norms_train_to_the_same_weights_and_moving_averages(options
     np.testing.assert_allclose(fused(images), plain(images), rtol=1e-4, atol=1e-6)
 
 
-def test_frozen_batch_norms_train_what_lies_before_them_alike():
+def test_frozen_batch_norms_train_what_lies_before_them_alike(fuse):
     plain, fused = small_model(), small_model()
     for model in (plain, fused):
         trained(model)
         for layer in model._flatten_layers():
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = False
-    fuse_batch_norms(fused)
+    fuse(fused)
     before = [it.numpy() for it in fused.non_trainable_variables]
     for model in (plain, fused):
         trained(model)
@@ -57,18 +68,18 @@ def test_frozen_batch_norms_train_what_lies_before_them_alike():
         np.testing.assert_array_equal(ours.numpy(), theirs)
 
 
-def test_the_graph_has_one_operation_for_each_batch_norm():
+def test_the_graph_has_one_operation_for_each_batch_norm(fuse):
     model = small_model()
-    fuse_batch_norms(model)
+    fuse(model)
     traced = tf.function(model).get_concrete_function(tf.zeros((1, 8, 8, 3)), training=True)
     kinds = [operation.type for operation in traced.graph.get_operations()]
     assert kinds.count("FusedBatchNormV3") == 2
     assert "SquaredDifference" not in kinds
 
 
-def test_a_saved_model_holds_keras_own_layers(tmp_path):
+def test_a_saved_model_holds_keras_own_layers(tmp_path, fuse):
     model = small_model()
-    fuse_batch_norms(model)
+    fuse(model)
     images = trained(model)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)
@@ -78,22 +89,22 @@ def test_a_saved_model_holds_keras_own_layers(tmp_path):
 
 
 @pytest.mark.parametrize("options", [{"axis": 1}, {"axis": 2}])
-def test_batch_norms_of_another_axis_stay_as_they_are(options):
+def test_batch_norms_of_another_axis_stay_as_they_are(options, fuse):
     images = keras.Input((8, 8, 3))
     model = keras.Model(images, keras.layers.BatchNormalization(**options)(images))
-    fuse_batch_norms(model)
+    fuse(model)
     assert "call" not in vars(model.layers[1])
 
 
-def test_half_precision_is_normalised_in_float32_as_keras_does():
+def test_half_precision_is_normalised_in_float32_as_keras_does(fuse):
     results = []
-    for fuse in (False, True):
+    for fused in (False, True):
         keras.utils.set_random_seed(0)
         images = keras.Input((8, 8, 3))
         layer = keras.layers.BatchNormalization(dtype="mixed_float16")
         model = keras.Model(images, layer(images))
-        if fuse:
-            fuse_batch_norms(model)
+        if fused:
+            fuse(model)
         values = np.random.default_rng(0).normal(300, 5, (2, 8, 8, 3)).astype("float16")
         results.append(model(values, training=True))
     assert results[1].dtype == "float16"
@@ -130,3 +141,36 @@ def test_the_cores_share_a_batch_and_its_order_stays(count, monkeypatch):
     outputs = inference_graph(model)(values)
     np.testing.assert_array_equal(outputs["same"], values)
     np.testing.assert_array_equal(outputs["double"], 2 * values)
+
+
+def test_a_model_is_left_with_keras_own_layers():
+    model = small_model()
+    with fused_batch_norms(model):
+        assert sum("call" in vars(layer) for layer in model._flatten_layers()) == 2
+    graph = inference_graph(model)
+    assert not any("call" in vars(layer) for layer in model._flatten_layers())
+    images = np.ones((2, 8, 8, 3), np.float32)
+    np.testing.assert_allclose(graph(tf.constant(images)), model(images), rtol=1e-4, atol=1e-6)
+
+
+def test_all_of_it_can_be_switched_off(monkeypatch):
+    monkeypatch.setenv("STROKE_TF_FAST", "0")
+    assert not is_on() and not gains_in_training()
+    model, images = small_model(), np.ones((2, 8, 8, 3), np.float32)
+    np.testing.assert_allclose(inference_graph(model)(images), model(images), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("flags", "gains"), [({"avx2"}, False), ({"avx2", "amx_tile"}, True)])
+def test_trainings_are_fused_on_processors_that_gain_by_it(flags, gains, monkeypatch):
+    monkeypatch.setattr("stroke_tf.fast.cpu_flags", lambda: frozenset(flags))
+    assert gains_in_training() == gains
+
+
+@pytest.mark.parametrize(("set_to", "found"), [(None, "1"), ("0", "0")])
+def test_onednn_is_on_unless_the_user_says_otherwise(set_to, found, monkeypatch):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if set_to is not None:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", set_to)
+    code = "import stroke_tf, os; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == found

@@ -189,12 +189,12 @@ def test_the_key_says_in_words_what_features_depend_on(records, tmp_path):
 
 def test_another_view_is_never_answered_from_the_same_file(records, tmp_path):
     plain = extract(records, cache_dir=tmp_path).features
-    heads = extract(records, view="head", cache_dir=tmp_path).features
+    heads = extract(records, view="upright", cache_dir=tmp_path).features
     views = {json.loads(path.read_text())["view"] for path in tmp_path.glob("*/key.json")}
-    assert views == {"windows", "head"}
+    assert views == {"windows", "upright"}
     assert not np.allclose(plain, heads)
     images = make_dataset(
-        records, folds=(0, 1), task=Task.DETECT, image_size=SIZE, batch_size=99, view="head"
+        records, folds=(0, 1), task=Task.DETECT, image_size=SIZE, batch_size=99, view="upright"
     )
     expected = halves()(next(iter(images))[0], training=False)
     np.testing.assert_allclose(heads[0], expected, rtol=1e-4)
