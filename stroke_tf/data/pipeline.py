@@ -70,9 +70,9 @@ def make_dataset(
             channel, or one for all. Slices stored as 8-bit grey have the grey in all channels.
         view: What the channels show. "windows": the slice through each window. "neighbours": the
             slice before, the slice itself and the slice after it in the patient's series, for task
-            DETECT, records whose patients are known, the `clean` protocol and one window. "upright":
-            the head upright and centred, its brain at one grey (see `upright_views`), for DETECT and
-            TYPE; slices in HU are seen through the brain window first.
+            DETECT, records whose patients are known, the `clean` protocol and one window.
+            "upright": the head upright and centred, its brain at one grey (see `upright_views`),
+            for DETECT and TYPE; slices in HU are seen through the brain window first.
         lesions_only: Whether slices of class NONE are left out.
         with_ids: Whether each batch ends with a dict of what is known of its slices, for
             evaluation (Keras would take it for sample weights).
