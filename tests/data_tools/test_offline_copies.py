@@ -58,3 +58,27 @@ def test_a_slice_without_mask_has_copies_without_mask(slice_and_mask):
     image, _ = slice_and_mask
     copies = augmented_copies(image, None, count=5, source_id="1", seed=0)
     assert [moved for _, moved in copies] == [None] * 5
+
+
+def test_a_disc_and_its_mask_move_to_the_same_place():
+    y, x = np.mgrid[:129, :129]
+    inside = np.clip(12.5 - np.hypot(y - 50.3, x - 74.6), 0, 1)
+    image, mask = np.rint(200 * inside).astype(np.uint8), np.uint8(2) * (inside >= 0.5)
+    for seed in range(10):
+        for copy, moved in augmented_copies(image, mask, count=5, source_id="1", seed=seed):
+            grey = np.clip(copy.astype(float) - copy[0, 0], 0, None)
+            centres = [
+                np.array([(y * part).sum(), (x * part).sum()]) / part.sum()
+                for part in (grey, moved == 2)
+            ]
+            assert np.abs(centres[0] - centres[1]).max() < 0.1
+
+
+@pytest.mark.parametrize("place", [(0, 0), (64, 64), (3, 60), (30, 41)])
+def test_every_copy_shows_the_lesion_of_its_type(slice_and_mask, place):
+    image, _ = slice_and_mask
+    mask = np.zeros_like(image)
+    mask[place] = 2
+    for seed in range(40):
+        copies = augmented_copies(image, mask, count=5, source_id="1", seed=seed)
+        assert all((moved == 2).any() for _, moved in copies)
