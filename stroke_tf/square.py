@@ -35,8 +35,8 @@ def fit_mask(mask: np.ndarray, *, size: int) -> np.ndarray:
 
     A pixel of a smaller result has the class with the largest share of its area; of equal shares
     the higher class id wins, so that a lesion wins against background. A lesion that would be lost
-    whole keeps the pixel where its centre lies, or one beside it if that is all of another lesion. A larger result takes the class of the nearest
-    centre.
+    whole keeps the pixel where its centre lies, or one beside it if that is all of another lesion.
+    A larger result takes the class of the nearest centre.
 
     Args:
         mask: uint8 class ids (0 background, 1 ischaemia, 2 haemorrhage), shape (H, W).

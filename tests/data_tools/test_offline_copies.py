@@ -61,17 +61,20 @@ def test_a_slice_without_mask_has_copies_without_mask(slice_and_mask):
 
 
 def test_a_disc_and_its_mask_move_to_the_same_place():
-    y, x = np.mgrid[:129, :129]
-    inside = np.clip(12.5 - np.hypot(y - 50.3, x - 74.6), 0, 1)
-    image, mask = np.rint(200 * inside).astype(np.uint8), np.uint8(2) * (inside >= 0.5)
+    y, x = np.mgrid[:257, :257]
+    inside = np.hypot(y - 110.3, x - 150.6) < 50
+    image, mask = np.uint8(200) * inside, np.uint8(2) * inside
+    shifts = []
     for seed in range(10):
         for copy, moved in augmented_copies(image, mask, count=5, source_id="1", seed=seed):
-            grey = np.clip(copy.astype(float) - copy[0, 0], 0, None)
+            grey = copy - copy.min().astype(float)  # without the brightness that is added
             centres = [
                 np.array([(y * part).sum(), (x * part).sum()]) / part.sum()
                 for part in (grey, moved == 2)
             ]
-            assert np.abs(centres[0] - centres[1]).max() < 0.1
+            shifts.append(centres[0] - centres[1])
+    assert np.abs(shifts).max() < 0.2  # a mask has whole pixels
+    assert np.abs(np.mean(shifts, axis=0)).max() < 0.05
 
 
 @pytest.mark.parametrize("place", [(0, 0), (64, 64), (3, 60), (30, 41)])
