@@ -11,7 +11,7 @@ from data_tools.scan import SliceFiles
 from data_tools.slices import Reading, Slice, grey_view, read_slice
 from data_tools.sources import Source
 from stroke_tf.reading.mask_pictures import MASK_COLOURS
-from stroke_tf.square import fit_square
+from stroke_tf.square import fit_mask, fit_square
 
 _SIDE = 150
 _GAP = 4
@@ -44,7 +44,7 @@ def _thumbnail(source: Source, files: SliceFiles) -> np.ndarray:
         raise ValueError(f"{files.source_id}: must be readable. Received: {read[0].reason}")
     tile = cv2.cvtColor(fit_square(grey_view(read.image), size=_SIDE), cv2.COLOR_GRAY2BGR)
     if read.mask is not None:
-        mask = fit_square(read.mask, size=_SIDE, nearest=True)
+        mask = fit_mask(read.mask, size=_SIDE)
         for kind, colour in MASK_COLOURS.items():
             outline, _ = cv2.findContours(
                 (mask == kind).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE

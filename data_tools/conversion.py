@@ -22,6 +22,7 @@ from data_tools.slices import Reading
 from data_tools.sources import Source, find_slices, read_groups, with_patients
 from data_tools.spool import (
     CHUNK_SLICES,
+    ENCODING_VERSION,
     ChunkTask,
     Encoding,
     SpooledSlice,
@@ -155,7 +156,12 @@ def _plan(config: Conversion, source: Source) -> dict[str, object]:
             listing.update(
                 f"{it.source_id}\t{file}\t{_size_and_time(source.root / file)}\n".encode()
             )
-    return {**settings, "groups_sha256": groups, "listing_sha256": listing.hexdigest()}
+    return {
+        **settings,
+        "encoding_version": ENCODING_VERSION,
+        "groups_sha256": groups,
+        "listing_sha256": listing.hexdigest(),
+    }
 
 
 def _size_and_time(path: Path) -> str:

@@ -8,6 +8,7 @@ each operation. Ours are the strengths of `AugmentStrength`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import cv2
@@ -15,13 +16,14 @@ import numpy as np
 
 from data_tools.options import CopiesFor
 from stroke_tf.config import AugmentStrength
-from stroke_tf.labels import StrokeType
+from stroke_tf.labels import LESION_CLASSES, StrokeType
 
 _FACTORS: dict[CopiesFor, tuple[int, int]] = {  # (none, stroke), SAUCIS Tables 1 and 3
     "none": (1, 1),
     "detect": (2, 4),
     "segment": (1, 6),
 }
+_DRAWS = 8  # the last one changes nothing
 
 
 def copies_of(stroke_type: int, *, copies_for: CopiesFor) -> int:
@@ -40,6 +42,8 @@ def augmented_copies(
 ) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """Returns `count` augmented copies of a slice, each by another of the five operations.
 
+    A copy that lost the lesions of a class is drawn again, more weakly each time.
+
     Args:
         image: uint8 grey, shape (S, S).
         mask: uint8 class ids, shape (S, S), or None.
@@ -52,11 +56,27 @@ def augmented_copies(
     random = np.random.default_rng([seed, *source_id.encode()])
     names = sorted(random.choice(len(_OPERATIONS), size=count, replace=False))
     operations = list(_OPERATIONS.values())
-    return [operations[name](image, mask, random, AugmentStrength()) for name in names]
+    return [_draw(operations[name], image, mask, random) for name in names]
 
 
 _Slice = tuple[np.ndarray, np.ndarray | None]
 _Operation = Callable[[np.ndarray, np.ndarray | None, np.random.Generator, AugmentStrength], _Slice]
+
+
+def _draw(
+    operation: _Operation, image: np.ndarray, mask: np.ndarray | None, random: np.random.Generator
+) -> _Slice:
+    usual = AugmentStrength()
+    for share in np.linspace(1, 0, _DRAWS):
+        weaker = {"rotation_deg": share * usual.rotation_deg, "roi": share * usual.roi}
+        copy, moved = operation(image, mask, random, dataclasses.replace(usual, **weaker))
+        if mask is None or moved is None or _classes(moved) == _classes(mask):
+            break
+    return copy, moved
+
+
+def _classes(mask: np.ndarray) -> list[bool]:
+    return [bool((mask == kind).any()) for kind in LESION_CLASSES]
 
 
 def _rotate(
@@ -107,7 +127,7 @@ def _roi(
     strength: AugmentStrength,
 ) -> _Slice:
     scale = 1 / random.uniform(1 - strength.roi, 1)
-    shift = np.array(image.shape[::-1]) * (1 - scale) * random.uniform(0, 1, 2)
+    shift = (np.array(image.shape[::-1]) - 1) * (1 - scale) * random.uniform(0, 1, 2)
     return _warp(image, mask, np.array([[scale, 0, shift[0]], [0, scale, shift[1]]]))
 
 

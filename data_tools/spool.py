@@ -26,9 +26,11 @@ from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
 from stroke_tf.reading.pictures import encode_png
 from stroke_tf.records import HU_OFFSET, Pixels
-from stroke_tf.square import fit_square
+from stroke_tf.square import fit_mask, fit_square
 
 CHUNK_SLICES = 32
+ENCODING_VERSION = 2
+"""Raised when equal sources give other records: what was converted before is not continued."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ def _encoded(
 ) -> list[tuple[bytes, bytes]]:
     """Returns image and mask bytes of the slice and then of its copies."""
     image = fit_square(read.image, size=encoding.size)
-    mask = None if read.mask is None else fit_square(read.mask, size=encoding.size, nearest=True)
+    mask = None if read.mask is None else fit_mask(read.mask, size=encoding.size)
     if read.plain_png and read.image.shape == image.shape:
         first = read.plain_png
     else:

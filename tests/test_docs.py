@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import frozen_features, pipeline, search, tfrecords, unet_profile, unet_step
+from benchmarks import (
+    frozen_features,
+    mask_geometry,
+    pipeline,
+    search,
+    tfrecords,
+    unet_profile,
+    unet_step,
+)
 from data_tools.options import Conversion, Inspection, PhantomConfig
 from experiments.demo import Demo
 from experiments.open_stroke_segment import OpenStroke
@@ -24,6 +32,7 @@ from stroke_tf.tables.settings import TableRun
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
     "benchmarks.frozen_features": frozen_features.Settings,
+    "benchmarks.mask_geometry": mask_geometry.Settings,
     "benchmarks.pipeline": pipeline.Settings,
     "benchmarks.search": search.Settings,
     "benchmarks.tfrecords": tfrecords.Settings,

@@ -11,6 +11,7 @@ import logging
 import mmap
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,6 +25,7 @@ from stroke_tf.data.selection import check_not_empty, is_used, rows_of_folds
 from stroke_tf.labels import StrokeType, Task
 from stroke_tf.manifest import FoldName, FoldRow, Manifest, Shard, read_manifest, select_folds
 from stroke_tf.records import decode_record, parse_record
+from stroke_tf.square import fit_mask, fit_square
 
 Cache = Literal["auto", "memory", "file"]
 """Where decoded slices are kept: in memory, in a file, or in a file only if they do not fit."""
@@ -63,8 +65,8 @@ def load_slices(
 ) -> Slices:
     """Decodes the slices that a task uses, with their masks if the task is SEGMENT.
 
-    Images of another size than `image_size` are resampled bilinearly (with antialiasing when they
-    shrink) and rounded to the stored integers; masks take the nearest neighbour.
+    Images and masks of another size than `image_size` are resized as a conversion does it, by
+    `fit_square` and `fit_mask`.
 
     Args:
         records: Folder of records.
@@ -197,10 +199,12 @@ def _decoded(
         record["is_hu"] = is_hu
         record["has_mask"] = tf.strings.length(record["mask"]) > 0
         image = _decode_image(record.pop("image"), is_hu, dtype)
-        record["image"] = _resize_image(tf.ensure_shape(image, (size, size, 1)), target)
+        image = tf.ensure_shape(image, (size, size, 1))
+        record["image"] = _resize(image, target, fit_square)
         mask = record.pop("mask")
         if slices.masks is not None:
-            record["mask"] = _resize_mask(_decode_mask(mask, record["has_mask"], size), target)
+            mask = _decode_mask(mask, record["has_mask"], size)
+            record["mask"] = _resize(mask, target, fit_mask)
         return record
 
     records = tf.data.Dataset.zip(_read(paths, manifest), tf.data.Dataset.from_tensor_slices(used))
@@ -228,19 +232,20 @@ def _decode_mask(png: tf.Tensor, has_mask: tf.Tensor, size: int) -> tf.Tensor:
     return tf.ensure_shape(mask, (size, size, 1))
 
 
-def _resize_image(image: tf.Tensor, size: int) -> tf.Tensor:
+def _resize(image: tf.Tensor, size: int, fit: Callable[..., np.ndarray]) -> tf.Tensor:
     if image.shape[0] == size:
         return image
-    resized = tf.image.resize(image, (size, size), antialias=True)
-    return tf.cast(tf.round(resized), image.dtype)
-
-
-def _resize_mask(mask: tf.Tensor, size: int) -> tf.Tensor:
-    return mask if mask.shape[0] == size else tf.image.resize(mask, (size, size), method="nearest")
+    resized = tf.numpy_function(
+        lambda pixels: fit(pixels[..., 0], size=size)[..., None],
+        [image],
+        image.dtype,
+        stateful=False,
+    )
+    return tf.ensure_shape(resized, (size, size, 1))
 
 
 def _fill(slices: Slices, decoded: tf.data.Dataset, *, name: str) -> None:
-    """Copies batches of records into the arrays and checks them against folds.csv."""
+    """Copies batches of records into the arrays; checks them against folds.csv and their masks."""
     start = 0
     for batch in decoded.as_numpy_iterator():
         part = slice(start, start + len(batch["is_hu"]))
@@ -261,8 +266,20 @@ def _fill(slices: Slices, decoded: tf.data.Dataset, *, name: str) -> None:
         slices.images[part] = batch["image"]
         slices.is_hu[part] = batch["is_hu"]
         if slices.masks is not None:
+            _check_masks(batch, name=name)
             slices.masks[part] = batch["mask"]
     if start != len(slices.rows):
         raise ValueError(
             f"{name}: the shards must hold {len(slices.rows)} slices. Received: {start}"
+        )
+
+
+def _check_masks(batch: dict[str, np.ndarray], *, name: str) -> None:
+    """Checks that masks show a lesion just where the class says so."""
+    shown = batch["mask"].any(axis=(1, 2, 3))
+    if (wrong := shown != (batch["stroke_type"] != StrokeType.NONE)).any():
+        ids = [it.decode() for it in batch["source_id"][wrong]]
+        raise ValueError(
+            f"{name}: masks must show a lesion just where the class is one; convert the slices "
+            f"again. Received: otherwise in {ids}"
         )

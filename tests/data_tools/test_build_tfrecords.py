@@ -417,3 +417,24 @@ def test_real_slices_convert_in_both_collections(open_data, tmp_path):
     for row in rows:
         folds.setdefault(row.source_id.split("-")[0], set()).add(row.fold)
     assert all(len(found) == 1 for found in folds.values())
+
+
+@pytest.mark.parametrize("corner", [(30, 40), (31, 41), (33, 35)])
+def test_a_lesion_smaller_than_a_pixel_of_the_records_is_in_them(tree, tmp_path, corner):
+    mask = np.zeros((SIDE, SIDE, 3), np.uint8)
+    mask[corner[0] : corner[0] + 2, corner[1] : corner[1] + 2] = (0, 255, 0)  # haemorrhage
+    write_png(tree / "TRAINING/KANAMA/MASK/10035.png", mask)
+    (tree / "TRAINING/KANAMA/OVERLAY/10035.png").unlink(missing_ok=True)
+    convert(tree, tmp_path / "out", size=16)
+    for record in records_of(tmp_path / "out"):
+        if record.mask:
+            assert (decode(record.mask) == record.stroke_type).any()
+
+
+def test_records_of_an_earlier_geometry_are_not_taken_for_finished(tree, tmp_path):
+    convert(tree, tmp_path / "out")
+    plan = json.loads((tmp_path / "out" / "conversion.json").read_text())
+    del plan["encoding_version"]
+    (tmp_path / "out" / "conversion.json").write_text(json.dumps(plan))
+    with pytest.raises(ValueError, match="different: encoding_version"):
+        convert(tree, tmp_path / "out")

@@ -58,3 +58,30 @@ def test_a_slice_without_mask_has_copies_without_mask(slice_and_mask):
     image, _ = slice_and_mask
     copies = augmented_copies(image, None, count=5, source_id="1", seed=0)
     assert [moved for _, moved in copies] == [None] * 5
+
+
+def test_a_disc_and_its_mask_move_to_the_same_place():
+    y, x = np.mgrid[:257, :257]
+    inside = np.hypot(y - 110.3, x - 150.6) < 50
+    image, mask = np.uint8(200) * inside, np.uint8(2) * inside
+    shifts = []
+    for seed in range(10):
+        for copy, moved in augmented_copies(image, mask, count=5, source_id="1", seed=seed):
+            grey = copy - copy.min().astype(float)  # without the brightness that is added
+            centres = [
+                np.array([(y * part).sum(), (x * part).sum()]) / part.sum()
+                for part in (grey, moved == 2)
+            ]
+            shifts.append(centres[0] - centres[1])
+    assert np.abs(shifts).max() < 0.2  # a mask has whole pixels
+    assert np.abs(np.mean(shifts, axis=0)).max() < 0.05
+
+
+@pytest.mark.parametrize("place", [(0, 0), (64, 64), (3, 60), (30, 41)])
+def test_every_copy_shows_the_lesion_of_its_type(slice_and_mask, place):
+    image, _ = slice_and_mask
+    mask = np.zeros_like(image)
+    mask[place] = 2
+    for seed in range(40):
+        copies = augmented_copies(image, mask, count=5, source_id="1", seed=seed)
+        assert all((moved == 2).any() for _, moved in copies)
