@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 
 from data_tools.scan import (
@@ -11,12 +10,12 @@ from data_tools.scan import (
     Kind,
     Labels,
     Scan,
-    check_columns,
     join,
     key_of,
     split_name,
 )
 from stroke_tf.labels import StrokeType
+from stroke_tf.text_tables import read_table
 
 _TABLE = "hemorrhage_diagnosis.csv"
 CT_ICH_SHAPE = f"{_TABLE}, Patients_CT/<patient>/brain/{{<slice>.jpg,<slice>_HGE_Seg.jpg}}"
@@ -63,14 +62,11 @@ def _read_patient(scan: Scan, folder: str, group: Group, *, patient: str) -> Non
 
 def _read_table(scan: Scan, table: str) -> Labels:
     labels: Labels = {}
-    with (scan.root / table).open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, restval="")
-        check_columns(scan.root / table, reader, _TABLE_COLUMNS)
-        for row in reader:
-            found = _parse_row(row)
-            if not found or labels.setdefault(found[0], (found[1], table))[0] != found[1]:
-                rule = f"line {reader.line_num} must give a slice either No_Hemorrhage or a kind"
-                scan.reject(table, f"{rule}. Received: {','.join(map(str, row.values()))}")
+    for line, row in read_table(scan.root / table, _TABLE_COLUMNS):
+        found = _parse_row(row)
+        if not found or labels.setdefault(found[0], (found[1], table))[0] != found[1]:
+            rule = f"line {line} must give a slice either No_Hemorrhage or a kind"
+            scan.reject(table, f"{rule}. Received: {','.join(row.values())}")
     return labels
 
 

@@ -5,7 +5,6 @@ Knows names and kinds of files but no layout: `sources.py` says which folder hol
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import unicodedata
@@ -27,8 +26,14 @@ Labels = dict[str, tuple[StrokeType, str]]
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg"}
 DICOM_SUFFIXES = {".dcm", ""}
 
-_IGNORED = re.compile(r"\.|readme|license|(thumbs\.db|desktop\.ini|dicomdir)$", re.IGNORECASE)
+_IGNORED = re.compile(
+    r"\.|readme|license|.*:zone\.identifier$"
+    r"|(@eadir|__macosx|(eh)?thumbs(_vista)?\.db|desktop\.ini|dicomdir)$",
+    re.IGNORECASE,
+)
 _TWIN = re.compile(r"[^/]+_dcm_(?=[^/]+$)", re.IGNORECASE)  # <class>_dcm_<id> is also <id>
+_MASK_NAME = re.compile(r".*[ _-](seg|segmentation|mask|maske)", re.IGNORECASE)
+_NO_UTF8 = re.compile("[\udc80-\udcff]")  # bytes of a name, as Python shows them
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,7 @@ class Group:
             label: The class, where the folder tells.
             patient: The patient, where the layout tells.
         """
-        source_id = _TWIN.sub("", name)
+        source_id = one_spelling(_TWIN.sub("", name))
         draft = self._drafts.get(source_id)
         if draft is None:
             draft = self._drafts[source_id] = _Draft(home, label, patient)
@@ -142,8 +147,10 @@ class Group:
             if self.labels is not None:
                 label = self.labels.get(source_id, (None, ""))[0]
             files, rule = self._faults(draft, label)
+            alike = len(set(map(one_spelling, files))) < len(files)
+            note = " (their names differ in Unicode form or encoding only)" if alike else ""
             for file in files:
-                scan.reject(file, f"{rule}. Received: {' and '.join(files)}")
+                scan.reject(file, f"{rule}. Received: {' and '.join(files)}{note}")
             if not files:
                 scan.slices.append(self._slice(source_id, draft, label))
         for source_id, (_, file) in (self.labels or {}).items():
@@ -187,7 +194,7 @@ class Scan:
 
     def reject(self, file: str, reason: str) -> None:
         """Notes that a file is left out."""
-        self.faults.append(Rejected(file, reason))
+        self.faults.append(Rejected(readable(file), readable(reason)))
 
     def listing(self, folder: str) -> tuple[list[str], list[str]]:
         """Returns the sorted names of the folders and of the files in a folder.
@@ -219,14 +226,30 @@ class Scan:
                 yield folder, files
                 stack.extend(join(folder, name) for name in reversed(folders))
 
-    def reject_unused(self, top: str) -> None:
+    def folders(self, depth: int, top: str = "") -> Iterator[str]:
+        """Yields a folder and those at most `depth` below it, the upper ones first."""
+        level = [top]
+        for _ in range(depth + 1):
+            yield from level
+            level = [join(folder, name) for folder in level for name in self.listing(folder)[0]]
+
+    def reject_unused(self, top: str, rule: str = "must be part of the layout") -> None:
         """Rejects a folder that the layout does not know, if it holds pictures."""
         for folder, files in self.walk(top):
             picture = next((name for name in files if is_picture(name)), None)
             if picture:
-                rule = "a folder with pictures must be part of the layout"
-                self.reject(top, f"{rule}. Received: {join(folder, picture)}")
+                received = f"Received: {join(folder, picture)}"
+                self.reject(top, f"a folder with pictures {rule}. {received}")
                 return
+
+    def reject_beside(self, base: str) -> None:
+        """Rejects the folders with pictures that stand beside `base` or one of its parents."""
+        parts = base.split("/") if base else []
+        for depth, part in enumerate(parts):
+            parent = "/".join(parts[:depth])
+            for name in self.listing(parent)[0]:
+                if name != part:
+                    self.reject_unused(join(parent, name))
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -240,6 +263,23 @@ def is_picture(name: str) -> bool:
     return split_name(name)[1] in {".dcm", *PICTURE_SUFFIXES}
 
 
+def is_mask_name(stem: str) -> bool:
+    """Returns whether a name without its suffix ends as masks beside pictures do: `12_HGE_Seg`."""
+    return _MASK_NAME.fullmatch(stem) is not None
+
+
+def readable(name: str) -> str:
+    """Returns a name or path as text: bytes that are no UTF-8 are read as cp1254 (Turkish)."""
+    return _NO_UTF8.sub(
+        lambda byte: bytes([ord(byte[0]) - 0xDC00]).decode("cp1254", "backslashreplace"), name
+    )
+
+
+def one_spelling(name: str) -> str:
+    """Returns a name in composed Unicode, whatever system wrote it."""
+    return unicodedata.normalize("NFC", readable(name))
+
+
 def join(folder: str, name: str) -> str:
     """Returns the path of a name in a folder; the root is the empty string."""
     return f"{folder}/{name}" if folder else name
@@ -247,21 +287,15 @@ def join(folder: str, name: str) -> str:
 
 def fold_name(name: str) -> str:
     """Returns a name in lower case without accents and with one kind of i."""
-    letters = unicodedata.normalize("NFKD", name)
+    letters = unicodedata.normalize("NFKD", readable(name))
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
     return plain.lower().replace("ı", "i")
 
 
 @lru_cache
 def key_of(name: str) -> str:
-    """Returns what folder names are matched by: `fold_name` without spaces, _ and -."""
-    return re.sub(r"[\s_-]", "", fold_name(name))
-
-
-def check_columns(path: Path, reader: csv.DictReader[str], columns: tuple[str, ...]) -> None:
-    """Raises ValueError, naming the table, if it lacks one of the columns."""
-    if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
-        raise ValueError(f"{path}: must have the columns {list(columns)}. Missing: {missing}")
+    """Returns what folder names are matched by: the letters and digits of `fold_name`."""
+    return re.sub(r"[\W_]", "", fold_name(name))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -19,6 +19,7 @@ from stroke_tf.evaluation.teknofest import Stage1Score, score_stage1
 from stroke_tf.files import write_text
 from stroke_tf.label_file import parse_stage1, stage1_text
 from stroke_tf.runs.settings import ClassifierRun, small
+from stroke_tf.text_tables import read_text
 
 EXPERIMENT = "score-stage1"
 
@@ -48,13 +49,9 @@ def read_answers(path: Path) -> dict[str, bool]:
     """Returns the answers of a stage-1 file by id.
 
     Raises:
-        ValueError: If the file is not UTF-8 or not in the organisers' format. Names the file.
+        ValueError: If the file is no text or not in the organisers' format. Names the file.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: must be UTF-8. Received: {error}") from error
-    return parse_stage1(text, name=str(path))
+    return parse_stage1(read_text(path).text, name=str(path))
 
 
 def answers_of(predictions: Path, *, threshold: float) -> dict[str, bool]:

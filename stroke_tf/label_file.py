@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 STAGE1_HEADER = "Image Id\tİnme Var mı?"
-_LINE = re.compile(r"([^\t]*\S)\t([01])\s*")
+_SEPARATORS = "\t;,"  # a tab is the organisers'; the others are what Excel makes of it
+_LINE = {mark: re.compile(rf"([^{mark}]*\S){mark}\s*([01])\s*") for mark in _SEPARATORS}
 
 
 class Stage1Line(NamedTuple):
@@ -18,7 +19,7 @@ class Stage1Line(NamedTuple):
         number: Line number, the header being line 1.
         text: The line as it stands, without its end.
         image_id: The slice's id; empty where the line cannot be read.
-        stroke: The answer; None where the line is not an id, a tab and 0 or 1.
+        stroke: The answer; None where the line is not an id, the separator and 0 or 1.
     """
 
     number: int
@@ -49,7 +50,8 @@ def parse_stage1(text: str, *, name: str = "answers") -> dict[str, bool]:
     """Returns the answers of a stage-1 text by id.
 
     Args:
-        text: The text; a byte-order mark, any line ends and blank lines are let pass.
+        text: The text; a byte-order mark, any line ends, blank lines, and semicolons or commas for
+            tabs are let pass.
         name: Where the text comes from, for the error messages.
 
     Raises:
@@ -74,18 +76,29 @@ def parse_stage1(text: str, *, name: str = "answers") -> dict[str, bool]:
 
 def is_stage1(text: str) -> bool:
     """Returns whether a text starts with the header of stage 1, in any case and spelling of i."""
-    return [_fold(line) for line in text.splitlines()[:1]] == [_fold(STAGE1_HEADER)]
+    return _separator(text) is not None
 
 
 def stage1_lines(text: str) -> Iterator[Stage1Line]:
     """Yields the lines after the header, right or wrong; blank ones are left out."""
+    pattern = _LINE[_separator(text) or "\t"]
     for number, line in enumerate(text.splitlines()[1:], start=2):
-        if match := _LINE.fullmatch(line):
+        if match := pattern.fullmatch(line):
             yield Stage1Line(number, line, match[1], match[2] == "1")
         elif line.strip():
             yield Stage1Line(number, line, "", None)
 
 
-def _fold(text: str) -> str:
-    """Returns the letters a to z and the tabs of a text, in lower case and with one kind of i."""
-    return re.sub(r"[^a-z\t]", "", unicodedata.normalize("NFKD", text).lower().replace("ı", "i"))
+def _separator(text: str) -> str | None:
+    """Returns what separates the two words of the header; None where there is no header."""
+    first = "".join(text.splitlines()[:1])
+    return next((mark for mark in _SEPARATORS if _fold(first, mark) == _HEADER), None)
+
+
+def _fold(text: str, separator: str) -> list[str]:
+    """Returns the letters a to z of each cell, in lower case and with one kind of i."""
+    plain = unicodedata.normalize("NFKD", text).lower().replace("ı", "i")
+    return [re.sub("[^a-z]", "", cell) for cell in plain.split(separator)]
+
+
+_HEADER = _fold(STAGE1_HEADER, "\t")

@@ -1,6 +1,7 @@
 """Tests of data_tools.sources: every layout, every fault, and the real data sets."""
 
 import dataclasses
+import os
 import unicodedata
 from collections import Counter
 from pathlib import Path
@@ -181,6 +182,135 @@ def test_every_other_layout_is_found_one_folder_below(tmp_path: Path) -> None:
     assert source.slices[0].picture == "data/Patients_CT/049/brain/1.jpg"
 
 
+MINISTRY = (
+    "Eğitim Veri Seti_İskemi/İskemi Veri Seti/PNG/2.png",
+    "Eğitim Veri Seti_İskemi/İskemi Veri Seti/DICOM/2.dcm",
+    "Eğitim Veri Seti_İskemi/İskemi Veri Seti/OVERLAY/2.png",
+    "Eğitim Veri Seti_Kanama/Kanama Veri Seti/PNG/3.png",
+    "Eğitim Veri Seti_Kanama/Kanama Veri Seti/OVERLAY/3.png",
+    "Eğitim Veri Seti İnme Yok_PNG/İnme Yok_kronik süreç_diğer Veri Set_PNG/1.png",
+    "YarısmaVeriSeti_1.Oturum/Test Veri Seti_1/PNG/4.png",
+    "YarısmaVeriSeti_1.Oturum/Test Veri Seti_1/PNG/5.png",
+)
+MINISTRY_LABELS = "YarısmaVeriSeti_1.Oturum/Test Veri Seti_1/Cevaplar.txt"
+
+
+@pytest.mark.parametrize("wrapping", ["", "a", "a/İNME VERİ SETİ"])
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_the_portal_of_the_ministry_is_recognised(tmp_path: Path, wrapping: str, form: str) -> None:
+    paths = tuple(unicodedata.normalize(form, f"{wrapping}/{path}".strip("/")) for path in MINISTRY)
+    labels = unicodedata.normalize(form, f"{wrapping}/{MINISTRY_LABELS}".strip("/"))
+    source = find_slices(_plant(tmp_path, paths, **{labels: LABELS}))
+    assert (source.layout, source.faults) == ("ministry", ())
+    assert [(item.source_id, item.stage, item.stroke_type) for item in source.slices] == [
+        ("1", None, NONE),
+        ("2", None, ISCHEMIA),
+        ("3", None, HEMORRHAGE),
+        ("4", "stage1", StrokeType.UNSPECIFIED),
+        ("5", "stage1", NONE),
+    ]
+    overlays = [item.overlay and item.overlay.split("/")[-2:] for item in source.slices]
+    assert overlays == [None, ["OVERLAY", "2.png"], ["OVERLAY", "3.png"], None, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        *[(name, NONE) for name in ("İnme Yok", "inme_yok.PNG", "NORMAL", "No-Stroke", "0_normal")],
+        *[(name, ISCHEMIA) for name in ("ISKEMI", "ıskemı", "Ischaemic Stroke", "İnme_İskemi")],
+        *[(name, ISCHEMIA) for name in ("Veri Set İskemi", "infarct (2)", "Akut İskemik inme")],
+        *[(name, HEMORRHAGE) for name in ("Kanama Veri Seti", "haemorrhage", "Hemorrhagic")],
+    ],
+)
+@pytest.mark.parametrize("inner", ["", "PNG/"])
+def test_a_class_folder_is_told_by_the_words_of_its_name(
+    tmp_path: Path, name: str, label: StrokeType, inner: str
+) -> None:
+    source = find_slices(_plant(tmp_path, (f"a/b/c/{name}/{inner}1.png", "a/Bleed/2.png")))
+    assert source.faults == ()
+    assert _types(source) == {"1": label, "2": HEMORRHAGE}
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        *[(name, "must be part of the layout") for name in ("İnme", "stroke", "Kanama yok")],
+        *[(name, "must be part of the layout") for name in ("abnormal", "diğer", "kronik süreç")],
+        *[(name, "must be part of the layout") for name in ("Kronik İskemi", "a/b/c/d/Normal")],
+        *[(name, "must have a name of one class") for name in ("iskemi_kanama", "Normal_Stroke")],
+        *[(name, "must have a name of one class") for name in ("Kanama/İskemi", "Kanama_diğer")],
+        *[(name, "must not be a test set's") for name in ("test/Normal", "Validation/a/Normal")],
+    ],
+)
+def test_a_folder_of_no_clear_class_is_a_fault_and_no_guess(
+    tmp_path: Path, name: str, rule: str
+) -> None:
+    source = find_slices(_plant(tmp_path, (*TEKNOFEST, f"{name}/9.png")))
+    (fault,) = source.faults
+    assert rule in fault.reason
+    assert f"{name}/".startswith(f"{fault.file}/")
+    assert set(_types(source)) == {"1", "2", "3"}
+
+
+def test_flat_and_nested_classes_stand_together(tmp_path: Path) -> None:
+    paths = ("İnme Yok/1.png", "İskemi/PNG/2.png", "İskemi/MASK/2.png", "Kanama_OVERLAY/3.png")
+    source = find_slices(_plant(tmp_path, (*paths, "Kanama_PNG/3.png", "Kanama_DICOM/3")))
+    assert (source.layout, source.faults) == ("class-folders", ())
+    assert _types(source) == {"1": NONE, "2": ISCHEMIA, "3": HEMORRHAGE}
+    bleeding = next(item for item in source.slices if item.source_id == "3")
+    assert (bleeding.picture, bleeding.overlay) == (
+        "Kanama_PNG/3.png",
+        "Kanama_OVERLAY/3.png",
+    )
+
+
+def test_pictures_beside_the_class_and_session_folders_are_faults(tmp_path: Path) -> None:
+    session = "YarısmaVeriSeti_2.Oturum/Test Veri Seti_2"
+    good = (f"{session}/PNG/6.png", f"{session}/MASK/6.png")
+    bad = ("TRAINING/9.png", f"{session.split('/')[0]}/9.png")
+    extra = f"{session.split('/')[0]}/more"
+    source = find_slices(_plant(tmp_path, (*TEKNOFEST, *good, *bad, f"{extra}/PNG/9.png")))
+    assert set(_faults(source)) == {*bad, extra}
+    assert set(_types(source)) == {"1", "2", "3", "6"}
+
+
+@pytest.mark.parametrize("name", ["2_HGE_Seg", "2_PHE_Seg", "2_mask", "2-seg", "2_Segmentation"])
+@pytest.mark.parametrize("folder", ["", "Kanama/", "Kanama/PNG/"])
+def test_masks_beside_pictures_are_no_slices(tmp_path: Path, name: str, folder: str) -> None:
+    source = find_slices(_plant(tmp_path, (f"{folder}2.png", f"{folder}{name}.png")))
+    assert [item.picture for item in source.slices] == [f"{folder}2.png"]
+    (fault,) = source.faults
+    assert (fault.file, "a mask" in fault.reason) == (f"{folder}{name}.png", True)
+
+
+def test_names_in_composed_and_decomposed_unicode_are_one_id(tmp_path: Path) -> None:
+    names = [unicodedata.normalize(form, "çarşı1") for form in ("NFC", "NFD")]
+    paths = tuple(
+        f"ISKEMI/{kind}/{name}.png" for kind, name in zip(("PNG", "MASK"), names, strict=True)
+    )
+    (item,) = find_slices(_plant(tmp_path, (*paths, "KANAMA/PNG/1.png"))).slices[1:]
+    assert (item.source_id, item.picture, item.mask) == (names[0], *paths)
+
+
+def test_two_files_that_differ_in_unicode_form_only_are_said_to(tmp_path: Path) -> None:
+    names = [unicodedata.normalize(form, "çarşı1") for form in ("NFC", "NFD")]
+    source = find_slices(_plant(tmp_path, tuple(f"ISKEMI/PNG/{name}.png" for name in names)))
+    assert len(source.faults) == 2
+    assert all("differ in Unicode form or encoding only" in it.reason for it in source.faults)
+
+
+def test_names_in_cp1254_are_read_as_turkish(tmp_path: Path) -> None:
+    for name in (b"\xddnme Yok/hasta\xfd_1.png", b"Kanama/2.png", b"\xdeema/3.png"):
+        path = tmp_path / os.fsdecode(name)
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    source = find_slices(tmp_path)
+    assert _types(source) == {"hastaı_1": NONE, "2": HEMORRHAGE}
+    assert (tmp_path / (source.slices[1].picture or "")).is_file()
+    assert source.faults[0].file == "Şema"
+    assert source.faults[0].reason.endswith("Received: Şema/3.png")
+
+
 def test_sessions_take_types_from_labels_or_leave_them_to_masks(tmp_path: Path) -> None:
     source = find_slices(_orvile(tmp_path))
     assert (source.layout, source.faults) == ("orvile", ())
@@ -209,6 +339,27 @@ def test_label_files_are_found_beside_and_in_the_session(
     assert (source.layout, source.faults) == ("teknofest", ())
     assert _types(source)["4"] is StrokeType.UNSPECIFIED
     assert _types(source)["5"] is NONE
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1254"])
+@pytest.mark.parametrize("separator", ["\t", ";", ","])
+def test_label_files_are_read_in_any_usual_encoding(
+    tmp_path: Path, encoding: str, separator: str
+) -> None:
+    _plant(tmp_path, ORVILE)
+    text = LABELS.replace("\t", separator)
+    (tmp_path / "İNME VERİSETİ/sonuc.txt").write_bytes(text.encode(encoding))
+    source = find_slices(tmp_path)
+    assert source.faults == ()
+    assert (_types(source)["4"], _types(source)["5"]) == (StrokeType.UNSPECIFIED, NONE)
+
+
+def test_a_label_file_that_is_no_text_is_a_fault_with_its_name(tmp_path: Path) -> None:
+    _plant(tmp_path, ORVILE)
+    (tmp_path / "İNME VERİSETİ/sonuc.txt").write_bytes(LABELS.encode("cp857"))
+    fault = _faults(find_slices(tmp_path))["İNME VERİSETİ/sonuc.txt"]
+    assert "a label file must be text in UTF-8" in fault
+    assert "Received: byte 0x98 on line 1" in fault
 
 
 def test_a_session_alone_is_a_data_set(tmp_path: Path) -> None:
@@ -277,6 +428,12 @@ def test_links_out_of_the_root_are_followed_and_loops_end(tmp_path: Path) -> Non
 def test_system_files_and_readmes_are_left_alone(tmp_path: Path) -> None:
     folder = "TRAINING/KANAMA/DICOM/"
     names = (".DS_Store", "Thumbs.db", "desktop.ini", "README.md", "LICENSE", "._3.dcm", ".x/1.png")
+    names += (
+        "ehthumbs.db",
+        "3.png:Zone.Identifier",
+        "@eaDir/3.png/SYNO_THUMB.png",
+        "__MACOSX/1.png",
+    )
     source = find_slices(_plant(tmp_path, TEKNOFEST + tuple(folder + name for name in names)))
     assert (len(source.slices), source.faults) == (3, ())
 
@@ -411,6 +568,15 @@ def test_ct_ich_files_outside_table_or_pattern_are_faults(tmp_path: Path) -> Non
     assert "must have a label" in faults[brain + "13.jpg"]
     assert "must have a picture" in faults[brain + "14_HGE_Seg.jpg"]
     assert "must be named" in faults[brain + "a.jpg"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1254"])
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_ct_ich_takes_a_table_of_excel(tmp_path: Path, encoding: str, separator: str) -> None:
+    _plant(tmp_path, CT_ICH)
+    text = TABLE.removeprefix("\ufeff").replace(",", separator)
+    (tmp_path / "hemorrhage_diagnosis.csv").write_bytes(text.encode(encoding))
+    assert find_slices(tmp_path).faults == ()
 
 
 def test_ct_ich_without_a_column_is_refused(tmp_path: Path) -> None:

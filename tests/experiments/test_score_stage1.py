@@ -82,6 +82,6 @@ def test_predictions_that_are_no_scores_are_refused_with_file_and_line(tmp_path,
 
 def test_a_file_in_another_encoding_is_refused_by_name(tmp_path):
     path = tmp_path / "answers.txt"
-    path.write_bytes(HEADER.encode("utf-16"))
-    with pytest.raises(ValueError, match="answers.txt: must be UTF-8"):
+    path.write_bytes(HEADER.encode("utf-16-le"))
+    with pytest.raises(ValueError, match="answers.txt must be text in UTF-8"):
         read_answers(path)

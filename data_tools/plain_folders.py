@@ -1,0 +1,60 @@
+"""The layout of any folders of pictures or DICOM files: no classes, no patients but in headers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from data_tools.scan import (
+    PICTURE_SUFFIXES,
+    Group,
+    Kind,
+    Scan,
+    is_mask_name,
+    join,
+    key_of,
+    split_name,
+)
+
+PLAIN_SHAPE = "any folders of unlabelled PNG, JPG or DICOM files"
+_NO_INPUTS = {"mask", "masks", "overlay", "overlays"}
+
+
+def fit_plain(scan: Scan, base: str) -> int:
+    """Returns 1 for a root with a slice somewhere below."""
+    found = (_kind(scan, folder, name) for folder, names in scan.walk(base) for name in names)
+    return int(base == "" and any(found))
+
+
+def read_plain(scan: Scan, base: str) -> None:
+    """Adds the slices of all folders to a scan; masks and overlays are left out by name."""
+    group = Group()
+    rule = "a mask or overlay must not be an input picture"
+    for folder, names in scan.walk(base):
+        if _NO_INPUTS.intersection(map(key_of, folder.split("/"))):
+            if names:
+                scan.reject(folder, f"{rule}. Received: {len(names)} files")
+            continue
+        for name in names:
+            kind, path = _kind(scan, folder, name), join(folder, name)
+            if kind == "mask":
+                scan.reject(path, f"{rule}. Received: the name of a mask")
+            elif kind:
+                group.add(join(folder, split_name(name)[0]), path, kind=kind, home=base)
+    group.finish(scan)
+
+
+def _kind(scan: Scan, folder: str, name: str) -> Kind | None:
+    stem, suffix = split_name(name)
+    if suffix in PICTURE_SUFFIXES:
+        return "mask" if is_mask_name(stem) else "picture"
+    if suffix == ".dcm" or (suffix == "" and _is_dicom(scan.root / folder / name)):
+        return "dicom"
+    return None
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
