@@ -99,8 +99,9 @@ def test_a_finished_run_is_kept(classifier):
 
 def test_the_type_task_sees_lesion_slices_only(classifier):
     config, _ = classifier
+    probe = {"task": "type", "row": "type", "training": "probe", "head": "linear"}
     result = run_classifier(
-        dataclasses.replace(config, task="type", row="type", test_folds=(8, 9), val_folds=(6, 7))
+        dataclasses.replace(config, **probe, test_folds=(8, 9), val_folds=(6, 7))
     )
     table = pd.read_csv(config.out / "classifier/type-s3/predictions.csv")
     assert result.n == len(table) < 12

@@ -103,6 +103,9 @@ def test_cross_validated_networks_are_compared_in_all_and_by_source(
     tiny, phantom_records, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(cross_validation, "PARTS", 2)  # of five
+    rows = module("open_stroke_segment").ROWS
+    quick = {"backbone": "mobilenet025", "training": "probe", "head": "linear"}
+    monkeypatch.setitem(rows, "type", replace(rows["type"], **quick))
     sources = tmp_path / "manifest.csv"
     rows = [row for row in read_folds(phantom_records[0]) if row.fold in ("0", "1", "2", "3")]
     ids, patients = [row.source_id for row in rows], len({row.group_id for row in rows})
