@@ -25,7 +25,6 @@ import hashlib
 import itertools
 import json
 import os
-import platform
 import resource
 import tempfile
 import time
@@ -43,7 +42,7 @@ from rich.table import Table
 
 from stroke_tf.config import AugmentStrength
 from stroke_tf.labels import StrokeType, Task
-from stroke_tf.machine import usable_cores
+from stroke_tf.machine import processor
 from stroke_tf.manifest import FOLDS_NAME, MANIFEST_NAME, Fold, FoldRow, Manifest, Shard
 from stroke_tf.records import Record, encode_record
 
@@ -199,14 +198,6 @@ def measure(contestants: dict[str, Iterable], *, count: int, rounds: int) -> dic
         )
         for name, found in epochs.items()
     }
-
-
-def processor() -> str:
-    """Returns the name of the processor and how many cores this process may use."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {usable_cores()} cores"
 
 
 def main(settings: Settings) -> None:

@@ -1,25 +1,25 @@
-"""A U-Net's training step and prediction: ours beside segmentation_models.pytorch, in one run.
+"""A U-Net's training step and prediction: ours beside other packages, in one run.
 
     pip install 'stroke_tf[bench]'
-    python -m benchmarks.unet_step [--encoder resnet50] [--choices] [--quick]
+    python -m benchmarks.unet_step [--encoder resnet50] [--compare parts] [--quick]
 
-- ours: `build_unet`, with the batch norms and the Adam of `fit`; the graph of `Predictor`.
+- ours: `build_unet`, trained as `fit` trains it; `Predictor`, which computes with OpenVINO.
+- keras runtime: `Predictor(runtime="keras")`.
 - plain: the same network in Keras as it comes: `train_on_batch` and `model(..., training=False)`
   in a `tf.function`.
+- onnx: ONNX Runtime on the same network, by tf2onnx.
 - torch: `segmentation_models_pytorch.Unet`, eager, as it comes; and with channels last, the faster
   layout on a CPU.
 
 Same encoder, decoder widths, batch, size, loss (cross-entropy), optimiser (Adam) and cores. Each
 way has a process of its own; they take turns, and the median step counts. Random weights and noise:
 neither changes the time. The ResNets differ a little: the library behind ours puts batch norm and
-ReLU before each convolution.
+ReLU before each convolution. `first_s` is how long a prediction takes to be made ready, first batch
+and all.
 
-`least_ms` is what the multiplications of the convolutions, as the layers state them, take at the
-speed of a large float32 matrix product on these cores. Ours predicts with fewer, see
-`inference_graph`.
-
-With `--choices` ours is measured beside ours with what changes the result: a stem of one channel,
-bfloat16, a frozen encoder, half the size. None of them needs PyTorch.
+`--compare parts` measures what changes how TensorFlow trains, each apart, beside Keras as it comes.
+`--compare choices` measures ours with what changes the result: a stem of one channel, bfloat16, a
+frozen encoder, half the size. Neither needs PyTorch.
 """
 
 from __future__ import annotations
@@ -33,21 +33,24 @@ import multiprocessing
 import os
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 from statistics import median
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from stroke_tf.machine import usable_cores
+from stroke_tf.machine import processor, usable_cores
 
 Encoder = Literal["resnet50", "mobilenetv2", "efficientnetb3"]
 Choice = Literal["grey stem", "bfloat16", "frozen encoder", "half size"]
+Part = Literal["without oneDNN", "batch norms", "adam", "batch norms and adam"]
 Step = Callable[[], object]
 
 _TORCH_NAMES = {
@@ -56,7 +59,21 @@ _TORCH_NAMES = {
     "efficientnetb3": "efficientnet-b3",
 }
 _CLASSES, _RATE, _WARM_UP = 3, 1e-4, 2
-_MATRIX = 3072
+
+
+class Steps(NamedTuple):
+    """What one way does; None where it cannot.
+
+    Attributes:
+        train: One training step.
+        predict: Predicts the batch.
+    """
+
+    train: Step | None
+    predict: Step | None
+
+
+Way = Callable[["Settings"], Steps]
 
 
 @dataclass(frozen=True)
@@ -70,7 +87,7 @@ class Settings:
         cores: Cores that each way may use.
         rounds: Turns of each way.
         steps: Steps in a turn.
-        choices: Measure ours with each choice that changes the result, instead of other packages.
+        compare: Ours beside other packages, the parts of it, or choices that change the result.
         quick: Take 64 pixels, MobileNetV2 and two rounds: under a minute.
     """
 
@@ -80,60 +97,72 @@ class Settings:
     cores: int = usable_cores()
     rounds: int = 5
     steps: int = 3
-    choices: bool = False
+    compare: Literal["packages", "parts", "choices"] = "packages"
     quick: bool = False
 
 
 def main(settings: Settings) -> None:
     """Measures all ways and prints a table and a line of JSON."""
-    if not settings.choices and importlib.util.find_spec("segmentation_models_pytorch") is None:
+    packages = settings.compare == "packages"
+    if packages and importlib.util.find_spec("segmentation_models_pytorch") is None:
         sys.exit("the other side needs PyTorch: pip install 'stroke_tf[bench]'")
     if settings.quick:
         settings = replace(settings, encoder="mobilenetv2", size=64, rounds=2, steps=2)
-    ways: dict[str, Callable[[Settings], tuple[Step, Step]]] = {"ours": our_steps}
-    if settings.choices:
-        ways |= {choice: functools.partial(our_steps, choice=choice) for choice in get_args(Choice)}
-    else:
-        fast = functools.partial(_torch, channels_last=True)
-        ways |= {"plain": keras_steps, "torch": _torch, "torch channels last": fast}
-    sides = {name: _Side(way, settings) for name, way in ways.items()}
+    sides = {name: _Side(way, settings) for name, way in _ways(settings).items()}
     for _ in range(settings.rounds):
         for side in sides.values():
             side.take_turn()
     results = {name: side.end() for name, side in sides.items()}
     title = f"U-Net {settings.encoder}, {settings.batch} x {settings.size} x {settings.size}"
-    table = Table("", "ms/training step", "ms/predicted slice", "peak MB", title=title)
-    for name, (train, predict, peak) in results.items():
-        table.add_row(name, f"{train:.0f}", f"{predict:.0f}", f"{peak:.0f}")
+    table = Table("", *_COLUMNS.values(), title=f"{title}; {processor()}")
+    for name, found in results.items():
+        known = _known(found)
+        table.add_row(name, *(f"{known[key]:g}" if key in known else "" for key in _COLUMNS))
     Console().print(table)
-    ours = results.pop("ours")
-    summary = {"ours": round(ours[0]), "ours_predict": round(ours[1]), "peak_mb": round(ours[2])}
-    for name, (train, predict, peak) in results.items():
-        summary |= {
-            name: round(train),
-            f"{name}_predict": round(predict),
-            f"{name}_peak_mb": round(peak),
-            f"ours/{name}": round(ours[0] / train, 2),
-            f"ours/{name}_predict": round(ours[1] / predict, 2),
-        }
-    print(
-        json.dumps(
-            {
-                "name": "unet_step",
-                "unit": "ms/training step, ms/predicted slice",
-                **summary,
-                "least_ms": round(_least_ms(settings)),
-                "cores": settings.cores,
-                "rounds": settings.rounds,
-            }
-        )
-    )
+    first, *others = results
+    ratios = {
+        f"{first}/{name} {key}": round(results[first][key] / results[name][key], 2)
+        for name in others
+        for key in ("train_ms", "predict_ms")
+    }
+    measured = {name: _known(found) for name, found in results.items()}
+    summary = {"name": "unet_step", "processor": processor(), "rounds": settings.rounds}
+    print(json.dumps({**summary, **measured, **_known(ratios)}))
+
+
+def _known(figures: dict[str, float]) -> dict[str, float]:
+    return {name: figure for name, figure in figures.items() if not math.isnan(figure)}
+
+
+_COLUMNS = {
+    "train_ms": "ms/training step",
+    "predict_ms": "ms/predicted slice",
+    "first_s": "s to the first prediction",
+    "peak_mb": "peak MB",
+}
+
+
+def _ways(settings: Settings) -> dict[str, Way]:
+    if settings.compare == "choices":
+        choices = {it: functools.partial(our_steps, choice=it) for it in get_args(Choice)}
+        return {"ours": our_steps, **choices}
+    if settings.compare == "parts":
+        parts = {it: functools.partial(_part_steps, part=it) for it in get_args(Part)}
+        return {"plain": keras_steps, **parts}
+    return {
+        "ours": our_steps,
+        "keras runtime": functools.partial(our_steps, runtime="keras"),
+        "plain": keras_steps,
+        "onnx": _onnx_steps,
+        "torch": _torch_steps,
+        "torch channels last": functools.partial(_torch_steps, channels_last=True),
+    }
 
 
 class _Side:
     """One way in a process of its own, which works when it is told to."""
 
-    def __init__(self, way: Callable[[Settings], tuple[Step, Step]], settings: Settings) -> None:
+    def __init__(self, way: Way, settings: Settings) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, way, settings))
@@ -141,47 +170,53 @@ class _Side:
         theirs.close()
         self._seconds: list[tuple[float, float]] = []
         self._slices = settings.batch
-        self._pipe.recv()
+        self._first = self._pipe.recv()
 
     def take_turn(self) -> None:
         self._pipe.send("work")
         self._seconds.extend(self._pipe.recv())
 
-    def end(self) -> tuple[float, float, float]:
-        """Returns milliseconds of a training step and of a predicted slice, and peak MB."""
+    def end(self) -> dict[str, float]:
         self._pipe.send("end")
         peak = self._pipe.recv()
         self._process.join()
-        train, predict = (median(it) for it in zip(*self._seconds, strict=True))
-        return 1000 * train, 1000 * predict / self._slices, peak
+        train, predict = (1000 * median(it) for it in zip(*self._seconds, strict=True))
+        found = (train, predict / self._slices, self._first, peak)
+        return {name: float(f"{it:.4g}") for name, it in zip(_COLUMNS, found, strict=True)}
 
 
-def _serve(
-    pipe: Connection, way: Callable[[Settings], tuple[Step, Step]], settings: Settings
-) -> None:
+def _serve(pipe: Connection, way: Way, settings: Settings) -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: settings.cores])
     train, predict = way(settings)
+    first = _timed(predict)
     for _ in range(_WARM_UP):
-        train(), predict()
-    pipe.send("ready")
+        _timed(train), _timed(predict)
+    pipe.send(first)
     while pipe.recv() == "work":
         pipe.send([(_timed(train), _timed(predict)) for _ in range(settings.steps)])
     pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
 
 
-def _timed(step: Step) -> float:
+def _timed(step: Step | None) -> float:
     start = time.perf_counter()
+    if step is None:
+        return float("nan")
     step()
     return time.perf_counter() - start
 
 
-def our_steps(settings: Settings, *, choice: Choice | None = None) -> tuple[Step, Step]:
+def our_steps(
+    settings: Settings,
+    *,
+    choice: Choice | None = None,
+    runtime: Literal["auto", "keras"] = "auto",
+) -> Steps:
     """Returns a training step and a prediction as this package makes them."""
     import keras
 
     from stroke_tf.fast import gains_in_training
     from stroke_tf.fast.adam import adam
-    from stroke_tf.fast.graphs import fused_batch_norms
+    from stroke_tf.fast.batch_norms import fused_batch_norms
     from stroke_tf.inference import Predictor
 
     if choice == "half size":
@@ -191,17 +226,38 @@ def our_steps(settings: Settings, *, choice: Choice | None = None) -> tuple[Step
     channels = 1 if choice == "grey stem" else 3
     model = _build(settings, channels=channels, freeze_encoder=choice == "frozen encoder")
     images, train = _training(model, settings, adam(_RATE))
-    predictor = Predictor(model)
     fused = fused_batch_norms if gains_in_training() else contextlib.nullcontext
 
     def step() -> object:
         with fused(model):
             return train()
 
-    return step, lambda: predictor.probs(images)
+    predictor = functools.cache(lambda: Predictor(model, runtime=runtime))
+    return Steps(step if runtime == "auto" else None, lambda: predictor().probs(images))
 
 
-def keras_steps(settings: Settings) -> tuple[Step, Step]:
+def _part_steps(settings: Settings, *, part: Part) -> Steps:
+    """Returns a training step of Keras with one change of how TensorFlow computes it."""
+    if part == "without oneDNN":
+        os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+    import keras
+
+    from stroke_tf.fast.adam import FusedAdam
+    from stroke_tf.fast.batch_norms import fused_batch_norms
+
+    model = _build(settings)
+    optimizer = (FusedAdam if "adam" in part else keras.optimizers.Adam)(_RATE)
+    _, train = _training(model, settings, optimizer)
+    fused = fused_batch_norms if "batch norms" in part else contextlib.nullcontext
+
+    def step() -> object:
+        with fused(model):
+            return train()
+
+    return Steps(step, None)
+
+
+def keras_steps(settings: Settings) -> Steps:
     """Returns a training step and a prediction of the same network in Keras as it comes."""
     import keras
     import tensorflow as tf
@@ -209,7 +265,31 @@ def keras_steps(settings: Settings) -> tuple[Step, Step]:
     model = _build(settings)
     images, train = _training(model, settings, keras.optimizers.Adam(_RATE))
     predict = tf.function(lambda: model(images, training=False))
-    return train, lambda: predict().numpy()
+    return Steps(train, lambda: predict().numpy())
+
+
+def _onnx_steps(settings: Settings) -> Steps:
+    import numpy as np
+    import onnxruntime
+
+    model = _build(settings)
+    images = np.random.default_rng(0).uniform(0, 255, (settings.batch, *model.input_shape[1:]))
+
+    @functools.cache
+    def session() -> Any:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.onnx"
+            model(images[:1])  # only what was called is exported
+            model.export(path, format="onnx", verbose=False)
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = settings.cores
+            return onnxruntime.InferenceSession(path, options)
+
+    def predict() -> object:
+        name = session().get_inputs()[0].name
+        return session().run(None, {name: images.astype(np.float32)})
+
+    return Steps(None, predict)
 
 
 def _build(settings: Settings, *, channels: int = 3, freeze_encoder: bool = False) -> Any:
@@ -241,29 +321,7 @@ def _training(model: Any, settings: Settings, optimizer: Any) -> tuple[Any, Step
     return images, lambda: model.train_on_batch(images, masks)
 
 
-def _least_ms(settings: Settings) -> float:
-    """Returns milliseconds of the multiplications of a predicted slice at the matrix product's."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: settings.cores])
-    import tensorflow as tf
-
-    matrix = tf.random.uniform((_MATRIX, _MATRIX))
-    seconds = min(_timed(lambda: tf.matmul(matrix, matrix).numpy()) for _ in range(10))
-    return 1000 * _multiplications(_build(settings)) * seconds / _MATRIX**3
-
-
-def _multiplications(model: Any) -> int:
-    import keras
-
-    count = 0
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            count += _multiplications(layer)
-        elif isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
-            count += math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:3])
-    return count
-
-
-def _torch(settings: Settings, *, channels_last: bool = False) -> tuple[Step, Step]:
+def _torch_steps(settings: Settings, *, channels_last: bool = False) -> Steps:
     import segmentation_models_pytorch as smp
     import torch
 
@@ -288,7 +346,7 @@ def _torch(settings: Settings, *, channels_last: bool = False) -> tuple[Step, St
         with torch.inference_mode():
             torch.softmax(model(images), dim=1).numpy()
 
-    return train, predict
+    return Steps(train, predict)
 
 
 if __name__ == "__main__":

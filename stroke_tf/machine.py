@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 
@@ -15,6 +16,16 @@ def usable_cores() -> int:
 
 def cpu_flags() -> frozenset[str]:
     """Returns what the processor can do, such as "avx2" or "amx_tile"; empty where Linux is not."""
+    return frozenset(" ".join(_cpu_lines("flags")).split())
+
+
+def processor() -> str:
+    """Returns the name of the processor and how many cores this process may use."""
+    name = next(iter(_cpu_lines("model name")), platform.processor())
+    return f"{name}, {usable_cores()} cores"
+
+
+def _cpu_lines(key: str) -> list[str]:
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return frozenset(" ".join(line for line in lines if line.startswith("flags")).split())
+    return [line.partition(":")[2].strip() for line in lines if line.startswith(key)]

@@ -16,7 +16,6 @@ import importlib.metadata
 import io
 import logging
 import math
-import os
 import platform
 import re
 import subprocess
@@ -37,6 +36,7 @@ from stroke_tf.files import (
     write_json,
     write_text,
 )
+from stroke_tf.machine import processor
 from stroke_tf.manifest import FoldName, Protocol
 
 if TYPE_CHECKING:
@@ -337,7 +337,7 @@ def describe_environment(data_manifest_sha256: str) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "cpus": os.cpu_count(),
+        "processor": processor(),
         "devices": _devices(),
         "git": _git_state(),
         "data_manifest_sha256": data_manifest_sha256,
@@ -360,7 +360,7 @@ def _package_versions() -> dict[str, str]:
         versions["stroke_tf"] = importlib.metadata.version("stroke_tf")
         for requirement in importlib.metadata.requires("stroke_tf") or []:
             name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-            if "extra ==" not in requirement:
+            if "extra ==" not in requirement or name == "openvino":
                 with contextlib.suppress(importlib.metadata.PackageNotFoundError):
                     versions[name] = importlib.metadata.version(name)
     return versions

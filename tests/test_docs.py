@@ -13,7 +13,6 @@ from benchmarks import (
     pipeline,
     search,
     tfrecords,
-    unet_profile,
     unet_step,
 )
 from data_tools.options import Conversion, Inspection, PhantomConfig
@@ -37,7 +36,6 @@ SETTINGS = {
     "benchmarks.search": search.Settings,
     "benchmarks.tfrecords": tfrecords.Settings,
     "benchmarks.unet_step": unet_step.Settings,
-    "benchmarks.unet_profile": unet_profile.Profile,
     "data_tools.build_tfrecords": Conversion,
     "data_tools.inspect": Inspection,
     "data_tools.phantom.data_set": PhantomConfig,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stroke_tf.config import THREE_WINDOWS, Window
 from stroke_tf.data import gray_to_rgb, window_hu
 from stroke_tf.evaluation.mask_rule import MaskRule, apply_mask_rule
-from stroke_tf.fast.graphs import inference_graph
+from stroke_tf.fast.runtimes import Runtime, inference
 from stroke_tf.labels import MASK, MASK_CLASSES
 from stroke_tf.square import fit_square, undo_square
 
@@ -27,11 +27,14 @@ class Predictor:
             taken as they are now.
         mirror: Whether to take the mean with what the model says of the batch mirrored left to
             right, mirrored back.
+        runtime: What computes it: "auto", "keras" or "openvino", see `fast.runtimes`.
     """
 
-    def __init__(self, model: keras.Model, *, mirror: bool = False) -> None:
+    def __init__(
+        self, model: keras.Model, *, mirror: bool = False, runtime: Runtime = "auto"
+    ) -> None:
         self._model, self._mirror = model, mirror
-        self._graph = inference_graph(model)
+        self._compute = inference(model, runtime=runtime)
 
     def probs(self, images: tf.Tensor) -> NDArray[np.float32]:
         """Returns the probabilities of each pixel of a batch: float32, shape (B, S, S, C)."""
@@ -68,9 +71,8 @@ class Predictor:
         return masks
 
     def _outputs(self, images: tf.Tensor) -> dict[str, NDArray[np.float32]]:
-        probs = self._graph(images)
-        named = probs if isinstance(probs, dict) else {MASK: probs}
-        return {name: values.numpy() for name, values in named.items()}
+        probs = self._compute(images)
+        return dict(probs) if isinstance(probs, dict) else {MASK: probs}
 
 
 def predict_masks(

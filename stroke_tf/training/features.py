@@ -26,7 +26,7 @@ import tensorflow as tf
 from stroke_tf.config import THREE_WINDOWS, AugmentStrength, View, Window
 from stroke_tf.data import augment_batch, count_samples, make_dataset, named_batches
 from stroke_tf.data.parallel import parallel_map
-from stroke_tf.fast.graphs import inference_graph
+from stroke_tf.fast.runtimes import inference
 from stroke_tf.files import replacing, to_json, write_text
 from stroke_tf.labels import Task
 from stroke_tf.manifest import FoldName, manifest_sha256
@@ -269,8 +269,8 @@ class _Extraction:
         )
 
     @cached_property
-    def _compiled(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        return inference_graph(self.extractor)
+    def _compiled(self) -> Callable[[tf.Tensor], np.ndarray]:
+        return inference(self.extractor)
 
     def _key(self, copy: int) -> dict[str, Any]:
         """Returns all that the features of a copy depend on, in words."""

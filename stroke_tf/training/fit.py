@@ -18,7 +18,7 @@ import tensorflow as tf
 from stroke_tf.config import FitConfig
 from stroke_tf.fast import gains_in_training
 from stroke_tf.fast.adam import adam
-from stroke_tf.fast.graphs import fused_batch_norms
+from stroke_tf.fast.batch_norms import fused_batch_norms
 from stroke_tf.files import write_bytes
 from stroke_tf.training.callbacks import Backup, BestModel, CheckScores, Mode, Progress, scope_of
 from stroke_tf.training.hosts import is_leader

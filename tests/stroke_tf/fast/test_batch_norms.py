@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stroke_tf.fast import gains_in_training, graphs, is_on
-from stroke_tf.fast.graphs import fused_batch_norms, inference_graph
+from stroke_tf.fast import gains_in_training
+from stroke_tf.fast.batch_norms import fused_batch_norms
 
 
 @pytest.fixture
@@ -111,53 +111,11 @@ def test_half_precision_is_normalised_in_float32_as_keras_does(fuse):
     np.testing.assert_allclose(results[0], results[1], atol=2e-3)
 
 
-def test_an_inference_graph_keeps_the_weights_it_was_made_with():
-    model = small_model()
-    images = trained(model)
-    before = model(images).numpy()
-    graph = inference_graph(model)
-    np.testing.assert_allclose(graph(tf.constant(images)), before, rtol=1e-4, atol=1e-6)
-    trained(model)
-    np.testing.assert_allclose(graph(tf.constant(images)), before, rtol=1e-4, atol=1e-6)
-
-
-def test_an_inference_graph_gives_the_outputs_of_the_model_by_name_in_float32():
-    images = keras.Input((8, 8, 3))
-    half = keras.layers.Conv2D(2, 1, dtype="mixed_float16")(images)
-    model = keras.Model(images, {"mask": half, "slice": keras.layers.Flatten()(half)})
-    outputs = inference_graph(model)(tf.ones((3, 8, 8, 3)))
-    assert {name: (it.shape[0], it.dtype) for name, it in outputs.items()} == {
-        "mask": (3, "float32"),
-        "slice": (3, "float32"),
-    }
-
-
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_the_cores_share_a_batch_and_its_order_stays(count, monkeypatch):
-    monkeypatch.setattr(graphs, "usable_cores", lambda: 3)
-    images = keras.Input((2, 2, 1))
-    model = keras.Model(images, {"same": images + 0.0, "double": 2 * images})
-    values = tf.reshape(tf.range(4.0 * count), (count, 2, 2, 1))
-    outputs = inference_graph(model)(values)
-    np.testing.assert_array_equal(outputs["same"], values)
-    np.testing.assert_array_equal(outputs["double"], 2 * values)
-
-
 def test_a_model_is_left_with_keras_own_layers():
     model = small_model()
     with fused_batch_norms(model):
         assert sum("call" in vars(layer) for layer in model._flatten_layers()) == 2
-    graph = inference_graph(model)
     assert not any("call" in vars(layer) for layer in model._flatten_layers())
-    images = np.ones((2, 8, 8, 3), np.float32)
-    np.testing.assert_allclose(graph(tf.constant(images)), model(images), rtol=1e-4, atol=1e-6)
-
-
-def test_all_of_it_can_be_switched_off(monkeypatch):
-    monkeypatch.setenv("STROKE_TF_FAST", "0")
-    assert not is_on() and not gains_in_training()
-    model, images = small_model(), np.ones((2, 8, 8, 3), np.float32)
-    np.testing.assert_allclose(inference_graph(model)(images), model(images), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("flags", "gains"), [({"avx2"}, False), ({"avx2", "amx_tile"}, True)])

@@ -1,0 +1,131 @@
+"""What this machine has and what of it is used: processor, GPU, oneDNN, runtime, versions.
+
+    stroke-tf doctor
+
+Changes nothing and names neither host nor user.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from stroke_tf import command
+from stroke_tf.fast import gains_in_training, is_on
+from stroke_tf.machine import cpu_flags, processor
+
+_FLAGS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "bfloat16", "amx_tile": "AMX"}
+_PACKAGES = ("stroke_tf", "tensorflow", "keras", "segmentation-models", "keras-tuner", "openvino")
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Nothing is to be set."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        what: What was looked at.
+        found: What it is.
+        advice: What to do about it; empty if nothing.
+    """
+
+    what: str
+    found: str
+    advice: str = ""
+
+
+def main(_: Doctor) -> int:
+    """Prints all findings; the exit code is 1 if TensorFlow or Keras cannot be loaded."""
+    table = Table("", "found", "what to do")
+    try:
+        for finding in findings():
+            table.add_row(finding.what, finding.found, finding.advice)
+    except ImportError as error:
+        print(f"{error}: install the package anew, `make setup`", file=sys.stderr)
+        return 1
+    finally:
+        Console(markup=False).print(table)
+    return 0
+
+
+def findings() -> Iterator[Finding]:
+    """Yields what is found, in the order of the table.
+
+    Raises:
+        ImportError: If TensorFlow cannot be loaded.
+    """
+    flags = cpu_flags()
+    yield Finding(
+        "system", f"{platform.system()} {platform.machine()}, {platform.python_version()}"
+    )
+    can = [name for flag, name in _FLAGS.items() if flag in flags]
+    yield Finding("processor", f"{processor()}: {', '.join(can) or 'not known'}")
+    memory = psutil.virtual_memory()
+    yield Finding(
+        "memory", f"{memory.available / 2**30:.0f} of {memory.total / 2**30:.0f} GiB free"
+    )
+    for package in _PACKAGES:
+        yield _version(package)
+    yield _gpu()
+    yield _onednn()
+    yield _training()
+    yield _predictions()
+
+
+def _version(package: str) -> Finding:
+    try:
+        return Finding(package, importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        advice = "pip install 'stroke_tf[runtime]'" if package == "openvino" else "make setup"
+        return Finding(package, "not installed", advice)
+
+
+def _gpu() -> Finding:
+    import tensorflow as tf
+
+    devices = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(device) for device in devices]
+    names = [detail.get("device_name", "GPU") for detail in details]
+    if names:
+        return Finding("GPU", ", ".join(names))
+    return Finding("GPU", "none seen", "with one: pip install 'tensorflow[and-cuda]'")
+
+
+def _onednn() -> Finding:
+    value = os.environ.get("TF_ENABLE_ONEDNN_OPTS")
+    if value is None:
+        return Finding("oneDNN", "as TensorFlow chooses, by STROKE_TF_FAST=0")
+    if value == "1":
+        return Finding("oneDNN", "on")
+    return Finding("oneDNN", f"off, by TF_ENABLE_ONEDNN_OPTS={value}", "unset it: it is faster")
+
+
+def _training() -> Finding:
+    if gains_in_training():
+        return Finding("training", "batch norms and Adam in one operation each")
+    why = "they gain with AMX alone" if is_on() else "by STROKE_TF_FAST=0"
+    return Finding("training", f"Keras' own batch norms and Adam: {why}")
+
+
+def _predictions() -> Finding:
+    from stroke_tf.fast.runtimes import openvino_gains
+
+    if openvino_gains():
+        return Finding("predictions", "OpenVINO")
+    return Finding("predictions", "Keras on TensorFlow")
+
+
+if __name__ == "__main__":
+    command.run(main, Doctor, doc=__doc__)

@@ -1,0 +1,63 @@
+import importlib.metadata
+
+import pytest
+
+from stroke_tf import doctor
+
+
+def found(what):
+    return next(it for it in doctor.findings() if it.what == what)
+
+
+@pytest.fixture
+def cpu(monkeypatch):
+    """Says what the processor can do."""
+    return lambda *flags: [
+        monkeypatch.setattr(f"stroke_tf.{place}.cpu_flags", lambda: frozenset(flags))
+        for place in ("doctor", "fast")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "named", "training"),
+    [
+        (("avx2",), "AVX2", "they gain with AMX alone"),
+        (("avx2", "avx512f", "amx_tile"), "AVX2, AVX-512, AMX", "in one operation each"),
+        ((), "not known", "they gain with AMX alone"),
+    ],
+)
+def test_the_processor_decides_how_trainings_compute(flags, named, training, cpu):
+    cpu(*flags)
+    assert found("processor").found.endswith(f"cores: {named}")
+    assert found("training").found.endswith(training)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("1", "on"), ("0", "off, by TF_ENABLE_ONEDNN_OPTS=0"), (None, "as TensorFlow chooses")],
+)
+def test_onednn_is_said_to_be_what_it_was_set_to(value, said, monkeypatch):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if value is not None:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", value)
+    assert found("oneDNN").found.startswith(said)
+
+
+def test_what_is_switched_off_is_said_to_be(monkeypatch):
+    monkeypatch.setenv("STROKE_TF_FAST", "0")
+    assert "STROKE_TF_FAST=0" in found("training").found
+    assert found("predictions").found == "Keras on TensorFlow"
+
+
+def test_a_package_that_is_missing_is_named_with_how_to_get_it(monkeypatch):
+    def version(package):
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert found("openvino").found == "not installed"
+    assert found("openvino").advice == "pip install 'stroke_tf[runtime]'"
+
+
+def test_advice_is_printed_as_it_is_to_be_typed(capsys):
+    assert doctor.main(doctor.Doctor()) == 0
+    assert "[and-cuda]" in "".join(capsys.readouterr().out.split())
