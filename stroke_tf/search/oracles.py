@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -19,7 +18,7 @@ import grpc
 import keras_tuner
 
 from stroke_tf.files import read_json, write_json
-from stroke_tf.processes import CHIEF, ID, IP, has_role
+from stroke_tf.processes import has_role, is_worker
 from stroke_tf.search.spaces import Range, Space, rounded
 
 REACHES = {
@@ -42,7 +41,6 @@ It has no documented way to keep a search whole when it is killed. The version i
 and a test stands for each.
 """
 
-FailedTrialError = keras_tuner.errors.FailedTrialError
 _STATE_NAME = "state.json"
 _IDLE_SECONDS = 0.05
 
@@ -85,13 +83,12 @@ class _Careful(keras_tuner.Oracle):
         workers = {
             trial: worker
             for worker, trial in state["ongoing_trials"].items()
-            if is_chief() and (self._workers is None or worker in self._workers)
+            if has_role() and (self._workers is None or worker in self._workers)
         }
-        kept = [name for name in running if name in workers]
-        lost = [name for name in running if name not in workers]
-        self.set_state(state | {"ongoing_trials": {}, "retry_queue": [*kept, *lost][::-1]})
-        for name in kept:
-            self.create_trial(workers[name])
+        queue = sorted(running, key=lambda name: name not in workers)
+        self.set_state(state | {"ongoing_trials": {}, "retry_queue": queue[::-1]})
+        for worker in filter(None, map(workers.get, queue)):
+            self.create_trial(worker)
 
     def update_trial(self, trial_id: str, metrics: Mapping[str, Any], step: int = 0) -> Any:
         trial = super().update_trial(trial_id, metrics, step)
@@ -211,17 +208,3 @@ def decoded(space: Space, found: Mapping[str, Any], *, grid: bool) -> dict[str, 
 
 def _options(values: Range | tuple[Any, ...]) -> tuple[Any, ...]:
     return values.grid() if isinstance(values, Range) else values
-
-
-def is_worker() -> bool:
-    """Returns whether this process only runs the trials that a chief hands out."""
-    return has_role() and not is_chief()
-
-
-def is_chief() -> bool:
-    """Returns whether this process hands out the trials that workers run."""
-    if not has_role():
-        return False
-    if not (name := os.environ.get(ID)):
-        raise ValueError(f"{ID} must be set with {IP}. Received: none")
-    return CHIEF in name  # keras-tuner goes by the name too

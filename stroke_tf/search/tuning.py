@@ -23,15 +23,8 @@ from typing import Any, Literal
 import keras
 
 from stroke_tf.files import flat, locked, plain, read_json, write_json
-from stroke_tf.search.oracles import (
-    ORACLES,
-    FailedTrialError,
-    Tuner,
-    decoded,
-    first_bracket,
-    hyperparameters,
-    is_worker,
-)
+from stroke_tf.processes import is_worker
+from stroke_tf.search.oracles import ORACLES, Tuner, decoded, first_bracket, hyperparameters
 from stroke_tf.search.spaces import Space
 
 Strategy = Literal["random", "bayesian", "grid", "hyperband"]
@@ -219,7 +212,7 @@ class _Tuner(Tuner):
             details = traceback.format_exc()
             line = f"{type(error).__name__}: {error}".splitlines()[0]
             result = dataclasses.replace(result, error=line)
-            raise FailedTrialError(line) from error
+            raise  # to keras-tuner, which takes the trial for failed
         finally:
             if result.scores or result.error:
                 result = dataclasses.replace(result, seconds=time.monotonic() - started)

@@ -13,7 +13,7 @@ ROOT = Path(oracles.__file__).parents[2]
 DOCUMENTED = {
     *("create_trial", "update_trial", "populate_space", "get_state", "set_state", "run_trial"),
     "search",
-    *("Oracle", "Tuner", "HyperParameters", "Objective", "errors.FailedTrialError"),
+    *("Oracle", "Tuner", "HyperParameters", "Objective"),
     *(f"oracles.{name}Oracle" for name in ("RandomSearch", "BayesianOptimization", "Hyperband")),
 }
 SCORE = keras_tuner.Objective("score", "max")

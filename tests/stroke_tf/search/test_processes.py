@@ -126,9 +126,8 @@ def test_workers_do_every_trial_once_though_one_of_them_and_the_chief_are_killed
     assert (folder / "best.json").is_file()
 
 
-@pytest.mark.slow
-def test_no_process_outlives_its_launcher(phantom_records, tmp_path):
-    start = command(phantom_records[0], tmp_path, "--trials", "6", "--workers", "1")
+def test_no_process_outlives_its_launcher(tmp_path):
+    start = command(tmp_path / "nothing", tmp_path, "--workers", "1")
     with subprocess.Popen(start, stderr=subprocess.DEVNULL) as process:
         chief = wait_for(lambda: role(process, "chief"), process)
         worker = wait_for(lambda: role(process, "worker-1"), process)
