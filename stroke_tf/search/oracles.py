@@ -31,7 +31,7 @@ REACHES = {
     "Oracle.max_trials": "is set later, since Hyperband's constructor does not take it",
     "state['ongoing_trials']": "tells who was running what",
     "state['retry_queue']": "has what is handed out next, from its end",
-    "engine.trial.Trial.from_state": "reads a trial back",
+    "engine.trial.Trial.from_state": "reads back what `get_state` of a trial gave",
     "Tuner.save": "does nothing: the oracle keeps everything",
     "Tuner.oracle": "is the chief's client in a worker; it is made to wait for a chief that died",
 }
