@@ -39,6 +39,11 @@ def has_role() -> bool:
     return IP in os.environ
 
 
+def is_worker() -> bool:
+    """Returns whether this process only runs the trials that a chief hands out."""
+    return has_role() and CHIEF not in os.environ.get(ID, "")  # so does keras-tuner tell
+
+
 def worker_names(workers: int) -> tuple[str, ...]:
     """Returns the ids of so many workers of this machine."""
     return tuple(f"worker-{number}" for number in range(1, workers + 1))

@@ -1,71 +1,111 @@
-"""keras-tuner's oracles, which choose the values of trials, made safe to kill at any time."""
+"""All that the package takes from keras-tuner: oracles, which choose values, and a loop of trials.
+
+Both are made safe to kill at any time. Nothing else imports keras-tuner.
+"""
 
 from __future__ import annotations
 
+import functools
 import itertools
-import os
+import math
+import sys
+import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import grpc
 import keras_tuner
 
-from stroke_tf.files import write_json
+from stroke_tf.files import read_json, write_json
+from stroke_tf.processes import has_role, is_worker
 from stroke_tf.search.spaces import Range, Space, rounded
 
-_STATUS = keras_tuner.engine.trial.TrialStatus
+REACHES = {
+    "Oracle.save": "writes trials and state as one file, replaced as a whole",
+    "Oracle.reload": "reads that file; what was running is handed out again",
+    "Oracle.trials": "goes into that file and comes from it; tells how many failed",
+    "Oracle.ongoing_trials": "tells whether others are still at work",
+    "Oracle.tuner_ids": "keeps the chief there for a worker that waits",
+    "Oracle.hyperparameters": "names what a grid combines",
+    "Oracle.max_trials": "is set later, since Hyperband's constructor does not take it",
+    "state['ongoing_trials']": "tells who was running what",
+    "state['retry_queue']": "has what is handed out next, from its end",
+    "engine.trial.Trial.from_state": "reads back what `get_state` of a trial gave",
+    "Tuner.save": "does nothing: the oracle keeps everything",
+    "Tuner.oracle": "is the chief's client in a worker; it is made to wait for a chief that died",
+}
+"""Members of keras-tuner that its documentation does not name, and their use here.
+
+It has no documented way to keep a search whole when it is killed. The version is pinned for them,
+and a test stands for each.
+"""
+
+_STATE_NAME = "state.json"
+_IDLE_SECONDS = 0.05
 
 
 class _Careful(keras_tuner.Oracle):
     """What oracles lack to be killed at any time, and to stop after too many failures.
 
-    keras-tuner writes its files in place, a trial's before its own, and takes what was running for
-    lost: killed between the two writes, it would count a trial that nobody runs. A chief keeps
-    what its workers are running: they are still at it.
+    keras-tuner writes its files in place and apart, and takes what was running for lost. A chief
+    keeps what its workers are running: they are still at it.
     """
 
-    max_failures = 0
-    workers: Collection[str] | None = None
-    ongoing_trials: dict[str, Any]
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        trials: int,
+        max_failures: int,
+        workers: Collection[str] | None,
+        **options: Any,
+    ):
+        super().__init__(
+            objective=keras_tuner.Objective("score", "max"),
+            max_consecutive_failed_trials=sys.maxsize,  # ours are counted, and end without a raise
+            **options,
+        )
+        self.max_trials = trials
+        self._file, self._max_failures, self._workers = folder / _STATE_NAME, max_failures, workers
 
     def save(self) -> None:
-        write_json(Path(self._get_oracle_fname()), self.get_state())
-
-    def _save_trial(self, trial: Any) -> None:
-        write_json(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        super().set_state(state)
-        self._held = dict(self.ongoing_trials)
+        trials = [trial.get_state() for trial in self.trials.values()]
+        write_json(self._file, self.get_state() | {"trials": trials})
 
     def reload(self) -> None:
-        super().reload()
-        running = {name for name, it in self.trials.items() if it.status == _STATUS.RUNNING}
-        if is_chief():
-            self.ongoing_trials = {
-                worker: trial
-                for worker, trial in self._held.items()
-                if trial.trial_id in running and (self.workers is None or worker in self.workers)
-            }
-            self.tuner_ids = set(self.ongoing_trials)
-        held = {trial.trial_id for trial in self.ongoing_trials.values()}
-        self._retry_queue = sorted(running - held, reverse=True)  # it is taken from the end
-        for name, trial in sorted(self.trials.items()):
-            self._record_values(trial)
-            if name not in self.start_order:
-                self.start_order.append(name)
-            if name not in running and name not in self.end_order:
-                self.end_order.append(name)
+        if not self._file.is_file():
+            return
+        state = read_json(self._file)
+        trials = map(keras_tuner.engine.trial.Trial.from_state, state["trials"])
+        self.trials = {trial.trial_id: trial for trial in trials}
+        running = [name for name, trial in self.trials.items() if trial.status == "RUNNING"]
+        workers = {
+            trial: worker
+            for worker, trial in state["ongoing_trials"].items()
+            if has_role() and (self._workers is None or worker in self._workers)
+        }
+        queue = sorted(running, key=lambda name: name not in workers)
+        self.set_state(state | {"ongoing_trials": {}, "retry_queue": queue[::-1]})
+        for worker in filter(None, map(workers.get, queue)):
+            self.create_trial(worker)
 
-    def end_trial(self, trial: Any) -> None:
-        # A worker repeats the request if the chief died before it answered.
-        if trial.trial_id in {it.trial_id for it in self.ongoing_trials.values()}:
-            super().end_trial(trial)
+    def update_trial(self, trial_id: str, metrics: Mapping[str, Any], step: int = 0) -> Any:
+        trial = super().update_trial(trial_id, metrics, step)
+        self.save()  # a worker reports the score once only
+        return trial
+
+    def create_trial(self, tuner_id: str) -> Any:
+        trial = super().create_trial(tuner_id)
+        if trial.status == "STOPPED" and self.ongoing_trials:
+            trial.status = "IDLE"  # all end together: a chief sleeps long if one ends first
+            self.tuner_ids.add(tuner_id)
+        return trial
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        failed = sum(trial.status == _STATUS.FAILED for trial in self.trials.values())
-        if failed > self.max_failures:
-            return {"status": _STATUS.STOPPED}
+        failed = sum(trial.status == "FAILED" for trial in self.trials.values())
+        if failed > self._max_failures:
+            return {"status": "STOPPED"}
         return super().populate_space(trial_id)
 
 
@@ -76,12 +116,48 @@ class _GridOracle(keras_tuner.Oracle):
     """
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        names = [it.name for it in self.hyperparameters.space]
-        grid = itertools.product(*(it.values for it in self.hyperparameters.space))
+        space = self.hyperparameters.space
+        grid = itertools.product(*(parameter.values for parameter in space))
         values = next(itertools.islice(grid, len(self.trials), None), None)
         if values is None:
-            return {"status": _STATUS.STOPPED}
-        return {"status": _STATUS.RUNNING, "values": dict(zip(names, values, strict=True))}
+            return {"status": "STOPPED"}
+        names = [parameter.name for parameter in space]
+        return {"status": "RUNNING", "values": dict(zip(names, values, strict=True))}
+
+
+class Tuner(keras_tuner.Tuner):
+    """The loop that asks the oracle, or as a worker the chief, for trials and runs them."""
+
+    def __init__(self, oracle: Any, folder: Path):
+        super().__init__(oracle, directory=folder.parent, project_name=folder.name)
+        if is_worker():
+            self.oracle: Any = PatientClient(self.oracle)
+
+    def save(self) -> None:
+        """Leaves it to the oracle: there is nothing else to keep."""
+
+
+class PatientClient:
+    """The chief as a worker sees it: asked again where it died, or has nothing to do yet."""
+
+    def __init__(self, client: Any):
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._client, name)
+        return functools.partial(_patiently, attribute) if callable(attribute) else attribute
+
+
+def _patiently(request: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    while True:
+        try:
+            answer = request(*arguments, **options)  # waits for an hour until there is a chief
+            if getattr(answer, "status", None) != "IDLE":
+                return answer
+        except grpc.RpcError as error:
+            if error.code() != grpc.StatusCode.UNAVAILABLE:
+                raise
+        time.sleep(_IDLE_SECONDS)
 
 
 def _careful(oracle: type) -> Callable[..., Any]:
@@ -97,11 +173,11 @@ ORACLES: dict[str, Callable[..., Any]] = {
 """What makes the oracle of each strategy."""
 
 
-def first_bracket(hyperband: Any) -> int:
+def first_bracket(max_epochs: int) -> int:
     """Returns the number of trials in the first bracket of Hyperband, all its rounds together."""
-    bracket = hyperband._get_num_brackets() - 1
-    rounds = range(hyperband._get_num_rounds(bracket))
-    return sum(hyperband._get_size(bracket, number) for number in rounds)
+    rounds = next(number for number in itertools.count() if 3**number > max_epochs)
+    share = math.ceil(1 + math.log(max_epochs, 3)) / rounds
+    return sum(math.ceil(share * 3**number) for number in range(rounds))
 
 
 def hyperparameters(space: Space, *, grid: bool) -> Any:
@@ -132,23 +208,3 @@ def decoded(space: Space, found: Mapping[str, Any], *, grid: bool) -> dict[str, 
 
 def _options(values: Range | tuple[Any, ...]) -> tuple[Any, ...]:
     return values.grid() if isinstance(values, Range) else values
-
-
-def is_worker() -> bool:
-    """Returns whether this process only runs the trials that a chief hands out."""
-    return _has_chief() and not is_chief()
-
-
-def _has_chief() -> bool:
-    return "KERASTUNER_ORACLE_IP" in os.environ
-
-
-def is_chief() -> bool:
-    """Returns whether this process hands out the trials that workers run."""
-    if not _has_chief():
-        return False
-    if not (name := os.environ.get("KERASTUNER_TUNER_ID")):
-        raise ValueError(
-            "KERASTUNER_TUNER_ID must be set with KERASTUNER_ORACLE_IP. Received: none"
-        )
-    return "chief" in name  # keras-tuner goes by the name too

@@ -20,13 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import grpc
 import keras
-import keras_tuner
-from keras_tuner.engine.base_tuner import BaseTuner
 
 from stroke_tf.files import flat, locked, plain, read_json, write_json
-from stroke_tf.search.oracles import ORACLES, decoded, first_bracket, hyperparameters, is_worker
+from stroke_tf.processes import is_worker
+from stroke_tf.search.oracles import ORACLES, Tuner, decoded, first_bracket, hyperparameters
 from stroke_tf.search.spaces import Space
 
 Strategy = Literal["random", "bayesian", "grid", "hyperband"]
@@ -38,7 +36,6 @@ RESULT_NAME = "result.json"
 SEARCH_NAME = "search.json"
 _STARTS_NAME = "starts"
 _MOST_STARTS = 3  # a trial whose process died so often has failed: it takes too much memory
-_IDLE_SECONDS = 0.2
 
 _logger = logging.getLogger(__name__)
 
@@ -118,21 +115,21 @@ def search(
         whole["max_epochs"] = max_epochs
     grid = strategy == "grid"
     oracle = ORACLES[strategy](
-        objective=keras_tuner.Objective("score", "max"),
+        folder,
+        trials=trials,
+        max_failures=max_failures,
+        workers=workers,
         hyperparameters=hyperparameters(space, grid=grid),
         seed=seed + 1,  # it takes 0 for "any"
-        max_consecutive_failed_trials=trials + 1,  # ours are counted, and end it without a raise
         **{"hyperband": {"max_epochs": max_epochs}}.get(strategy, {}),
         **{"bayesian": {"num_initial_points": max(3, trials // 3)}}.get(strategy, {}),
     )
-    if strategy == "hyperband" and trials < (least := first_bracket(oracle)):
+    if strategy == "hyperband" and trials < (least := first_bracket(max_epochs)):
         _logger.warning(
             "Hyperband of %d epochs needs %d trials for its first bracket: with %d few or none are "
             "trained for long",
             *(max_epochs, least, trials),
         )
-    oracle.max_trials, oracle.max_failures, oracle.verbose = trials, max_failures, 0
-    oracle.workers = workers
     decode = functools.partial(decoded, space, grid=grid)
     tuner = _Tuner(oracle, folder, train_trial=train_trial, decode=decode)
     if is_worker():
@@ -142,9 +139,8 @@ def search(
         with locked(folder):
             check_definition(folder, whole)
             write_json(folder / SEARCH_NAME, whole)
-            if Path(oracle._get_oracle_fname()).is_file():
-                oracle.reload()
-            tuner.search()
+            oracle.reload()
+            tuner.search(verbose=0)
     return read_trials(folder)
 
 
@@ -182,28 +178,7 @@ def check_definition(folder: Path, definition: Mapping[str, Any]) -> None:
         )
 
 
-class _PatientClient:
-    """The chief as a worker sees it: a request that the chief's death cut off is made again."""
-
-    def __init__(self, client: Any):
-        self._client = client
-
-    def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._client, name)
-        return functools.partial(_patiently, attribute) if callable(attribute) else attribute
-
-
-def _patiently(request: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    while True:
-        try:
-            return request(*arguments, **options)  # waits for an hour until there is a chief
-        except grpc.RpcError as error:
-            if error.code() != grpc.StatusCode.UNAVAILABLE:
-                raise
-            time.sleep(_IDLE_SECONDS)
-
-
-class _Tuner(BaseTuner):
+class _Tuner(Tuner):
     """Runs trials one after another, each in its folder."""
 
     def __init__(
@@ -214,20 +189,10 @@ class _Tuner(BaseTuner):
         train_trial: TrainTrial,
         decode: Callable[[Mapping[str, Any]], dict[str, Any]],
     ):
-        super().__init__(oracle, directory=folder.parent, project_name=folder.name)
+        super().__init__(oracle, folder)
         self._folder, self._train_trial, self._decode = folder, train_trial, decode
-        if is_worker():
-            self.oracle: Any = _PatientClient(self.oracle)
 
-    def save(self) -> None:
-        """Leaves it to the oracle: there is nothing else to keep."""
-
-    def pre_create_trial(self) -> None:
-        """Waits a moment, since a worker with nothing to do asks again and again."""
-        if is_worker():
-            time.sleep(_IDLE_SECONDS)
-
-    def run_trial(self, trial: Any) -> dict[str, float]:
+    def run_trial(self, trial: Any, **options: Any) -> dict[str, float]:
         """Runs a trial and writes down its result, a failure too."""
         folder = self._folder / f"trial_{trial.trial_id}"
         values = trial.hyperparameters.values
@@ -247,7 +212,7 @@ class _Tuner(BaseTuner):
             details = traceback.format_exc()
             line = f"{type(error).__name__}: {error}".splitlines()[0]
             result = dataclasses.replace(result, error=line)
-            raise keras_tuner.errors.FailedTrialError(line) from error
+            raise  # to keras-tuner, which takes the trial for failed
         finally:
             if result.scores or result.error:
                 result = dataclasses.replace(result, seconds=time.monotonic() - started)

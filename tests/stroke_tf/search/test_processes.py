@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
-from stroke_tf.search.tuning import RESULT_NAME, read_trials
+from stroke_tf.search.tuning import RESULT_NAME, read_trials, search
 
-pytestmark = pytest.mark.slow
+SCRIPT = Path(sys.executable).with_name("stroke-tf")
 DEADLINE_SECONDS = 900
 
 
@@ -51,23 +52,56 @@ def role(launcher, name):
     return None
 
 
-def test_a_killed_search_keeps_what_it_has_and_ends_with_the_trials_asked_for(
-    phantom_records, tmp_path
-):
-    start = command(phantom_records[0], tmp_path, "--trials", "3")
-    folder = tmp_path / "classifier" / "search-random-s0"
-    with subprocess.Popen(start, stderr=subprocess.DEVNULL) as process:
-        wait_for(lambda: list(folder.glob("trial_1/part0-s0/history.csv")), process)
+GRID = {"rate": (0.1, 0.2, 0.3), "units": (8, 16)}
+STOPS_IN_THE_THIRD = f"""
+import signal, sys
+from pathlib import Path
+from stroke_tf.search.tuning import search
+
+def train(values, folder, epochs):
+    if folder.name == "trial_02":
+        (folder / "here").touch()
+        signal.pause()
+    return [values["rate"]]
+
+search(Path(sys.argv[1]), {GRID}, train, strategy="grid", trials=50, definition={{}})
+"""
+
+
+def test_a_killed_and_resumed_grid_search_is_whole(tmp_path):
+    def train(values, folder, epochs):
+        asked.append(folder.name)
+        return [values["rate"]]
+
+    asked, start = [], [sys.executable, "-c", STOPS_IN_THE_THIRD, tmp_path]
+    with subprocess.Popen(start, env=os.environ | {"KERAS_BACKEND": "numpy"}) as process:
+        wait_for((tmp_path / "trial_02" / "here").exists, process)
         process.send_signal(signal.SIGKILL)
-    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in results(folder)}
-    assert [path.parent.name for path in before] == ["trial_0"]
-    done = subprocess.run(start, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert [trial.name for trial in read_trials(folder)] == ["0", "1", "2"]
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in results(tmp_path)}
+    assert [path.parent.name for path in before] == ["trial_00", "trial_01"]
+    trials = search(tmp_path, GRID, train, strategy="grid", trials=50, definition={})
+    assert asked == ["trial_02", "trial_03", "trial_04", "trial_05"]
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in before} == before
-    assert re.findall(r"Trial (\d): score", done.stderr) == ["1", "2"]
+    assert [(trial.values["rate"], trial.values["units"]) for trial in trials] == [
+        *((0.1, 8), (0.1, 16), (0.2, 8), (0.2, 16), (0.3, 8), (0.3, 16)),
+    ]
 
 
+def test_a_chief_and_two_workers_share_a_search(phantom_records, tmp_path):
+    start = [SCRIPT, "tune-classifier", "--smoke", "--workers", "2", "--out", tmp_path]
+    start += ["--records", phantom_records[0]]
+    with subprocess.Popen(start, stderr=subprocess.PIPE, text=True) as process:
+        for name in ("chief", "worker-1", "worker-2"):
+            wait_for(lambda name=name: role(process, name), process)
+        _, said = process.communicate(timeout=DEADLINE_SECONDS)
+    assert process.returncode == 0, said
+    assert sorted(re.findall(r"Trial (\d): score", said)) == ["0", "1"]
+    folder = tmp_path / "classifier-smoke" / "search-random-s0"
+    assert [trial.name for trial in read_trials(folder)] == ["0", "1"]
+    assert (folder / "best.json").is_file()
+
+
+@pytest.mark.slow
 def test_workers_do_every_trial_once_though_one_of_them_and_the_chief_are_killed(
     phantom_records, tmp_path
 ):
@@ -92,8 +126,8 @@ def test_workers_do_every_trial_once_though_one_of_them_and_the_chief_are_killed
     assert (folder / "best.json").is_file()
 
 
-def test_no_process_outlives_its_launcher(phantom_records, tmp_path):
-    start = command(phantom_records[0], tmp_path, "--trials", "6", "--workers", "1")
+def test_no_process_outlives_its_launcher(tmp_path):
+    start = command(tmp_path / "nothing", tmp_path, "--workers", "1")
     with subprocess.Popen(start, stderr=subprocess.DEVNULL) as process:
         chief = wait_for(lambda: role(process, "chief"), process)
         worker = wait_for(lambda: role(process, "worker-1"), process)
@@ -103,6 +137,7 @@ def test_no_process_outlives_its_launcher(phantom_records, tmp_path):
     assert not alive
 
 
+@pytest.mark.slow
 def test_an_error_of_the_settings_ends_chief_and_workers(tmp_path):
     start = command(tmp_path / "nothing", tmp_path, "--workers", "1")
     done = subprocess.run(start, capture_output=True, text=True, timeout=DEADLINE_SECONDS)
