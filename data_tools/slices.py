@@ -19,7 +19,7 @@ from stroke_tf.config import BRAIN, Window
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.manifest import Rejected
 from stroke_tf.reading.mask_pictures import mask_from_colours
-from stroke_tf.reading.pictures import decode_colours, decode_grey, is_plain_grey_png, picture_size
+from stroke_tf.reading.pictures import decode_colours, decode_grey, picture_size
 from stroke_tf.records import Pixels
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ class Slice:
 
     Attributes:
         image: Shape (H, W): uint8 grey, or int16 HU.
-        plain_png: The source file's bytes when they already are an 8-bit grey PNG.
         mask: uint8 class ids, shape (H, W); None where the source has none.
         stroke_type: What the slice shows; None where the source says nothing.
         patient: The layout's patient or a keyed hash of the DICOM header's; None where unknown.
@@ -57,7 +56,6 @@ class Slice:
     """
 
     image: np.ndarray
-    plain_png: bytes | None
     mask: np.ndarray | None
     stroke_type: StrokeType | None
     patient: str | None
@@ -99,6 +97,10 @@ def grey_view(image: np.ndarray, *, window: Window = BRAIN) -> np.ndarray:
 _T = TypeVar("_T")
 
 
+def _read_grey(data: bytes, name: str) -> np.ndarray:
+    return decode_grey(data, name=name)
+
+
 class _Reader:
     """Collects the faults of one slice while it is read, so that one run names them all."""
 
@@ -108,7 +110,6 @@ class _Reader:
         self.digest = hashlib.sha256()
         self.windows: tuple[Window, ...] = ()
         self.patient = files.patient
-        self.plain_png: bytes | None = None
 
     def read(self) -> Slice | list[Rejected]:
         image = self._read_image()
@@ -118,7 +119,6 @@ class _Reader:
             return self.faults
         return Slice(
             image=image,
-            plain_png=self.plain_png,
             mask=mask,
             stroke_type=stroke_type,
             patient=self.patient,
@@ -133,7 +133,7 @@ class _Reader:
             return self._try(files.dicom, self._read_hu)
         if files.dicom:
             self._try(files.dicom, self._read_header)
-        return self._try(files.picture, self._read_grey) if files.picture else None
+        return self._try(files.picture, _read_grey) if files.picture else None
 
     def _read_hu(self, data: bytes, name: str) -> np.ndarray:
         from stroke_tf.reading.dicom import (
@@ -152,10 +152,6 @@ class _Reader:
     def _keep(self, header: Header) -> None:
         self.windows = header.windows
         self.patient = self.patient or header.patient
-
-    def _read_grey(self, data: bytes, name: str) -> np.ndarray:
-        self.plain_png = data if is_plain_grey_png(data) else None
-        return decode_grey(data, name=name)
 
     def _read_mask(self, image: np.ndarray | None) -> np.ndarray | None:
         files = self.files

@@ -202,7 +202,7 @@ def break_tree(tree):
     (none / "10000.png").write_bytes(whole[: len(whole) // 2])
     (none / "10001.png").write_bytes(b"")
     (none / "10002.png").write_text("a text")
-    cv2.imwrite(str(none / "10003.png"), np.zeros((SIDE, SIDE), np.uint16))
+    cv2.imwrite(str(none / "10003.png"), np.full((SIDE, SIDE), 4000, np.uint16))
     cv2.imwrite(str(none / "10004.png"), np.full((SIDE, SIDE, 3), (9, 200, 9), np.uint8))
     (none / "10005.png").unlink()
     (none / "10005.png").symlink_to("nowhere.png")
