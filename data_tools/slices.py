@@ -13,13 +13,13 @@ import numpy as np
 
 from data_tools.near_duplicates import dhash
 from data_tools.options import MaskMethod, Prefer
-from data_tools.overlays import mask_from_binary, mask_from_overlay
+from data_tools.overlays import check_same_lesions, mask_from_binary, mask_from_overlay
 from data_tools.scan import SliceFiles
 from stroke_tf.config import BRAIN, Window
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.manifest import Rejected
 from stroke_tf.reading.mask_pictures import mask_from_colours
-from stroke_tf.reading.pictures import decode_colours, decode_grey, picture_size
+from stroke_tf.reading.pictures import decode_colours, decode_grey
 from stroke_tf.records import Pixels
 
 if TYPE_CHECKING:
@@ -97,6 +97,16 @@ def grey_view(image: np.ndarray, *, window: Window = BRAIN) -> np.ndarray:
 _T = TypeVar("_T")
 
 
+def _lesion_areas(mask: np.ndarray) -> dict[StrokeType, int]:
+    return {kind: int(np.count_nonzero(mask == np.uint8(kind))) for kind in LESION_CLASSES}
+
+
+def _largest(areas: dict[StrokeType, int]) -> StrokeType:
+    """Returns the lesion class of most pixels, NONE where there is none."""
+    largest = max(areas, key=lambda kind: areas[kind])
+    return largest if areas[largest] else StrokeType.NONE
+
+
 def _read_grey(data: bytes, name: str) -> np.ndarray:
     return decode_grey(data, name=name)
 
@@ -157,12 +167,10 @@ class _Reader:
         files = self.files
         if files.mask:
             mask = self._try(files.mask, self._decode_mask)
-            if files.overlay and image is not None:  # the mask is taken, yet both must fit
-                self._try(files.overlay, partial(self._check_size, image.shape))
+            if files.overlay:  # the mask is taken, yet both must show the same
+                self._try(files.overlay, partial(self._check_overlay, image, mask))
         elif files.overlay:
-            mask = self._try(
-                files.overlay, lambda data, name: self._from_overlay(data, name, image)
-            )
+            mask = self._try(files.overlay, partial(self._from_overlay, image))
         else:
             return None
         if mask is not None and image is not None and mask.shape != image.shape:
@@ -172,12 +180,6 @@ class _Reader:
             )
         return mask
 
-    def _check_size(self, expected: tuple[int, ...], data: bytes, name: str) -> None:
-        if (size := picture_size(data, name=name)) != expected:
-            raise ValueError(
-                f"{name}: must have the size of its picture, {expected}. Received: {size}"
-            )
-
     def _decode_mask(self, data: bytes, name: str) -> np.ndarray:
         if self.files.mask_kind == "class-colours":
             return mask_from_colours(decode_colours(data, name=name), name=name)
@@ -186,10 +188,19 @@ class _Reader:
             raise ValueError(f"{name}: only a lesion slice may have a mask. Received: {kind}")
         return mask_from_binary(decode_grey(data, name=name), kind, name=name)
 
-    def _from_overlay(self, data: bytes, name: str, grey: np.ndarray | None) -> np.ndarray:
+    def _check_overlay(
+        self, image: np.ndarray | None, mask: np.ndarray | None, data: bytes, name: str
+    ) -> None:
+        overlay = decode_colours(data, name=name)
+        kind = self.files.stroke_type if mask is None else _largest(_lesion_areas(mask))
+        painted = mask_from_overlay(overlay, image, stroke_type=kind, name=name)
+        if mask is not None and mask.shape == painted.shape:
+            check_same_lesions(mask, painted, name=name)
+
+    def _from_overlay(self, image: np.ndarray | None, data: bytes, name: str) -> np.ndarray:
         return mask_from_overlay(
             decode_colours(data, name=name),
-            grey,
+            image,
             method=self.reading.mask_method,
             stroke_type=self.files.stroke_type,
             name=name,
@@ -200,14 +211,19 @@ class _Reader:
         label = self.files.stroke_type
         if mask is None:
             return label
-        areas = {kind: int(np.count_nonzero(mask == np.uint8(kind))) for kind in LESION_CLASSES}
-        largest = max(areas, key=lambda kind: areas[kind])
-        shown = largest if areas[largest] else StrokeType.NONE
+        areas = _lesion_areas(mask)
+        shown = _largest(areas)
         if label is not None and (label == StrokeType.NONE) != (shown == StrokeType.NONE):
             self._reject(
                 self.files.mask or self.files.overlay,
                 f"must show a lesion just when its slice is labelled with one. Received: label "
                 f"{label.name}, {sum(areas.values())} lesion pixels",
+            )
+        elif label in LESION_CLASSES and not areas[label]:
+            self._reject(
+                self.files.mask or self.files.overlay,
+                f"must show the class of its slice, {label.name}. Received: {shown.name} alone, "
+                f"{areas[shown]} pixels",
             )
         return shown if label in (None, StrokeType.UNSPECIFIED) else label
 
