@@ -112,9 +112,7 @@ def _code_of(stroke_type: StrokeType) -> int:
     return int(_colour_codes(np.array(MASK_COLOURS[stroke_type], np.uint8)))
 
 
-def paint_overlay(
-    picture: np.ndarray, lesion: np.ndarray, stroke_type: StrokeType
-) -> np.ndarray:
+def paint_overlay(picture: np.ndarray, lesion: np.ndarray, stroke_type: StrokeType) -> np.ndarray:
     """Returns a picture with a lesion drawn in as the organisers do.
 
     Args:
