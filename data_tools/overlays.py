@@ -12,12 +12,12 @@ import numpy as np
 from PIL import Image
 
 from data_tools.options import MaskMethod
-from data_tools.paint import PAINT_MIN, bounding_box, channels, find_paint
+from data_tools.paint import PAINT_MIN, bounding_box, channels, check_filled, find_paint
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.reading.mask_pictures import check_rgb
 
 BINARY_MIN = 128  # grey of a binary mask from which a pixel is lesion
-APART_MAX = 0.05  # of a lesion's pixels that a mask and an overlay may differ in
+APART_MAX = 0.05  # share of its pixels in which an overlay may differ from its mask
 MISFIT_MAX = 0.01  # pixels that differ when the mask is painted again, by painted ones
 
 # USTH II-B gives hue 0-10 and 160-255 "along with saturation, and value thresholds", not the
@@ -85,15 +85,7 @@ def mask_from_overlay(
             unknown, a lesion's class cannot be told, the overlay cannot be trusted (`find_paint`),
             or no border style draws it again.
     """
-    check_rgb(overlay, name=name)
-    if picture is not None:
-        if picture.dtype != np.int16:
-            _check_grey(picture, name=name)
-        if picture.shape != overlay.shape[:2]:
-            raise ValueError(
-                f"{name}: must have the size of its picture, {picture.shape}. "
-                f"Received: {overlay.shape[:2]}"
-            )
+    _check_arrays(overlay, picture, name=name)
     painted = find_paint(overlay, picture, name=name)
     if method == "difference":
         return _mask_by_difference(overlay, painted, stroke_type, name=name)
@@ -102,28 +94,44 @@ def mask_from_overlay(
     raise ValueError(f"{name}: method must be one of {get_args(MaskMethod)}. Received: {method!r}")
 
 
-def check_same_lesions(mask: np.ndarray, painted: np.ndarray, *, name: str) -> None:
-    """Checks that a mask and the mask of an overlay show the same lesions.
+def check_overlay(
+    overlay: np.ndarray, picture: np.ndarray | None, mask: np.ndarray, *, name: str = "overlay"
+) -> None:
+    """Checks that an overlay shows its picture and the lesions of its mask.
 
     Args:
+        overlay: As for `mask_from_overlay`.
+        picture: As for `mask_from_overlay`.
         mask: uint8 class ids, shape (H, W), of the mask file.
-        painted: The same of the overlay.
-        name: File name or id of the overlay for the error message.
+        name: File name or id of the overlay for the error messages.
 
     Raises:
-        ValueError: If more than `APART_MAX` of a class lies a pixel and more outside the other's.
+        ValueError: As `find_paint`; or if more than `APART_MAX` of the paint, of the mask or of the
+            border of a class is more than a pixel away from the other.
     """
-    if np.array_equal(mask, painted):
+    _check_arrays(overlay, picture, name=name)
+    if mask.shape != overlay.shape[:2]:
+        raise ValueError(
+            f"{name}: must have the size of its mask, {mask.shape}. Received: {overlay.shape[:2]}"
+        )
+    painted = find_paint(overlay, picture, name=name)
+    box = bounding_box(painted | (mask > 0), margin=1)
+    if box is None:
         return
-    for kind in LESION_CLASSES:
-        one, other = mask == kind, painted == kind
-        apart = np.count_nonzero(one & ~_dilate(other, _TOUCH))
-        apart += np.count_nonzero(other & ~_dilate(one, _TOUCH))
-        area = max(np.count_nonzero(one), np.count_nonzero(other))
+    painted, mask, lesion = painted[box], mask[box], mask[box] > 0
+    _, green, blue = channels(overlay[box])
+    borders = {
+        StrokeType.ISCHEMIA: painted & (cv2.subtract(blue, green) >= PAINT_MIN),
+        StrokeType.HEMORRHAGE: painted & (cv2.subtract(green, blue) >= PAINT_MIN),
+    }
+    pairs = {"paint": (painted, lesion), "mask": (lesion, painted)}
+    pairs |= {f"{kind.name} border": (drawn, mask == kind) for kind, drawn in borders.items()}
+    for what, (one, other) in pairs.items():
+        apart, area = np.count_nonzero(one & ~_dilate(other, _TOUCH)), np.count_nonzero(one)
         if apart > APART_MAX * area:
             raise ValueError(
-                f"{name}: an overlay must show the lesions of its mask. Received: {apart} pixels "
-                f"of {kind.name} in one of them alone, {area} in the larger"
+                f"{name}: an overlay must show the lesions of its mask. "
+                f"Received: {apart} of {area} pixels of {what} apart from it"
             )
 
 
@@ -168,6 +176,7 @@ _MARGIN = 3  # of the box around the paint: the widest border
 def _mask_by_difference(
     overlay: np.ndarray, painted: np.ndarray, stroke_type: StrokeType | None, *, name: str
 ) -> np.ndarray:
+    check_filled(painted, name=name)
     mask = np.zeros(painted.shape, np.uint8)
     box = bounding_box(painted, margin=_MARGIN)
     if box is None:
@@ -316,6 +325,18 @@ def _check_lesion_class(stroke_type: StrokeType, *, name: str) -> None:
             f"{name}: `stroke_type` must be one of {[c.name for c in LESION_CLASSES]}. "
             f"Received: {stroke_type!r}"
         )
+
+
+def _check_arrays(overlay: np.ndarray, picture: np.ndarray | None, *, name: str) -> None:
+    check_rgb(overlay, name=name)
+    if picture is not None:
+        if picture.dtype != np.int16:
+            _check_grey(picture, name=name)
+        if picture.shape != overlay.shape[:2]:
+            raise ValueError(
+                f"{name}: must have the size of its picture, {picture.shape}. "
+                f"Received: {overlay.shape[:2]}"
+            )
 
 
 def _check_grey(array: np.ndarray, *, name: str) -> None:

@@ -32,7 +32,7 @@ def find_paint(overlay: np.ndarray, picture: np.ndarray | None, *, name: str) ->
 
     Raises:
         ValueError: If the overlay is faintly coloured, as JPEG, resampling and soft brushes leave
-            it; shows another slice than the picture; or is a contour around bare picture.
+            it; or shows another slice than the picture.
     """
     painted = np.zeros(overlay.shape[:2], bool)
     box = _differing_box(overlay, picture)
@@ -49,7 +49,6 @@ def find_paint(overlay: np.ndarray, picture: np.ndarray | None, *, name: str) ->
         )
     if picture is not None:
         _check_same_slice(overlay, picture, painted, box, name=name)
-    _check_no_contour(painted, name=name)
     return painted
 
 
@@ -75,7 +74,7 @@ def _differing_box(overlay: np.ndarray, picture: np.ndarray | None) -> Box | Non
     if picture is None or picture.dtype != np.uint8:
         return slice(None), slice(None)
     difference = cv2.absdiff(overlay, cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB))
-    rows = np.flatnonzero(cv2.reduce(difference.reshape(len(overlay), -1), 1, cv2.REDUCE_MAX))
+    rows = np.flatnonzero(difference.reshape(len(overlay), -1).max(axis=1))
     if not rows.size:
         return None
     here = slice(rows[0], rows[-1] + 1)
@@ -120,8 +119,16 @@ def _explained(given: np.ndarray, values: np.ndarray) -> float:
     return between / total if total else float(np.ptp(given) == 0)
 
 
-def _check_no_contour(painted: np.ndarray, *, name: str) -> None:
-    """Raises ValueError for a closed thin line around more bare picture than it covers."""
+def check_filled(painted: np.ndarray, *, name: str) -> None:
+    """Checks that no lesion is drawn by its contour alone.
+
+    Args:
+        painted: bool, shape (H, W): where an overlay is painted.
+        name: File name or id for the error message.
+
+    Raises:
+        ValueError: For a closed thin line around more bare picture than it covers.
+    """
     box = bounding_box(painted)
     if box is None:
         return

@@ -13,7 +13,7 @@ import numpy as np
 
 from data_tools.near_duplicates import dhash
 from data_tools.options import MaskMethod, Prefer
-from data_tools.overlays import check_same_lesions, mask_from_binary, mask_from_overlay
+from data_tools.overlays import check_overlay, mask_from_binary, mask_from_overlay
 from data_tools.scan import SliceFiles
 from stroke_tf.config import BRAIN, Window
 from stroke_tf.labels import LESION_CLASSES, StrokeType
@@ -95,16 +95,6 @@ def grey_view(image: np.ndarray, *, window: Window = BRAIN) -> np.ndarray:
 
 
 _T = TypeVar("_T")
-
-
-def _lesion_areas(mask: np.ndarray) -> dict[StrokeType, int]:
-    return {kind: int(np.count_nonzero(mask == np.uint8(kind))) for kind in LESION_CLASSES}
-
-
-def _largest(areas: dict[StrokeType, int]) -> StrokeType:
-    """Returns the lesion class of most pixels, NONE where there is none."""
-    largest = max(areas, key=lambda kind: areas[kind])
-    return largest if areas[largest] else StrokeType.NONE
 
 
 def _read_grey(data: bytes, name: str) -> np.ndarray:
@@ -191,11 +181,10 @@ class _Reader:
     def _check_overlay(
         self, image: np.ndarray | None, mask: np.ndarray | None, data: bytes, name: str
     ) -> None:
-        overlay = decode_colours(data, name=name)
-        kind = self.files.stroke_type if mask is None else _largest(_lesion_areas(mask))
-        painted = mask_from_overlay(overlay, image, stroke_type=kind, name=name)
-        if mask is not None and mask.shape == painted.shape:
-            check_same_lesions(mask, painted, name=name)
+        if mask is None:  # a fault of its own
+            self._from_overlay(image, data, name)
+        else:
+            check_overlay(decode_colours(data, name=name), image, mask, name=name)
 
     def _from_overlay(self, image: np.ndarray | None, data: bytes, name: str) -> np.ndarray:
         return mask_from_overlay(
@@ -211,8 +200,9 @@ class _Reader:
         label = self.files.stroke_type
         if mask is None:
             return label
-        areas = _lesion_areas(mask)
-        shown = _largest(areas)
+        areas = {kind: int(np.count_nonzero(mask == np.uint8(kind))) for kind in LESION_CLASSES}
+        largest = max(areas, key=lambda kind: areas[kind])
+        shown = largest if areas[largest] else StrokeType.NONE
         if label is not None and (label == StrokeType.NONE) != (shown == StrokeType.NONE):
             self._reject(
                 self.files.mask or self.files.overlay,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from data_tools.overlays import check_same_lesions, mask_from_binary, mask_from_overlay
+from data_tools.overlays import check_overlay, mask_from_binary, mask_from_overlay
 from stroke_tf.labels import StrokeType
 from stroke_tf.reading.mask_pictures import MASK_COLOURS, mask_from_colours
 
@@ -227,15 +227,28 @@ def test_unknown_method_is_refused_with_the_known_ones() -> None:
     ],
 )
 def test_a_mask_and_an_overlay_must_show_the_same_lesions(other: tuple, fits: bool) -> None:
-    mask, painted = np.zeros((2, 80, 80), np.uint8)
-    mask[20:40, 20:40] = painted[other] = HEMORRHAGE
+    mask, drawn = np.zeros((2, 80, 80), np.uint8)
+    mask[20:40, 20:40] = drawn[other] = HEMORRHAGE
+    overlay, picture = paint(drawn, width=1), picture_like(drawn)
     if fits:
-        check_same_lesions(mask, painted, name="7.png")
+        check_overlay(overlay, picture, mask, name="7.png")
         return
     with pytest.raises(ValueError, match=r"^7\.png: an overlay must show the lesions of its mask"):
-        check_same_lesions(mask, painted, name="7.png")
-    with pytest.raises(ValueError, match="of ISCHEMIA in one of them alone"):
-        check_same_lesions(mask, mask // 2, name="7.png")
+        check_overlay(overlay, picture, mask, name="7.png")
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("name", masks())
+def test_an_overlay_fits_its_own_mask_and_none_of_another_class(name: str, width: int) -> None:
+    mask = masks()[name]
+    overlay = paint(mask, width=width)
+    check_overlay(overlay, picture_like(mask), mask)
+    with pytest.raises(ValueError, match="pixels of (ISCHEMIA|HEMORRHAGE) border apart"):
+        check_overlay(overlay, None, np.array([0, 2, 1], np.uint8)[mask])
+    with pytest.raises(ValueError, match="another picture"):
+        check_overlay(overlay, picture_like(mask, seed=1), mask)
+    with pytest.raises(ValueError, match=r"the size of its mask, \(9, 9\)"):
+        check_overlay(overlay, None, np.zeros((9, 9), np.uint8))
 
 
 def test_mask_colours_become_class_ids() -> None:
@@ -397,7 +410,8 @@ def test_real_overlays_give_their_masks(open_data: Path) -> None:
 
 def test_real_overlays_are_refused_as_jpegs_and_beside_other_slices(open_data: Path) -> None:
     slices = real_overlays(open_data)[::4]
-    for (overlay, grey, _), (_, other, _) in zip(slices, slices[1:], strict=False):
+    for (overlay, grey, rgb), (_, other, _) in zip(slices, slices[1:], strict=False):
+        check_overlay(overlay, grey, mask_from_colours(rgb))
         for quality in (90, 75, 50):
             with pytest.raises(ValueError, match="stored without loss"):
                 mask_from_overlay(as_jpeg(overlay, quality), grey)

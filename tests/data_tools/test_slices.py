@@ -95,7 +95,7 @@ def test_a_mask_of_another_class_than_its_slice_is_a_fault(folder):
     ("overlay", "reason"),
     [
         ("none.png", "must show its picture outside the paint"),
-        ("plain.png", "must show the lesions of its mask. Received: 6 pixels of ISCHEMIA"),
+        ("plain.png", "must show the lesions of its mask. Received: 6 of 6 pixels of mask"),
         ("small.png", "size of its picture, (8, 10). Received: (6, 6)"),
         ("text.png", "must be a PNG, JPEG, BMP, TIFF or WebP"),
     ],
