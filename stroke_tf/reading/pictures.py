@@ -152,8 +152,9 @@ def _decode(data: bytes, *, name: str) -> tuple[NDArray[np.uint8], bool]:
     kind = type(image).format
     try:
         pixels = _decode_whole(data, image)
-    except Exception as error:  # the decoders raise nothing more exact
-        raise ValueError(f"{name}: a {kind} must be whole. Received: {error}") from error
+    except Exception as error:  # the decoders raise nothing more exact, that of JPEGs says nothing
+        what = "damaged image data" if kind == "JPEG" else error
+        raise ValueError(f"{name}: a {kind} must be whole. Received: {what}") from error
     if pixels.itemsize == 2:
         pixels = _eight_bits(pixels, name=name)
     return pixels, isinstance(image, _LOSSY)
