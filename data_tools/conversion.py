@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Thread
 
 from data_tools.assemble import Assembly, assemble
+from data_tools.contradictions import contradictions
 from data_tools.options import Conversion
 from data_tools.progress import Progress
 from data_tools.slices import Reading
@@ -27,10 +28,12 @@ from data_tools.spool import (
     Encoding,
     SpooledSlice,
     read_index,
+    read_spooled,
     spool_chunk,
 )
 from data_tools.workers import run_tasks
 from stroke_tf.files import locked, read_json, replacing, to_json
+from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import MANIFEST_NAME, Manifest, Rejected, read_manifest
 
 _PARTIAL = ".partial"
@@ -80,6 +83,7 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
             assembly, known = _assembly(config, source, partial), source.faults
             del source  # hundreds of megabytes for a million slices
             slices, faults, sha256 = _read_all(partial, chunks, known)
+            slices, faults = _without_contradictions(partial, slices, faults)
             if len(faults) > config.max_bad:
                 raise BadInputError(faults, config.max_bad)
             assemble(
@@ -228,5 +232,19 @@ def _read_all(
         found, wrong = read_index(partial, number, digest)
         slices.extend(found)
         faults.extend(wrong)
-    faults.sort(key=lambda fault: (fault.file, fault.reason))
     return slices, faults, digest.hexdigest()
+
+
+def _without_contradictions(
+    partial: Path, slices: list[SpooledSlice], faults: list[Rejected]
+) -> tuple[list[SpooledSlice], list[Rejected]]:
+    """Moves the slices whose picture is in two classes to the faults, and sorts these."""
+    found = contradictions(
+        [it.file for it in slices],
+        [StrokeType(it.stroke_type) for it in slices],
+        [it.dhash for it in slices],
+        lambda number: read_spooled(partial, slices[number].records[0])[0],
+    )
+    kept = [it for number, it in enumerate(slices) if number not in found]
+    faults = sorted([*faults, *found.values()], key=lambda fault: (fault.file, fault.reason))
+    return kept, faults

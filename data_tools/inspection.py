@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from data_tools.contact_sheet import contact_sheet
+from data_tools.contradictions import contradictions
 from data_tools.folds import group_slices
 from data_tools.options import Inspection
 from data_tools.progress import Progress
@@ -25,6 +26,7 @@ from data_tools.sources import Source, find_slices, read_groups, with_patients
 from data_tools.workers import run_tasks
 from stroke_tf.config import Window
 from stroke_tf.files import write_text
+from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
 from stroke_tf.page import markdown_table, plain_text, render_page
 
@@ -77,6 +79,8 @@ def inspect_folder(config: Inspection, *, progress: Progress | None = None) -> F
         done = min(done + _CHUNK, len(source.slices))
         if progress:
             progress("read and check slices", done, len(source.slices))
+    facts, found = _without_contradictions(facts, source, reading)
+    faults.extend(found)
     return Findings(
         source=source,
         facts=tuple(sorted(facts, key=lambda it: (it.stage, it.source_id))),
@@ -116,6 +120,26 @@ def _gather(task: _Task) -> tuple[list[SliceFacts], list[Rejected]]:
         else:
             faults.extend(read)
     return facts, faults
+
+
+def _without_contradictions(
+    facts: list[SliceFacts], source: Source, reading: Reading
+) -> tuple[list[SliceFacts], list[Rejected]]:
+    """Moves the slices whose picture is in two classes to the faults."""
+    slices = {(str(it.stage or "training"), it.source_id): it for it in source.slices}
+    files = [slices[it.stage, it.source_id] for it in facts]
+
+    def pixels_of(number: int) -> bytes:
+        read = read_slice(source.root, files[number], reading)
+        return read.image.tobytes() if isinstance(read, Slice) else b""
+
+    found = contradictions(
+        [it.picture or it.dicom or it.source_id for it in files],
+        [StrokeType.__members__.get(it.label) for it in facts],
+        [it.dhash for it in facts],
+        pixels_of,
+    )
+    return [it for number, it in enumerate(facts) if number not in found], list(found.values())
 
 
 def _facts(files: SliceFiles, read: Slice) -> SliceFacts:

@@ -12,11 +12,13 @@ import numpy as np
 from PIL import Image
 
 from data_tools.options import MaskMethod
+from data_tools.paint import PAINT_MIN, bounding_box, channels, check_filled, find_paint
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.reading.mask_pictures import check_rgb
 
 BINARY_MIN = 128  # grey of a binary mask from which a pixel is lesion
-PAINT_MIN = 24  # spread of RGB from which a pixel is painted: red or border at 10 % opacity
+APART_MAX = 0.05  # share of its pixels in which an overlay may differ from its mask
+MISFIT_MAX = 0.01  # pixels that differ when the mask is painted again, by painted ones
 
 # USTH II-B gives hue 0-10 and 160-255 "along with saturation, and value thresholds", not the
 # thresholds. 100 and 100 are ours, the usual company of these hues. Half-transparent red on any
@@ -67,8 +69,8 @@ def mask_from_overlay(
     Args:
         overlay: uint8 RGB, shape (H, W, 3): the slice with its lesions in half-transparent red
             and a border in the class's mask colour; stored without loss.
-        picture: uint8 grey, shape (H, W): the slice without them, or None. Its window may be
-            another than the overlay's.
+        picture: uint8 grey or int16 HU, shape (H, W): the slice without them, or None. Its window
+            may be another than the overlay's.
         method: One of `MaskMethod`.
         stroke_type: The lesions' class. `usth-hsv` needs it; `difference` uses it only for
             fills without a border.
@@ -80,21 +82,57 @@ def mask_from_overlay(
 
     Raises:
         ValueError: If an array is not of that shape and type, the sizes differ, the method is
-            unknown, or a lesion's class cannot be told.
+            unknown, a lesion's class cannot be told, the overlay cannot be trusted (`find_paint`),
+            or no border style draws it again.
     """
-    check_rgb(overlay, name=name)
-    if picture is not None:
-        _check_grey(picture, name=name)
-        if picture.shape != overlay.shape[:2]:
-            raise ValueError(
-                f"{name}: overlay and picture must have the same size. "
-                f"Received: {overlay.shape[:2]} and {picture.shape}"
-            )
+    _check_arrays(overlay, picture, name=name)
+    painted = find_paint(overlay, picture, name=name)
     if method == "difference":
-        return _mask_by_difference(overlay, stroke_type, name=name)
+        return _mask_by_difference(overlay, painted, stroke_type, name=name)
     if method == "usth-hsv":
         return mask_from_binary(_usth_red(overlay), _required(stroke_type, name), name=name)
     raise ValueError(f"{name}: method must be one of {get_args(MaskMethod)}. Received: {method!r}")
+
+
+def check_overlay(
+    overlay: np.ndarray, picture: np.ndarray | None, mask: np.ndarray, *, name: str = "overlay"
+) -> None:
+    """Checks that an overlay shows its picture and the lesions of its mask.
+
+    Args:
+        overlay: As for `mask_from_overlay`.
+        picture: As for `mask_from_overlay`.
+        mask: uint8 class ids, shape (H, W), of the mask file.
+        name: File name or id of the overlay for the error messages.
+
+    Raises:
+        ValueError: As `find_paint`; or if more than `APART_MAX` of the paint, of the mask or of the
+            border of a class is more than a pixel away from the other.
+    """
+    _check_arrays(overlay, picture, name=name)
+    if mask.shape != overlay.shape[:2]:
+        raise ValueError(
+            f"{name}: must have the size of its mask, {mask.shape}. Received: {overlay.shape[:2]}"
+        )
+    painted = find_paint(overlay, picture, name=name)
+    box = bounding_box(painted | (mask > 0), margin=1)
+    if box is None:
+        return
+    painted, mask, lesion = painted[box], mask[box], mask[box] > 0
+    _, green, blue = channels(overlay[box])
+    borders = {
+        StrokeType.ISCHEMIA: painted & (cv2.subtract(blue, green) >= PAINT_MIN),
+        StrokeType.HEMORRHAGE: painted & (cv2.subtract(green, blue) >= PAINT_MIN),
+    }
+    pairs = {"paint": (painted, lesion), "mask": (lesion, painted)}
+    pairs |= {f"{kind.name} border": (drawn, mask == kind) for kind, drawn in borders.items()}
+    for what, (one, other) in pairs.items():
+        apart, area = np.count_nonzero(one & ~_dilate(other, _TOUCH)), np.count_nonzero(one)
+        if apart > APART_MAX * area:
+            raise ValueError(
+                f"{name}: an overlay must show the lesions of its mask. "
+                f"Received: {apart} of {area} pixels of {what} apart from it"
+            )
 
 
 class _Style(NamedTuple):
@@ -121,33 +159,32 @@ def _neighbourhood(shape: int, *, radius: int) -> np.ndarray:
     return cv2.dilate(spot, cv2.getStructuringElement(shape, (3, 3)), iterations=radius)
 
 
-# Thin borders first: the first of equally good styles is taken. The odd pixel lies inside.
+_BORDERS = ((width, shape) for width in (1, 2, 3) for shape in (cv2.MORPH_RECT, cv2.MORPH_CROSS))
+# Thin borders first: the first of equally good styles is taken. The odd pixel lies inside. The
+# last style is fill alone.
 _STYLES = tuple(
     _Style(
         outer=_neighbourhood(shape, radius=width // 2),
         inner=_neighbourhood(shape, radius=width - width // 2),
     )
-    for width in (1, 2, 3)
-    for shape in (cv2.MORPH_RECT, cv2.MORPH_CROSS)
+    for width, shape in (*_BORDERS, (0, cv2.MORPH_RECT))
 )
 _TOUCH = _neighbourhood(cv2.MORPH_RECT, radius=1)
 _MARGIN = 3  # of the box around the paint: the widest border
 
 
 def _mask_by_difference(
-    overlay: np.ndarray, stroke_type: StrokeType | None, *, name: str
+    overlay: np.ndarray, painted: np.ndarray, stroke_type: StrokeType | None, *, name: str
 ) -> np.ndarray:
-    red, green, blue = cv2.split(overlay)
-    # The picture is grey, so it takes the same from all three channels: the spread of OVERLAY
-    # minus PNG over the channels is the overlay's own, whatever window the PNG was made with.
-    spread = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
-    painted = spread >= PAINT_MIN
+    check_filled(painted, name=name)
     mask = np.zeros(painted.shape, np.uint8)
-    if not painted.any():
+    box = bounding_box(painted, margin=_MARGIN)
+    if box is None:
         return mask
-    box = _bounding_box(painted, margin=_MARGIN)
-    red, green, blue, painted = red[box], green[box], blue[box], painted[box]
-    fill = painted & (red > green) & (red > blue)
+    painted = painted[box]
+    red, green, blue = channels(overlay[box])
+    # Red over grey leaves green and blue alike; a border, also one that red shines through, not.
+    fill = painted & (red > green) & (cv2.absdiff(green, blue) < PAINT_MIN)
     ischemia, hemorrhage = (np.uint8(one) for one in LESION_CLASSES)
     classes = np.where(blue >= green, ischemia, hemorrhage)
     classes[fill | ~painted] = StrokeType.NONE
@@ -157,8 +194,15 @@ def _mask_by_difference(
         for one in LESION_CLASSES
         if (paint := classes == one).any()
     ]
-    style = min(_STYLES, key=lambda style: _redrawn_error(layers, painted, style))
-    mask[box] = _lesions(layers, painted, style, deduce=True)
+    style = _best_style(layers, painted)
+    lesions = _lesions(layers, painted, style, deduce=True)
+    wrong, paint = _redrawn_error(lesions, layers, painted, style), np.count_nonzero(painted)
+    if wrong > MISFIT_MAX * paint:
+        raise ValueError(
+            f"{name}: a lesion must be red fill in a border of at most 3 pixels, and never be "
+            f"resized. Received: {wrong} of {paint} painted pixels that no such border gives"
+        )
+    mask[box] = lesions
     return mask
 
 
@@ -222,9 +266,23 @@ def _deduced(layer: _Layer, sure: np.ndarray, possible: np.ndarray, style: _Styl
         possible, sure = possible & ~out, sure | in_
 
 
-def _redrawn_error(layers: list[_Layer], painted: np.ndarray, style: _Style) -> int:
-    """Returns how many pixels of paint and of fill differ when the mask is painted again."""
-    lesions = _lesions(layers, painted, style, deduce=False)
+def _best_style(layers: list[_Layer], painted: np.ndarray) -> _Style:
+    """Returns the first style that draws the paint again, or else the one that comes nearest."""
+    best, least = _STYLES[0], painted.size
+    for style in _STYLES:
+        lesions = _lesions(layers, painted, style, deduce=False)
+        wrong = _redrawn_error(lesions, layers, painted, style)
+        if wrong < least:
+            best, least = style, wrong
+        if not wrong:
+            break
+    return best
+
+
+def _redrawn_error(
+    lesions: np.ndarray, layers: list[_Layer], painted: np.ndarray, style: _Style
+) -> int:
+    """Returns how many pixels of paint and of fill differ when a mask is painted again."""
     wrong = np.count_nonzero(_dilate(lesions > 0, style.outer) != painted)
     for layer in layers:
         fill = _erode(lesions == layer.stroke_type, style.inner)
@@ -252,14 +310,6 @@ def _usth_red(overlay: np.ndarray) -> np.ndarray:
     return np.where(red, np.uint8(255), np.uint8(0))
 
 
-def _bounding_box(region: np.ndarray, *, margin: int) -> tuple[slice, slice]:
-    rows, columns = (np.flatnonzero(region.any(axis=axis)) for axis in (1, 0))
-    return (
-        slice(max(rows[0] - margin, 0), rows[-1] + margin + 1),
-        slice(max(columns[0] - margin, 0), columns[-1] + margin + 1),
-    )
-
-
 def _required(stroke_type: StrokeType | None, name: str) -> StrokeType:
     if stroke_type is None:
         raise ValueError(
@@ -275,6 +325,18 @@ def _check_lesion_class(stroke_type: StrokeType, *, name: str) -> None:
             f"{name}: `stroke_type` must be one of {[c.name for c in LESION_CLASSES]}. "
             f"Received: {stroke_type!r}"
         )
+
+
+def _check_arrays(overlay: np.ndarray, picture: np.ndarray | None, *, name: str) -> None:
+    check_rgb(overlay, name=name)
+    if picture is not None:
+        if picture.dtype != np.int16:
+            _check_grey(picture, name=name)
+        if picture.shape != overlay.shape[:2]:
+            raise ValueError(
+                f"{name}: must have the size of its picture, {picture.shape}. "
+                f"Received: {overlay.shape[:2]}"
+            )
 
 
 def _check_grey(array: np.ndarray, *, name: str) -> None:

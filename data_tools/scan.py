@@ -23,7 +23,7 @@ Kind = Literal["picture", "dicom", "mask", "overlay"]
 Labels = dict[str, tuple[StrokeType, str]]
 """The label of each id and the file that gives it."""
 
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg"}
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 DICOM_SUFFIXES = {".dcm", ""}
 
 _IGNORED = re.compile(
@@ -43,7 +43,7 @@ class SliceFiles:
     Attributes:
         source_id: The slice's id, unique within its stage.
         stroke_type: Its label; None where only the mask tells (stage 2) or nothing does (plain).
-        picture: Its PNG or JPEG. At least one of `picture` and `dicom` is given.
+        picture: Its picture. At least one of `picture` and `dicom` is given.
         dicom: Its DICOM file.
         mask: Its mask.
         overlay: The picture with the lesion drawn in; never an input.

@@ -13,13 +13,13 @@ import numpy as np
 
 from data_tools.near_duplicates import dhash
 from data_tools.options import MaskMethod, Prefer
-from data_tools.overlays import mask_from_binary, mask_from_overlay
+from data_tools.overlays import check_overlay, mask_from_binary, mask_from_overlay
 from data_tools.scan import SliceFiles
 from stroke_tf.config import BRAIN, Window
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.manifest import Rejected
 from stroke_tf.reading.mask_pictures import mask_from_colours
-from stroke_tf.reading.pictures import decode_colours, decode_grey, is_plain_grey_png, picture_size
+from stroke_tf.reading.pictures import decode_colours, decode_grey
 from stroke_tf.records import Pixels
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ class Slice:
 
     Attributes:
         image: Shape (H, W): uint8 grey, or int16 HU.
-        plain_png: The source file's bytes when they already are an 8-bit grey PNG.
         mask: uint8 class ids, shape (H, W); None where the source has none.
         stroke_type: What the slice shows; None where the source says nothing.
         patient: The layout's patient or a keyed hash of the DICOM header's; None where unknown.
@@ -57,7 +56,6 @@ class Slice:
     """
 
     image: np.ndarray
-    plain_png: bytes | None
     mask: np.ndarray | None
     stroke_type: StrokeType | None
     patient: str | None
@@ -99,6 +97,10 @@ def grey_view(image: np.ndarray, *, window: Window = BRAIN) -> np.ndarray:
 _T = TypeVar("_T")
 
 
+def _read_grey(data: bytes, name: str) -> np.ndarray:
+    return decode_grey(data, name=name)
+
+
 class _Reader:
     """Collects the faults of one slice while it is read, so that one run names them all."""
 
@@ -108,7 +110,6 @@ class _Reader:
         self.digest = hashlib.sha256()
         self.windows: tuple[Window, ...] = ()
         self.patient = files.patient
-        self.plain_png: bytes | None = None
 
     def read(self) -> Slice | list[Rejected]:
         image = self._read_image()
@@ -118,7 +119,6 @@ class _Reader:
             return self.faults
         return Slice(
             image=image,
-            plain_png=self.plain_png,
             mask=mask,
             stroke_type=stroke_type,
             patient=self.patient,
@@ -133,7 +133,7 @@ class _Reader:
             return self._try(files.dicom, self._read_hu)
         if files.dicom:
             self._try(files.dicom, self._read_header)
-        return self._try(files.picture, self._read_grey) if files.picture else None
+        return self._try(files.picture, _read_grey) if files.picture else None
 
     def _read_hu(self, data: bytes, name: str) -> np.ndarray:
         from stroke_tf.reading.dicom import (
@@ -153,20 +153,14 @@ class _Reader:
         self.windows = header.windows
         self.patient = self.patient or header.patient
 
-    def _read_grey(self, data: bytes, name: str) -> np.ndarray:
-        self.plain_png = data if is_plain_grey_png(data) else None
-        return decode_grey(data, name=name)
-
     def _read_mask(self, image: np.ndarray | None) -> np.ndarray | None:
         files = self.files
         if files.mask:
             mask = self._try(files.mask, self._decode_mask)
-            if files.overlay and image is not None:  # the mask is taken, yet both must fit
-                self._try(files.overlay, partial(self._check_size, image.shape))
+            if files.overlay:  # the mask is taken, yet both must show the same
+                self._try(files.overlay, partial(self._check_overlay, image, mask))
         elif files.overlay:
-            mask = self._try(
-                files.overlay, lambda data, name: self._from_overlay(data, name, image)
-            )
+            mask = self._try(files.overlay, partial(self._from_overlay, image))
         else:
             return None
         if mask is not None and image is not None and mask.shape != image.shape:
@@ -176,12 +170,6 @@ class _Reader:
             )
         return mask
 
-    def _check_size(self, expected: tuple[int, ...], data: bytes, name: str) -> None:
-        if (size := picture_size(data, name=name)) != expected:
-            raise ValueError(
-                f"{name}: must have the size of its picture, {expected}. Received: {size}"
-            )
-
     def _decode_mask(self, data: bytes, name: str) -> np.ndarray:
         if self.files.mask_kind == "class-colours":
             return mask_from_colours(decode_colours(data, name=name), name=name)
@@ -190,10 +178,18 @@ class _Reader:
             raise ValueError(f"{name}: only a lesion slice may have a mask. Received: {kind}")
         return mask_from_binary(decode_grey(data, name=name), kind, name=name)
 
-    def _from_overlay(self, data: bytes, name: str, grey: np.ndarray | None) -> np.ndarray:
+    def _check_overlay(
+        self, image: np.ndarray | None, mask: np.ndarray | None, data: bytes, name: str
+    ) -> None:
+        if mask is None:  # a fault of its own
+            self._from_overlay(image, data, name)
+        else:
+            check_overlay(decode_colours(data, name=name), image, mask, name=name)
+
+    def _from_overlay(self, image: np.ndarray | None, data: bytes, name: str) -> np.ndarray:
         return mask_from_overlay(
             decode_colours(data, name=name),
-            grey,
+            image,
             method=self.reading.mask_method,
             stroke_type=self.files.stroke_type,
             name=name,
@@ -212,6 +208,12 @@ class _Reader:
                 self.files.mask or self.files.overlay,
                 f"must show a lesion just when its slice is labelled with one. Received: label "
                 f"{label.name}, {sum(areas.values())} lesion pixels",
+            )
+        elif label in LESION_CLASSES and not areas[label]:
+            self._reject(
+                self.files.mask or self.files.overlay,
+                f"must show the class of its slice, {label.name}. Received: {shown.name} alone, "
+                f"{areas[shown]} pixels",
             )
         return shown if label in (None, StrokeType.UNSPECIFIED) else label
 

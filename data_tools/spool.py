@@ -29,7 +29,7 @@ from stroke_tf.records import HU_OFFSET, Pixels
 from stroke_tf.square import fit_mask, fit_square
 
 CHUNK_SLICES = 32
-ENCODING_VERSION = 2
+ENCODING_VERSION = 3
 """Raised when equal sources give other records: what was converted before is not continued."""
 
 
@@ -170,10 +170,8 @@ def _encoded(
     """Returns image and mask bytes of the slice and then of its copies."""
     image = fit_square(read.image, size=encoding.size)
     mask = None if read.mask is None else fit_mask(read.mask, size=encoding.size)
-    if read.plain_png and read.image.shape == image.shape:
-        first = read.plain_png
-    else:
-        first = encode_png(image if read.pixels == "gray8" else _hu_to_uint16(image))
+    # Encoded anew even where the source is a grey PNG of this size: its chunks may name a patient.
+    first = encode_png(image if read.pixels == "gray8" else _hu_to_uint16(image))
     copies = augmented_copies(
         image,
         mask,

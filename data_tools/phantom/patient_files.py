@@ -158,7 +158,7 @@ def _write_slice(task: PatientTask, index: int, drawn: _Slice) -> None:
     if task.with_masks and stroke_type != StrokeType.NONE:
         colours = np.array([MASK_COLOURS[StrokeType.NONE], MASK_COLOURS[stroke_type]], np.uint8)
         _write_png(folder / "MASK" / f"{name}.png", colours[drawn.lesion.astype(np.uint8)])
-        overlay = paint_overlay(picture, drawn.lesion, MASK_COLOURS[stroke_type])
+        overlay = paint_overlay(picture, drawn.lesion, stroke_type)
         _write_png(folder / "OVERLAY" / f"{name}.png", overlay)
 
 

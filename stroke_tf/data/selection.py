@@ -91,6 +91,16 @@ def check_not_empty(
         )
 
 
+def check_lesions(records: Path | str, folds: tuple[FoldName, ...]) -> None:
+    """Raises ValueError, naming the folds, if none of their slices has a lesion with a mask."""
+    rows = rows_of_folds(records, folds)
+    if not any(row.has_mask and StrokeType[row.stroke_type] != StrokeType.NONE for row in rows):
+        raise ValueError(
+            f"{records}: folds {list(folds)} must hold a lesion with its mask, for a U-Net learns "
+            f"from these. Received: none in {len(rows)} slices"
+        )
+
+
 def neighbours_of(rows: Sequence[FoldRow]) -> np.ndarray:
     """Returns where the slices before and after each slice are among the rows.
 

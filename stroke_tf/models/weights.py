@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import textwrap
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -43,7 +45,9 @@ def resolve_weights(weights: Weights) -> Path | str | None:
 
 @contextlib.contextmanager
 def weight_errors(weights: Path | str | None, *, network: str) -> Iterator[None]:
-    """Context that turns whatever goes wrong while weights are loaded into one clear error.
+    """Context that turns whatever goes wrong while weights are loaded into one short error.
+
+    That a part of the file has no layer, which Keras only warns of, is an error too.
 
     Args:
         weights: What `resolve_weights` gave.
@@ -54,7 +58,9 @@ def weight_errors(weights: Path | str | None, *, network: str) -> Iterator[None]
         ValueError: If the file does not hold weights of this network.
     """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="Skipping nested container")
+            yield
     except Exception as error:  # Keras raises a bare Exception when a download fails
         if weights is None:
             raise
@@ -65,5 +71,11 @@ def weight_errors(weights: Path | str | None, *, network: str) -> Iterator[None]
                 f"Received: {error}"
             ) from error
         raise ValueError(
-            f"{weights}: must hold weights of {network} without its top. Received: {error}"
+            f"{weights}: must hold weights of {network} without its top. Received: another file or "
+            f"those of another network ({_beginning(error)})"
         ) from error
+
+
+def _beginning(error: Exception) -> str:
+    """Returns the first sentence of an error; Keras goes on with a list of all layers."""
+    return textwrap.shorten(str(error).partition("\n")[0].split(". ")[0], 160)

@@ -22,6 +22,7 @@ MASK_COLOURS: dict[StrokeType, tuple[int, int, int]] = {
 }
 """RGB of each class in a mask, and of the border around its lesions in an overlay."""
 
+_RED_OPACITY = {StrokeType.ISCHEMIA: 0.5, StrokeType.HEMORRHAGE: 0.75}  # of four overlays
 _THREE_BY_THREE = np.ones((3, 3), np.uint8)
 _PALETTE = np.array([MASK_COLOURS[kind] for kind in MASK_CLASSES], np.uint8)
 
@@ -111,26 +112,27 @@ def _code_of(stroke_type: StrokeType) -> int:
     return int(_colour_codes(np.array(MASK_COLOURS[stroke_type], np.uint8)))
 
 
-def paint_overlay(
-    picture: np.ndarray, lesion: np.ndarray, colour: tuple[int, int, int]
-) -> np.ndarray:
+def paint_overlay(picture: np.ndarray, lesion: np.ndarray, stroke_type: StrokeType) -> np.ndarray:
     """Returns a picture with a lesion drawn in as the organisers do.
 
     Args:
         picture: uint8 RGBA, shape (H, W, 4).
         lesion: bool, shape (H, W).
-        colour: RGB of the border.
+        stroke_type: ISCHEMIA or HEMORRHAGE.
 
     Returns:
-        uint8 RGBA, shape (H, W, 4): inside the lesion half the picture and half red; on top a
-        border of the last pixel inside and the first outside (3 x 3 neighbourhood).
+        uint8 RGBA, shape (H, W, 4): inside the lesion red over the picture; on the lesion's
+        outermost pixels (3 x 3 neighbourhood) a border, half of it in the mask colour and half,
+        every second pixel here, in the mean of that and red.
     """
-    overlay = picture.copy()
-    red = np.array([255, 0, 0, 255], np.uint16)
-    overlay[lesion] = (picture[lesion] + red) // 2
-    grown = cv2.dilate(lesion.astype(np.uint8), _THREE_BY_THREE)
-    border = grown > cv2.erode(lesion.astype(np.uint8), _THREE_BY_THREE)
-    overlay[border] = (*colour, 255)
+    overlay, red = picture.copy(), np.array([255, 0, 0, 255])
+    opacity = _RED_OPACITY[stroke_type]
+    overlay[lesion] = ((1 - opacity) * picture[lesion] + opacity * red).astype(np.uint8)
+    inside = cv2.erode(lesion.astype(np.uint8), _THREE_BY_THREE)
+    rows, columns = np.nonzero(lesion & (inside == 0))
+    colour = np.array([*MASK_COLOURS[stroke_type], 255])
+    second = (rows + columns) % 2 == 1
+    overlay[rows, columns] = np.where(second[:, None], (colour + red + [1, 0, 0, 0]) // 2, colour)
     return overlay
 
 

@@ -1,4 +1,4 @@
-"""Decodes and encodes PNG and JPEG pictures; refuses whatever is not a whole 8-bit picture.
+"""Decodes pictures and encodes grey PNGs; refuses whatever is not a whole 8-bit picture.
 
 Knows bytes and arrays only: neither files nor what a picture shows. The header is checked before a
 pixel is decoded, so a small file cannot claim more memory than `MAX_PIXELS` need.
@@ -8,31 +8,43 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from isal import isal_zlib
-from kornia_rs.io import decode_image_png_u8
+from kornia_rs.io import decode_image_jpegturbo, decode_image_png_u8
 from numpy.typing import NDArray
 from PIL import ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 MAX_PIXELS = 4096 * 4096
-JPEG_TOLERANCE = 8  # grey pictures saved as colour JPEG have slightly unequal channels
+LOSSY_TOLERANCE = 8  # grey pictures saved as colour JPEG have slightly unequal channels
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 # The plug-ins, for Image.open warns or raises on large headers by a limit of its own.
 _FORMATS: dict[bytes, type[ImageFile.ImageFile]] = {
     _PNG: PngImageFile,
     b"\xff\xd8\xff": JpegImageFile,
+    b"BM": BmpImageFile,
+    b"II*\0": TiffImageFile,
+    b"MM\0*": TiffImageFile,
+    b"RIFF": WebPImageFile,
 }
+_LOSSY = (JpegImageFile, WebPImageFile)
 _MODES = {"1", "L", "LA", "P", "RGB", "RGBA"}
-# Decoded by kornia_rs in a third of OpenCV's time; it takes no palette, 16 bits or interlacing.
+_DEEP_MODES = {"I;16", "I;16B"}  # grey, 16 bits
+# What kornia_rs decodes, in a third of OpenCV's time: no palette, 16 bits or interlacing. It also
+# takes libjpeg's warnings for errors, where OpenCV and Pillow return what is left of a picture.
 _CHANNELS = {"L": "mono", "RGB": "rgb", "RGBA": "rgba"}
 _ISAL_LEVEL = 1
+_ORIENTATION = 0x0112  # tag of TIFF and EXIF
 _FILTER_UP = 2
 
 
@@ -40,8 +52,9 @@ def decode_grey(data: bytes, *, name: str) -> NDArray[np.uint8]:
     """Returns a CT picture.
 
     Args:
-        data: A PNG or JPEG file: grey, palette or colour with equal channels, 8 bits or fewer per
-            channel, opaque.
+        data: A PNG, JPEG, BMP, TIFF or WebP file: grey, palette or colour with equal channels,
+            opaque, 8 bits or fewer per channel; 16 bits only where a grey picture of 8 bits is
+            stored in them, as it is or stretched.
         name: Where the bytes come from, for the error messages.
 
     Returns:
@@ -51,7 +64,7 @@ def decode_grey(data: bytes, *, name: str) -> NDArray[np.uint8]:
         ValueError: If the bytes are not such a picture, are damaged or cut short, hold more than
             `MAX_PIXELS`, or are coloured (an overlay must never be an input picture).
     """
-    pixels = _decode(data, name=name)
+    pixels, lossy = _decode(data, name=name)
     if pixels.ndim == 2:
         return pixels
     channel = cv2.extractChannel(pixels, 0)
@@ -61,7 +74,7 @@ def decode_grey(data: bytes, *, name: str) -> NDArray[np.uint8]:
     pixels = _opaque(pixels, name=name)
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     again = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
-    tolerance = 0 if data.startswith(_PNG) else JPEG_TOLERANCE
+    tolerance = LOSSY_TOLERANCE if lossy else 0
     if cv2.norm(again, pixels, cv2.NORM_INF) > tolerance:
         coloured = int((cv2.absdiff(again, pixels) > tolerance).any(axis=2).sum())
         raise ValueError(
@@ -75,7 +88,7 @@ def decode_colours(data: bytes, *, name: str) -> NDArray[np.uint8]:
     """Returns an overlay or a mask.
 
     Args:
-        data: A PNG or JPEG file as for `decode_grey`, but of any colours.
+        data: A file as for `decode_grey`, but of any colours.
         name: Where the bytes come from, for the error messages.
 
     Returns:
@@ -84,7 +97,7 @@ def decode_colours(data: bytes, *, name: str) -> NDArray[np.uint8]:
     Raises:
         ValueError: As `decode_grey`, colours aside.
     """
-    pixels = _decode(data, name=name)
+    pixels, _ = _decode(data, name=name)
     if pixels.ndim == 3:
         return _opaque(pixels, name=name)
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
@@ -98,12 +111,6 @@ def picture_size(data: bytes, *, name: str) -> tuple[int, int]:
     """
     width, height = _open(data, name=name).size
     return height, width
-
-
-def is_plain_grey_png(data: bytes) -> bool:
-    """Returns whether the header is that of an 8-bit grey PNG without alpha or interlacing."""
-    ihdr = data[8:29]  # length, "IHDR", width, height, then depth, colour, 0, 0, interlacing
-    return data.startswith(_PNG) and ihdr[4:8] == b"IHDR" and ihdr[16:] == b"\x08\0\0\0\0"
 
 
 def encode_png(array: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
@@ -139,13 +146,57 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
 
 
-def _decode(data: bytes, *, name: str) -> NDArray[np.uint8]:
-    """Returns uint8 grey, (H, W), RGB or RGBA."""
+def _decode(data: bytes, *, name: str) -> tuple[NDArray[np.uint8], bool]:
+    """Returns uint8 grey, (H, W), RGB or RGBA; and whether they were stored with loss."""
     image = _open(data, name=name)
-    if isinstance(image, PngImageFile) and image.mode in _CHANNELS and _is_byte_wise(data):
-        return _decode_png(data, image, name=name)
-    _check_whole(image, data, name=name)
-    return _decode_other(data, name=name)
+    kind = type(image).format
+    try:
+        pixels = _decode_whole(data, image)
+    except Exception as error:  # the decoders raise nothing more exact, that of JPEGs says nothing
+        what = "damaged image data" if kind == "JPEG" else error
+        raise ValueError(f"{name}: a {kind} must be whole. Received: {what}") from error
+    if pixels.itemsize == 2:
+        pixels = _eight_bits(pixels, name=name)
+    return pixels, isinstance(image, _LOSSY)
+
+
+def _decode_whole(data: bytes, image: ImageFile.ImageFile) -> NDArray[Any]:
+    """Returns the pixels; raises something for a picture that is cut short or damaged.
+
+    Turns no picture as its EXIF data says, for its mask would not turn with it.
+    """
+    width, height = image.size
+    if isinstance(image, JpegImageFile):
+        pixels = decode_image_jpegturbo(data, _CHANNELS[image.mode])
+    elif isinstance(image, PngImageFile) and image.mode in _CHANNELS and _is_byte_wise(data):
+        pixels = decode_image_png_u8(data, (height, width), _CHANNELS[image.mode])
+    else:
+        return _decode_other(data, image)
+    return pixels[..., 0] if image.mode == "L" else pixels
+
+
+def _decode_other(data: bytes, image: ImageFile.ImageFile) -> NDArray[Any]:
+    if isinstance(image, PngImageFile):
+        image.verify()  # checksums, which loading skips
+        image = PngImageFile(io.BytesIO(data))
+    if image.mode in ("1", "P", "LA"):
+        has_alpha = image.mode == "LA" or "transparency" in image.info
+        mode = "L" if image.mode == "1" else "RGBA" if has_alpha else "RGB"
+        return np.asarray(image.convert(mode))
+    return np.asarray(image)
+
+
+def _eight_bits(pixels: NDArray[np.uint16], *, name: str) -> NDArray[np.uint8]:
+    """Returns the 8-bit picture that is stored in 16 bits, as it is or stretched by 257."""
+    if pixels.max() <= 255:
+        return pixels.astype(np.uint8)
+    if not (pixels % 257).any():
+        return (pixels // 257).astype(np.uint8)
+    raise ValueError(
+        f"{name}: must have 8 bits per channel, or 16 that hold a picture of 8 (values to 255, or "
+        f"multiples of 257). Received: 16 bits, values {pixels.min()} to {pixels.max()}, whose "
+        "black and white nobody states"
+    )
 
 
 def _opaque(pixels: NDArray[np.uint8], *, name: str) -> NDArray[np.uint8]:
@@ -162,62 +213,34 @@ def _is_byte_wise(data: bytes) -> bool:
     return data[24] == 8 and data[28] == 0
 
 
-def _decode_png(data: bytes, image: PngImageFile, *, name: str) -> NDArray[np.uint8]:
-    """Returns uint8 grey, (H, W), RGB or RGBA; checksums and the file's end are checked too."""
-    width, height = image.size
-    try:
-        pixels = decode_image_png_u8(data, (height, width), _CHANNELS[image.mode])
-    except Exception as error:  # it raises nothing more exact
-        raise ValueError(f"{name}: a PNG must be whole. Received: {error}") from error
-    return pixels[..., 0] if image.mode == "L" else pixels
-
-
-def _decode_other(data: bytes, *, name: str) -> NDArray[np.uint8]:
-    """Returns uint8 grey, (H, W), RGB or RGBA."""
-    # Unchanged: any other flag would turn the picture as its EXIF data says, but not its mask.
-    pixels: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise ValueError(f"{name}: pixels must be decodable. Received: damaged image data")
-    if pixels.ndim == 2:
-        return pixels
-    code = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-    return np.asarray(cv2.cvtColor(pixels, code), np.uint8)
-
-
 def _open(data: bytes, *, name: str) -> ImageFile.ImageFile:
     """Returns the picture with its header read and checked, its pixels not decoded."""
     opener = next((cls for start, cls in _FORMATS.items() if data.startswith(start)), None)
     if opener is None:
-        raise ValueError(f"{name}: must be a PNG or JPEG file. Received: {_start(data)}")
+        raise ValueError(
+            f"{name}: must be a PNG, JPEG, BMP, TIFF or WebP file. Received: {_start(data)}"
+        )
+    # A damaged tag of a TIFF may be one that its pixels need.
+    action: Literal["error", "ignore"] = "error" if opener is TiffImageFile else "ignore"
     try:
-        image = opener(io.BytesIO(data))
-    except (OSError, SyntaxError, ValueError) as error:
+        with warnings.catch_warnings(action=action):
+            image = opener(io.BytesIO(data))
+    except Exception as error:  # the plug-ins raise nothing more exact
         raise ValueError(f"{name}: must have a sound header. Received: {error}") from error
     width, height = image.size
     if not 0 < width * height <= MAX_PIXELS:
         raise ValueError(
             f"{name}: must have 1 to {MAX_PIXELS} pixels. Received: {width}x{height} (WxH)"
         )
-    bits = data[24] if opener is PngImageFile else 8  # Pillow's mode hides 16-bit colour
-    if bits > 8:
-        raise ValueError(f"{name}: must have 8 bits per channel. Received: {bits}")
-    if image.mode not in _MODES:
+    if opener is PngImageFile and data[24] == 16 and image.mode not in _DEEP_MODES:
+        raise ValueError(f"{name}: must have 8 bits per channel. Received: 16")  # mode hides it
+    if image.mode not in _MODES | _DEEP_MODES:
         raise ValueError(f"{name}: must be grey, palette or RGB. Received: {image.mode}")
+    if (frames := getattr(image, "n_frames", 1)) > 1:
+        raise ValueError(f"{name}: must hold one picture. Received: {frames}")
+    if opener is TiffImageFile and (turn := image.getexif().get(_ORIENTATION, 1)) != 1:
+        raise ValueError(f"{name}: a TIFF must be stored upright. Received: orientation {turn}")
     return image
-
-
-def _check_whole(image: ImageFile.ImageFile, data: bytes, *, name: str) -> None:
-    """Raises ValueError for a file that is cut short, or a PNG whose checksums are wrong."""
-    if isinstance(image, JpegImageFile):
-        if not data.rstrip(b"\0").endswith(b"\xff\xd9"):
-            raise ValueError(
-                f"{name}: a JPEG must end with its end-of-image marker. Received: {len(data)} bytes"
-            )
-        return
-    try:
-        image.verify()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{name}: a PNG must be whole. Received: {error}") from error
 
 
 def _start(data: bytes) -> str:

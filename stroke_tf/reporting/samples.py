@@ -15,7 +15,7 @@ from stroke_tf.data import make_dataset
 from stroke_tf.data.selection import is_used, rows_of_folds
 from stroke_tf.labels import LESION_CLASSES, StrokeType, Task
 from stroke_tf.manifest import FOLDS, FoldName, FoldRow, read_manifest
-from stroke_tf.reading.mask_pictures import MASK_COLOURS, paint_overlay
+from stroke_tf.reading.mask_pictures import paint_overlay
 from stroke_tf.reporting.figures import figure_augmentations
 from stroke_tf.reporting.run_figures import draw_augmentations
 
@@ -170,5 +170,5 @@ def _overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     grey = image[..., :1].astype(np.uint8) // 4 * 4
     overlay = np.concatenate([grey, grey, grey, np.full_like(grey, 255)], axis=-1)
     for kind in LESION_CLASSES:
-        overlay = paint_overlay(overlay, mask[..., 0] == kind, MASK_COLOURS[kind])
+        overlay = paint_overlay(overlay, mask[..., 0] == kind, kind)
     return overlay

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from stroke_tf.data import make_dataset
+from stroke_tf.data import check_lesions, make_dataset
 from stroke_tf.data.memory import Slices
 from stroke_tf.evaluation.mask_rule import MaskRule
 from stroke_tf.files import read_json
@@ -55,7 +55,12 @@ def read_mask_rule(run: Path) -> MaskRule | None:
 
 
 def train(config: UnetRun, run: OpenRun) -> keras.Model:
-    """Trains the U-Net of a run in its folder and returns it with its best weights."""
+    """Trains the U-Net of a run in its folder and returns it with its best weights.
+
+    Raises:
+        ValueError: If its training folds hold no lesion, before anything is built.
+    """
+    check_lesions(config.records, run.split.train)
     with training_scope(config.fit):
         model = _build(config)
     val = _examples(config, run.split.val, decoded=run.decoded)

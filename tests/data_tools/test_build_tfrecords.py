@@ -2,6 +2,7 @@ import hashlib
 import json
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from trees import SIDE, head, write_png, write_slice, write_tree
 
 from data_tools.build_tfrecords import main
 from data_tools.conversion import BadInputError, build_tfrecords
-from data_tools.options import Conversion
+from data_tools.inspection import inspect_folder
+from data_tools.options import Conversion, Inspection
 from stroke_tf.manifest import read_folds, read_manifest
 from stroke_tf.records import decode_record
 
@@ -202,7 +204,7 @@ def break_tree(tree):
     (none / "10000.png").write_bytes(whole[: len(whole) // 2])
     (none / "10001.png").write_bytes(b"")
     (none / "10002.png").write_text("a text")
-    cv2.imwrite(str(none / "10003.png"), np.zeros((SIDE, SIDE), np.uint16))
+    cv2.imwrite(str(none / "10003.png"), np.full((SIDE, SIDE), 4000, np.uint16))
     cv2.imwrite(str(none / "10004.png"), np.full((SIDE, SIDE, 3), (9, 200, 9), np.uint8))
     (none / "10005.png").unlink()
     (none / "10005.png").symlink_to("nowhere.png")
@@ -438,3 +440,22 @@ def test_records_of_an_earlier_geometry_are_not_taken_for_finished(tree, tmp_pat
     (tmp_path / "out" / "conversion.json").write_text(json.dumps(plan))
     with pytest.raises(ValueError, match="different: encoding_version"):
         convert(tree, tmp_path / "out")
+
+
+def test_a_picture_in_two_classes_is_a_fault_of_both_its_slices(tree, tmp_path):
+    training = tree / "TRAINING"
+    shutil.copy(training / "KANAMA/PNG/10035.png", training / "INMEYOK/PNG/90001.png")
+    shutil.copy(training / "INMEYOK/PNG/10000.png", training / "INMEYOK/PNG/90002.png")
+    files = {"TRAINING/INMEYOK/PNG/90001.png", "TRAINING/KANAMA/PNG/10035.png"}
+    with pytest.raises(BadInputError) as error:
+        convert(tree, tmp_path / "out")
+    found = inspect_folder(Inspection(data=tree, jobs=1))
+    for faults in (error.value.faults, found.faults):
+        assert {fault.file for fault in faults} == files
+        assert all("must be in one class" in fault.reason for fault in faults)
+        assert all("90001.png (NONE)" in fault.reason for fault in faults)
+    manifest = convert(tree, tmp_path / "out", max_bad=2)
+    assert manifest.records == 40
+    assert {record.source_id for record in records_of(tmp_path / "out")}.isdisjoint(
+        {"90001", "10035"}
+    )

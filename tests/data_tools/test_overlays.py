@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from data_tools.overlays import mask_from_binary, mask_from_overlay
+from data_tools.overlays import check_overlay, mask_from_binary, mask_from_overlay
 from stroke_tf.labels import StrokeType
 from stroke_tf.reading.mask_pictures import MASK_COLOURS, mask_from_colours
 
@@ -136,7 +136,7 @@ def test_difference_does_not_depend_on_the_opacity_of_the_fill(opacity: float) -
 def test_difference_does_not_depend_on_the_window_of_the_picture() -> None:
     mask = masks()["both"]
     overlay, picture = paint(mask, width=2), picture_like(mask)
-    for other in (picture, picture // 3, np.zeros_like(picture), None):
+    for other in (picture, picture // 3, picture.astype(np.int16) * 3 - 900, None):
         np.testing.assert_array_equal(mask_from_overlay(overlay, other), mask)
 
 
@@ -198,7 +198,7 @@ def test_usth_hsv_needs_the_class_of_the_folder(stroke_type: StrokeType | None) 
         (
             np.zeros((4, 4, 3), np.uint8),
             np.zeros((4, 5), np.uint8),
-            r"the same size. Received: \(4, 4\) and \(4, 5\)",
+            r"the size of its picture, \(4, 5\). Received: \(4, 4\)",
         ),
     ],
 )
@@ -212,6 +212,43 @@ def test_arrays_that_do_not_fit_are_refused(
 def test_unknown_method_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="'difference', 'usth-hsv'.*Received: 'red'"):
         mask_from_overlay(np.zeros((4, 4, 3), np.uint8), None, method="red")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("other", "fits"),
+    [
+        (np.s_[20:40, 20:40], True),
+        (np.s_[19:41, 19:41], True),  # a pixel all around
+        (np.s_[22:40, 20:40], True),  # 20 of 400 pixels apart
+        (np.s_[23:40, 20:40], False),
+        (np.s_[20:40, 22:42], False),
+        (np.s_[50:70, 20:40], False),
+        (np.s_[:0], False),
+    ],
+)
+def test_a_mask_and_an_overlay_must_show_the_same_lesions(other: tuple, fits: bool) -> None:
+    mask, drawn = np.zeros((2, 80, 80), np.uint8)
+    mask[20:40, 20:40] = drawn[other] = HEMORRHAGE
+    overlay, picture = paint(drawn, width=1), picture_like(drawn)
+    if fits:
+        check_overlay(overlay, picture, mask, name="7.png")
+        return
+    with pytest.raises(ValueError, match=r"^7\.png: an overlay must show the lesions of its mask"):
+        check_overlay(overlay, picture, mask, name="7.png")
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("name", masks())
+def test_an_overlay_fits_its_own_mask_and_none_of_another_class(name: str, width: int) -> None:
+    mask = masks()[name]
+    overlay = paint(mask, width=width)
+    check_overlay(overlay, picture_like(mask), mask)
+    with pytest.raises(ValueError, match="pixels of (ISCHEMIA|HEMORRHAGE) border apart"):
+        check_overlay(overlay, None, np.array([0, 2, 1], np.uint8)[mask])
+    with pytest.raises(ValueError, match="another picture"):
+        check_overlay(overlay, picture_like(mask, seed=1), mask)
+    with pytest.raises(ValueError, match=r"the size of its mask, \(9, 9\)"):
+        check_overlay(overlay, None, np.zeros((9, 9), np.uint8))
 
 
 def test_mask_colours_become_class_ids() -> None:
@@ -238,6 +275,102 @@ def test_binary_mask_is_cut_at_half_of_white() -> None:
         mask_from_binary(grey, StrokeType.NONE, name="7.png")
 
 
+def smooth_picture(*, seed: int, size: int = 96) -> np.ndarray:
+    """A grey picture as neighbouring pixels of a CT slice make it."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (12, 12)).astype(np.uint8)
+    return cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+
+
+def painted(mask: np.ndarray, picture: np.ndarray, *, width: int = 2) -> np.ndarray:
+    """Returns an overlay of a picture, with the paint of `paint`."""
+    drawn = paint(mask, width=width, opacity=1.0)
+    coloured = (drawn.max(axis=2) - drawn.min(axis=2) > 0)[..., None]
+    half_red = np.where(drawn == (255, 0, 0), picture[..., None] // 2 + drawn // 2, drawn)
+    red = (drawn == (255, 0, 0)).all(axis=2)[..., None]
+    return np.where(coloured, np.where(red, half_red, drawn), picture[..., None]).astype(np.uint8)
+
+
+def as_jpeg(overlay: np.ndarray, quality: int) -> np.ndarray:
+    data = cv2.imencode(".jpg", overlay[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+
+
+def resized(overlay: np.ndarray, interpolation: int) -> np.ndarray:
+    return cv2.resize(overlay, (75, 75), interpolation=interpolation)
+
+
+@pytest.mark.parametrize("quality", [100, 95, 90, 75, 50])
+@pytest.mark.parametrize("name", ["round", "both", "far hole"])
+def test_an_overlay_that_was_a_jpeg_is_refused(name: str, quality: int) -> None:
+    overlay = as_jpeg(painted(masks()[name], smooth_picture(seed=1)), quality)
+    with pytest.raises(ValueError, match=r"^7\.png: an overlay must be stored without loss"):
+        mask_from_overlay(overlay, None, name="7.png")
+
+
+@pytest.mark.parametrize("interpolation", [cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_LANCZOS4])
+def test_an_overlay_that_was_resized_softly_is_refused(interpolation: int) -> None:
+    overlay = resized(painted(masks()["both"], smooth_picture(seed=1)), interpolation)
+    with pytest.raises(ValueError, match="must be stored without loss"):
+        mask_from_overlay(overlay, None)
+
+
+def test_an_overlay_that_was_resized_by_whole_pixels_is_refused() -> None:
+    overlay = resized(painted(masks()["both"], smooth_picture(seed=1)), cv2.INTER_NEAREST)
+    with pytest.raises(ValueError, match=r"must be red fill in a border.*never be resized"):
+        mask_from_overlay(overlay, None)
+
+
+@pytest.mark.parametrize("colour", [(255, 0, 0), (0, 255, 0), (0, 0, 255)])
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_a_contour_around_bare_picture_is_refused(width: int, colour: tuple[int, int, int]) -> None:
+    overlay = np.repeat(smooth_picture(seed=1)[..., None], 3, axis=2).copy()
+    lesion = masks()["round"] > 0
+    line = lesion & ~ndimage.binary_erosion(lesion, SQUARE, width)
+    overlay[line] = colour
+    with pytest.raises(ValueError, match=r"a lesion of an overlay must be filled.*around \d+ bare"):
+        mask_from_overlay(overlay, None, stroke_type=HEMORRHAGE)
+
+
+def test_an_overlay_of_another_slice_is_refused() -> None:
+    mask = masks()["round"]
+    overlay = painted(mask, smooth_picture(seed=1))
+    np.testing.assert_array_equal(mask_from_overlay(overlay, smooth_picture(seed=1)), mask)
+    for other in (smooth_picture(seed=2), np.fliplr(smooth_picture(seed=1)), np.zeros_like(mask)):
+        for picture in (other, other.astype(np.int16) - 1000):
+            for method in ("difference", "usth-hsv"):
+                with pytest.raises(ValueError, match=r"^7: an overlay must show its picture"):
+                    mask_from_overlay(
+                        overlay, picture, method=method, stroke_type=ISCHEMIA, name="7"
+                    )
+
+
+def test_any_window_of_the_picture_is_known_again() -> None:
+    picture = smooth_picture(seed=1)
+    overlay = painted(masks()["both"], picture)
+    for slope, least in ((0.3, 0), (2.5, 60), (5, 100), (-1, 255)):
+        window = np.clip((picture - float(least)) * slope, 0, 255).astype(np.uint8)
+        np.testing.assert_array_equal(mask_from_overlay(overlay, window), masks()["both"])
+
+
+@pytest.mark.parametrize("name", masks())
+@pytest.mark.parametrize("where", ["checks", "runs", "rows"])
+def test_the_organisers_border_of_two_colours_gives_back_the_mask(name: str, where: str) -> None:
+    mask, picture = masks()[name], smooth_picture(seed=3)
+    overlay = np.repeat(picture[..., None], 3, axis=2).copy()
+    y, x = np.indices(mask.shape)
+    second = {"checks": (x + y) % 2, "runs": (x // 5) % 2, "rows": y % 2}[where] == 1
+    for stroke_type, quarters in ((ISCHEMIA, 2), (HEMORRHAGE, 3)):
+        lesion = mask == stroke_type
+        red = np.array([255, 0, 0])
+        fill = ((4 - quarters) * overlay[lesion].astype(int) + quarters * red) // 4
+        overlay[lesion] = fill
+        border = lesion & ~ndimage.binary_erosion(lesion, SQUARE, border_value=1)
+        overlay[border] = MASK_COLOURS[stroke_type]
+        mixed = {ISCHEMIA: (128, 0, 127), HEMORRHAGE: (128, 127, 0)}[stroke_type]
+        overlay[border & second] = mixed
+    np.testing.assert_array_equal(mask_from_overlay(overlay, picture, name="7"), mask)
+
+
 def test_a_large_slice_takes_less_than_15_ms() -> None:
     mask = np.zeros((512, 512), np.uint8)
     mask[ellipse((250, 250), (60, 90), size=512)] = ISCHEMIA
@@ -251,19 +384,39 @@ def test_a_large_slice_takes_less_than_15_ms() -> None:
     assert min(milliseconds() for _ in range(10)) < 15
 
 
+def real_overlays(open_data: Path) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Returns OVERLAY (RGB), PNG (grey) and MASK (RGB) of every lesion slice."""
+    files = sorted((open_data / "open_stroke_ct" / "TRAINING").glob("*/OVERLAY/*.png"))
+    assert len(files) == 72
+    pictures = (
+        [
+            cv2.cvtColor(cv2.imread(str(file.parents[1] / kind / file.name)), cv2.COLOR_BGR2RGB)
+            for kind in ("OVERLAY", "PNG", "MASK")
+        ]
+        for file in files
+    )
+    return [(overlay, grey[..., 0].copy(), mask) for overlay, grey, mask in pictures]
+
+
 def test_real_overlays_give_their_masks(open_data: Path) -> None:
     dice = []
-    for file in sorted((open_data / "open_stroke_ct" / "TRAINING").glob("*/OVERLAY/*.png")):
-        overlay, rgb = (
-            cv2.cvtColor(cv2.imread(str(file.parents[1] / kind / file.name)), cv2.COLOR_BGR2RGB)
-            for kind in ("OVERLAY", "MASK")
-        )
-        mask, truth = mask_from_overlay(overlay, None), mask_from_colours(rgb, name=file.name)
+    for overlay, grey, rgb in real_overlays(open_data):
+        mask, truth = mask_from_overlay(overlay, grey), mask_from_colours(rgb)
         both = np.count_nonzero((mask == truth) & (truth > 0))
         dice.append(2 * both / (np.count_nonzero(mask) + np.count_nonzero(truth)))
-    assert len(dice) == 72
     assert np.mean(dice) >= 0.9995
     assert min(dice) > 0.99
+
+
+def test_real_overlays_are_refused_as_jpegs_and_beside_other_slices(open_data: Path) -> None:
+    slices = real_overlays(open_data)[::4]
+    for (overlay, grey, rgb), (_, other, _) in zip(slices, slices[1:], strict=False):
+        check_overlay(overlay, grey, mask_from_colours(rgb))
+        for quality in (90, 75, 50):
+            with pytest.raises(ValueError, match="stored without loss"):
+                mask_from_overlay(as_jpeg(overlay, quality), grey)
+        with pytest.raises(ValueError, match="must show its picture"):
+            mask_from_overlay(overlay, other)
 
 
 def write_teknofest(folder: Path) -> None:

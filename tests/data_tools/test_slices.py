@@ -46,10 +46,9 @@ def read(folder, **changes):
     return read_slice(folder, files(**changes), Reading(patient_key=b"key"))
 
 
-def test_a_grey_png_passes_through(folder):
+def test_a_grey_png_is_read_as_it_is(folder):
     found = read(folder)
     assert isinstance(found, Slice)
-    assert found.plain_png == (folder / "1.png").read_bytes()
     assert found.image.tolist() == np.arange(80).reshape(8, 10).tolist()
     assert (found.mask, found.pixels) == (None, "gray8")
 
@@ -81,20 +80,37 @@ def test_a_mask_of_another_size_is_a_fault(folder):
     assert "size of its picture, (8, 10). Received: (6, 6)" in fault.reason
 
 
+def test_a_mask_of_another_class_than_its_slice_is_a_fault(folder):
+    (fault,) = read(folder, stroke_type=StrokeType.HEMORRHAGE, mask="blue.png")
+    assert fault.file == "blue.png"
+    assert "class of its slice, HEMORRHAGE. Received: ISCHEMIA alone, 6 pixels" in fault.reason
+    both = colours((8, 10), BLUE)
+    both[6, 6] = GREEN
+    cv2.imwrite(str(folder / "both.png"), both)
+    for label in (StrokeType.HEMORRHAGE, StrokeType.ISCHEMIA, StrokeType.UNSPECIFIED):
+        assert isinstance(read(folder, stroke_type=label, mask="both.png"), Slice)
+
+
 @pytest.mark.parametrize(
     ("overlay", "reason"),
     [
+        ("none.png", "must show its picture outside the paint"),
+        ("plain.png", "must show the lesions of its mask. Received: 6 of 6 pixels of mask"),
         ("small.png", "size of its picture, (8, 10). Received: (6, 6)"),
-        ("text.png", "must be a PNG or JPEG"),
+        ("text.png", "must be a PNG, JPEG, BMP, TIFF or WebP"),
     ],
 )
 def test_an_overlay_must_fit_although_the_mask_is_taken(folder, overlay, reason):
     (folder / "text.png").write_text("no picture")
+    plain = cv2.cvtColor(cv2.imread(str(folder / "1.png"), 0), cv2.COLOR_GRAY2BGR)
+    cv2.imwrite(str(folder / "plain.png"), plain)
+    plain[2:4, 2:5] = BLUE[::-1]
+    cv2.imwrite(str(folder / "right.png"), plain)
     options = {"stroke_type": StrokeType.ISCHEMIA, "mask": "blue.png"}
     (fault,) = read(folder, overlay=overlay, **options)
     assert fault.file == overlay
     assert reason in fault.reason
-    assert read(folder, overlay="none.png", **options).mask.sum() == 6
+    assert read(folder, overlay="right.png", **options).mask.sum() == 6
 
 
 def test_all_faults_of_a_slice_are_named(folder):

@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from data_tools.options import PhantomConfig
+from data_tools.overlays import mask_from_overlay
 from data_tools.phantom.__main__ import main
 from data_tools.phantom.anatomy import draw_anatomy, draw_head
 from data_tools.phantom.data_set import make_phantom
@@ -26,7 +27,7 @@ from data_tools.phantom.lesions import _KINDS, add_lesion, draw_lesion
 from data_tools.phantom.patient_files import SLICES, Patient, PatientTask, write_patient
 from data_tools.phantom.scanner import window_picture
 from stroke_tf.labels import LESION_CLASSES, StrokeType
-from stroke_tf.reading.mask_pictures import paint_overlay
+from stroke_tf.reading.mask_pictures import MASK_COLOURS, mask_from_colours, paint_overlay
 
 PATIENTS = 20
 CLASSES = {"INMEYOK": 0, "ISKEMI": 1, "KANAMA": 2}
@@ -150,27 +151,35 @@ def test_windows_differ_between_slices(phantom):
     assert len({(d.WindowCenter, d.WindowWidth) for d in datasets}) > len(datasets) / 2
 
 
-def test_overlay_is_the_picture_half_red_with_a_two_pixel_border():
+@pytest.mark.parametrize(
+    ("stroke_type", "fill", "mixed"),
+    [
+        (StrokeType.ISCHEMIA, [177, 50, 50, 255], [128, 0, 127, 255]),
+        (StrokeType.HEMORRHAGE, [216, 25, 25, 255], [128, 127, 0, 255]),
+    ],
+)
+def test_overlay_is_red_over_the_picture_with_a_border_of_two_colours(stroke_type, fill, mixed):
     picture = np.full((7, 7, 4), (100, 100, 100, 255), np.uint8)
     lesion = np.zeros((7, 7), bool)
     lesion[1:6, 1:6] = True
-    overlay = paint_overlay(picture, lesion, (0, 255, 0))
-    assert overlay[3, 3].tolist() == [177, 50, 50, 255]
-    border = (overlay == (0, 255, 0, 255)).all(axis=2)
-    expected = np.ones((7, 7), bool)
-    expected[2:5, 2:5] = False
-    np.testing.assert_array_equal(border, expected)
+    overlay = paint_overlay(picture, lesion, stroke_type)
+    assert (overlay[~lesion] == picture[~lesion]).all()
+    assert (overlay[2:5, 2:5] == fill).all()
+    border = lesion.copy()
+    border[2:5, 2:5] = False
+    colours = overlay[border].tolist()
+    assert colours.count([*MASK_COLOURS[stroke_type], 255]) == 8
+    assert colours.count(mixed) == 8
 
 
-def test_overlays_lie_over_their_own_picture_and_mask(phantom):
-    for name, colour in COLOURS.items():
-        path = sorted((phantom / "TRAINING" / name / "OVERLAY").iterdir())[0]
+def test_overlays_give_back_their_masks(phantom):
+    paths = sorted(phantom.rglob("OVERLAY/*.png"))
+    assert len(paths) > 50
+    for path in paths:
         pair = path.parent.parent
-        lesion = (_rgb(pair / "MASK" / path.name) == colour).all(axis=2)
-        picture = cv2.imread(str(pair / "PNG" / path.name), cv2.IMREAD_UNCHANGED)
-        written = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        expected = paint_overlay(picture, lesion, colour)
-        np.testing.assert_array_equal(cv2.cvtColor(written, cv2.COLOR_BGRA2RGBA), expected)
+        picture = cv2.imread(str(pair / "PNG" / path.name), cv2.IMREAD_UNCHANGED)[..., 0].copy()
+        mask = mask_from_colours(_rgb(pair / "MASK" / path.name))
+        np.testing.assert_array_equal(mask_from_overlay(_rgb(path), picture), mask)
 
 
 def test_dicom_is_a_valid_ct_slice_that_names_nobody(phantom, patient_of):

@@ -7,6 +7,7 @@ import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
 from stroke_tf.data.selection import (
+    check_lesions,
     class_weights,
     count_samples,
     drawn_negatives,
@@ -96,3 +97,9 @@ def test_a_folds_csv_of_other_records_is_refused(gray_records: Path, tmp_path: P
     (folder / "folds.csv").write_text("".join(lines[:1] + lines[2:]))
     with pytest.raises(ValueError, match=r"5 records of fold 0.*Received: 4"):
         count_samples(folder, (0,), Task.DETECT)
+
+
+def test_folds_without_a_lesion_and_its_mask_are_refused(gray_records):
+    check_lesions(gray_records, (0, 3))
+    with pytest.raises(ValueError, match=r"folds \[3\] must hold a lesion with its mask.* none in"):
+        check_lesions(gray_records, (3,))

@@ -1,5 +1,7 @@
+import keras
 import pytest
 
+from stroke_tf.models.backbones import build_backbone
 from stroke_tf.models.weights import resolve_weights, weight_errors
 
 
@@ -52,3 +54,15 @@ def test_a_missing_file_says_that_the_variable_is_unset(folder, monkeypatch):
 def test_an_error_that_is_not_about_weights_stays_as_it_is():
     with pytest.raises(KeyError, match="other"), weight_errors(None, network="vgg16"):
         raise KeyError("other")
+
+
+def test_weights_of_another_network_are_told_in_one_sentence(tmp_path, recwarn):
+    file = tmp_path / "narrow.weights.h5"
+    keras.applications.MobileNet(
+        alpha=0.25, input_shape=(32, 32, 3), include_top=False, weights=None
+    ).save_weights(file)
+    with pytest.raises(ValueError, match="must hold weights of mobilenetv2") as error:
+        build_backbone("mobilenetv2", image_size=32, weights=file)
+    assert len(str(error.value).removeprefix(str(file))) < 300
+    assert "\n" not in str(error.value)
+    assert not [it for it in recwarn if issubclass(it.category, UserWarning)]

@@ -142,3 +142,12 @@ def test_a_run_draws_stage_2_masks_at_the_size_of_its_pictures(run, tmp_path, ca
     printed = capsys.readouterr().out
     assert f"3 masks are in {tmp_path / 'predicted'}" in printed
     assert "Stage-2 score" in printed
+
+
+def test_records_without_a_lesion_are_refused_before_a_network_is_built(tmp_path, monkeypatch):
+    tree = write_tree(tmp_path / "tree", none=14, ischemia=0, hemorrhage=0)
+    build_tfrecords(Conversion(data=tree, out=tmp_path / "records", size=64, jobs=1))
+    monkeypatch.setitem(SEGMENTERS, "linknet", None)
+    config = UnetRun(records=tmp_path / "records", out=tmp_path / "results", architecture="linknet")
+    with pytest.raises(ValueError, match=r"must hold a lesion with its mask.*none in \d+ slices$"):
+        run_unet(config)
