@@ -14,7 +14,7 @@ import dataclasses
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data_tools.options import Prefer
 from stroke_tf import command
@@ -48,7 +48,7 @@ class Demo:
         groups: CSV with columns id and patient.
         jobs: Worker processes of the conversion.
         seed: Seed of everything.
-        smoke: Only see that everything runs: few and small slices, one epoch.
+        smoke: Only see that everything runs: few and small slices, tiny networks, one epoch.
     """
 
     data: Path | None = None
@@ -135,11 +135,13 @@ def train(config: Demo, records: Path) -> list[RunMetrics]:
 def classifier_run(config: Demo, records: Path) -> ClassifierRun:
     """Returns the settings of the demo's classifier."""
     weights = _find_weights(config)
+    backbone = "mobilenet025" if config.smoke else "mobilenetv2"
     return ClassifierRun(
         records=records,
         out=config.out,
         experiment=config.experiment,
-        row="classifier-mobilenetv2",
+        row=f"classifier-{backbone}",
+        backbone=backbone,
         weights=weights,
         image_size=config.size,
         batch_size=16,
@@ -155,7 +157,7 @@ def classifier_run(config: Demo, records: Path) -> ClassifierRun:
 
 def unet_run(config: Demo, records: Path) -> UnetRun:
     """Returns the settings of the demo's U-Net."""
-    return UnetRun(
+    run = UnetRun(
         records=records,
         out=config.out,
         experiment=config.experiment,
@@ -168,6 +170,13 @@ def unet_run(config: Demo, records: Path) -> UnetRun:
         test_folds=(8, 9),
         fit=FitConfig(epochs=config.unet_epochs, learning_rate=1e-3, seed=config.seed),
     )
+    tiny: dict[str, Any] = {
+        "row": "unet-improved",
+        "architecture": "improved",
+        "filters": 2,
+        "depth": 2,
+    }
+    return dataclasses.replace(run, **tiny) if config.smoke else run
 
 
 def _find_weights(config: Demo) -> str | None:

@@ -5,19 +5,19 @@ from experiments import demo
 from experiments.demo import Demo
 
 
-def test_the_demo_ends_with_a_report_of_both_models(tmp_path, capsys):
+@pytest.mark.parametrize("smoke", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_the_demo_ends_with_a_report_of_both_models(smoke, tmp_path, capsys):
     out = tmp_path / "results"
-    config = Demo(
-        out=out, patients=12, size=64, classifier_epochs=1, unet_epochs=1, weights=None, jobs=1
-    )
+    config = Demo(out=out, classifier_epochs=1, unet_epochs=1, weights=None, jobs=1, smoke=smoke)
     assert demo.main(config) == 0
+    folder = (out / "demo-smoke" if smoke else out) / "demo"
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last == f"Report: {out / 'demo/report.html'} and {out / 'demo/REPORT.md'}"
-    text = (out / "demo" / "REPORT.md").read_text()
+    assert last == f"Report: {folder / 'report.html'} and {folder / 'REPORT.md'}"
+    text = (folder / "REPORT.md").read_text()
     assert "no medical result" in text
-    assert "classifier-mobilenetv2" in text
-    assert "unet-mobilenetv2" in text
-    assert "data:image/png" in (out / "demo" / "report.html").read_text()
+    assert ("classifier-mobilenet025" if smoke else "classifier-mobilenetv2") in text
+    assert ("unet-improved" if smoke else "unet-mobilenetv2") in text
+    assert "data:image/png" in (folder / "report.html").read_text()
 
 
 def test_data_without_masks_trains_no_unet(tmp_path, monkeypatch):
