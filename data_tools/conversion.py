@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import logging
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
@@ -16,10 +17,10 @@ from pathlib import Path
 from threading import Thread
 
 from data_tools.assemble import Assembly, assemble
+from data_tools.intake import reading_of, take_in
 from data_tools.options import Conversion
 from data_tools.progress import Progress
-from data_tools.slices import Reading
-from data_tools.sources import Source, find_slices, read_groups, with_patients
+from data_tools.sources import Source
 from data_tools.spool import (
     CHUNK_SLICES,
     ENCODING_VERSION,
@@ -30,7 +31,7 @@ from data_tools.spool import (
     spool_chunk,
 )
 from data_tools.workers import run_tasks
-from stroke_tf.files import locked, read_json, replacing, to_json
+from stroke_tf.files import locked, plain, read_json, replacing, to_json
 from stroke_tf.manifest import MANIFEST_NAME, Manifest, Rejected, read_manifest
 
 _PARTIAL = ".partial"
@@ -67,12 +68,10 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
     # For dealing folds: a second and a half that pass while worker processes start.
     Thread(target=import_module, args=("sklearn.model_selection",), daemon=True).start()
     report = progress or (lambda what, done, total: None)
-    source = find_slices(config.data, layout=config.layout)
-    if config.groups:
-        source = with_patients(source, read_groups(config.groups))
+    source = take_in(config)
     if not source.slices:
         raise BadInputError(
-            source.faults or [Rejected(str(config.data), "must hold slices. Received: none")], 0
+            source.faults or [Rejected(config.name, "must hold slices. Received: none")], 0
         )
     with _claimed(config, _plan(config, source)) as partial:
         if not (config.out / MANIFEST_NAME).exists():
@@ -82,6 +81,7 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
             slices, faults, sha256 = _read_all(partial, chunks, known)
             if len(faults) > config.max_bad:
                 raise BadInputError(faults, config.max_bad)
+            _warn_of_colours([it.file for it in slices if it.coloured])
             assemble(
                 assembly,
                 slices,
@@ -94,6 +94,11 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
     if len(manifest.rejected) > config.max_bad:  # when it was converted, more were allowed
         raise BadInputError(manifest.rejected, config.max_bad)
     return manifest
+
+
+def _warn_of_colours(files: Sequence[str]) -> None:
+    if files:
+        logging.warning("%d coloured pictures were read as grey, such as %s", len(files), files[0])
 
 
 def _check(config: Conversion) -> None:
@@ -145,19 +150,20 @@ def _continue_or_start(config: Conversion, plan: dict[str, object], partial: Pat
 def _plan(config: Conversion, source: Source) -> dict[str, object]:
     """What must be the same for a rerun to continue: settings, files' names, sizes and times."""
     settings = dataclasses.asdict(config)
-    for name in ("data", "out", "jobs", "max_bad", "groups"):
+    for name in ("data", "table", "out", "jobs", "max_bad", "groups"):
         del settings[name]
     groups = config.groups and hashlib.sha256(config.groups.read_bytes()).hexdigest()
     listing = hashlib.sha256()
     for it in source.slices:
-        said = (it.stage, it.stroke_type, it.patient, it.mask_kind)  # by tables and folders
+        fold = source.folds.get(it.source_id)
+        said = (it.stage, it.stroke_type, it.patient, it.mask_kind, it.mask_values, fold)
         listing.update(f"{it.source_id}\t{said}\n".encode())
         for file in filter(None, (it.picture, it.dicom, it.mask, it.overlay)):
             listing.update(
                 f"{it.source_id}\t{file}\t{_size_and_time(source.root / file)}\n".encode()
             )
     return {
-        **settings,
+        **plain(settings),
         "encoding_version": ENCODING_VERSION,
         "groups_sha256": groups,
         "listing_sha256": listing.hexdigest(),
@@ -201,7 +207,7 @@ def _spool_all(config: Conversion, source: Source, partial: Path, report: Progre
     """Spools every slice; returns the number of chunks."""
     encoding = Encoding(
         size=config.size,
-        reading=Reading(config.prefer, config.mask_method, _patient_key(partial)),
+        reading=reading_of(config, _patient_key(partial)),
         copies_for=config.copies,
         seed=config.seed,
     )

@@ -19,7 +19,7 @@ def main(config: Inspection) -> int:
 
     with progress_bar() as progress:
         findings = inspect_folder(config, progress=progress)
-    title = f"{config.data.resolve().name}, layout {findings.source.layout}"
+    title = f"{config.name}, layout {findings.source.layout}"
     print(title)
     print_tables(findings)
     write_page(findings, config.out, title=title)

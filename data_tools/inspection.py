@@ -17,11 +17,12 @@ from rich.table import Table
 
 from data_tools.contact_sheet import contact_sheet
 from data_tools.folds import group_slices
+from data_tools.intake import reading_of, take_in
 from data_tools.options import Inspection
 from data_tools.progress import Progress
 from data_tools.scan import SliceFiles
 from data_tools.slices import Reading, Slice, read_slice
-from data_tools.sources import Source, find_slices, read_groups, with_patients
+from data_tools.sources import Source
 from data_tools.workers import run_tasks
 from stroke_tf.config import Window
 from stroke_tf.files import write_text
@@ -64,13 +65,11 @@ def inspect_folder(config: Inspection, *, progress: Progress | None = None) -> F
     Raises:
         ValueError: If the layout is not recognised.
     """
-    source = find_slices(config.data, layout=config.layout)
-    if config.groups:
-        source = with_patients(source, read_groups(config.groups))
+    source = take_in(config)
     facts: list[SliceFacts] = []
     faults = list(source.faults)
     done = 0
-    reading = Reading(config.prefer, patient_key=secrets.token_bytes(32))
+    reading = reading_of(config, secrets.token_bytes(32))
     for good, bad in run_tasks(_gather, _tasks(source, reading), jobs=config.jobs):
         facts.extend(good)
         faults.extend(bad)

@@ -9,17 +9,25 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import cv2
 import numpy as np
 
 from data_tools.near_duplicates import dhash
-from data_tools.options import MaskMethod, Prefer
+from data_tools.options import Colour, MaskMethod, Prefer
 from data_tools.overlays import mask_from_binary, mask_from_overlay
 from data_tools.scan import SliceFiles
 from stroke_tf.config import BRAIN, Window
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.manifest import Rejected
-from stroke_tf.reading.mask_pictures import mask_from_colours
-from stroke_tf.reading.pictures import decode_colours, decode_grey, is_plain_grey_png, picture_size
+from stroke_tf.reading.mask_pictures import is_coloured, mask_from_colours, mask_from_values
+from stroke_tf.reading.other_pictures import as_png, hu_of_16_bits, is_16_bit_png
+from stroke_tf.reading.pictures import (
+    ColouredPictureError,
+    decode_colours,
+    decode_grey,
+    is_plain_grey_png,
+    picture_size,
+)
 from stroke_tf.records import Pixels
 
 if TYPE_CHECKING:
@@ -34,11 +42,15 @@ class Reading:
         prefer: Which file gives the pixels where a slice has both.
         mask_method: How a mask is taken from an overlay where there is no mask file.
         patient_key: Key of the patient hashes.
+        colour: Whether coloured pictures are refused or read as grey.
+        hu_offset: What pictures of 16 bits hold more than HU.
     """
 
     prefer: Prefer = "png"
     mask_method: MaskMethod = "difference"
     patient_key: bytes = b""
+    colour: Colour = "refuse"
+    hu_offset: int | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,7 @@ class Slice:
         dhash: 32-byte difference hash of the picture (brain window where it is HU).
         windows: HU windows that the DICOM header names.
         sha256: Hash of all its files' bytes.
+        coloured: Whether a coloured picture was read as grey.
     """
 
     image: np.ndarray
@@ -64,6 +77,7 @@ class Slice:
     dhash: bytes
     windows: tuple[Window, ...]
     sha256: str
+    coloured: bool = False
 
     @property
     def pixels(self) -> Pixels:
@@ -109,6 +123,7 @@ class _Reader:
         self.windows: tuple[Window, ...] = ()
         self.patient = files.patient
         self.plain_png: bytes | None = None
+        self.coloured = False
 
     def read(self) -> Slice | list[Rejected]:
         image = self._read_image()
@@ -125,6 +140,7 @@ class _Reader:
             dhash=dhash(grey_view(image)),
             windows=self.windows,
             sha256=self.digest.hexdigest(),
+            coloured=self.coloured,
         )
 
     def _read_image(self) -> np.ndarray | None:
@@ -154,8 +170,18 @@ class _Reader:
         self.patient = self.patient or header.patient
 
     def _read_grey(self, data: bytes, name: str) -> np.ndarray:
+        if is_16_bit_png(data):
+            return hu_of_16_bits(data, offset=self.reading.hu_offset, name=name)
         self.plain_png = data if is_plain_grey_png(data) else None
-        return decode_grey(data, name=name)
+        try:
+            return decode_grey(data, name=name)
+        except ColouredPictureError as error:
+            if self.reading.colour == "refuse":
+                hint = "a tint or a caption is read as grey with --colour grey"
+                raise ValueError(f"{error}; {hint}") from error
+        self.coloured = True
+        colours = decode_colours(data, name=name)
+        return np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), np.uint8)
 
     def _read_mask(self, image: np.ndarray | None) -> np.ndarray | None:
         files = self.files
@@ -183,12 +209,23 @@ class _Reader:
             )
 
     def _decode_mask(self, data: bytes, name: str) -> np.ndarray:
-        if self.files.mask_kind == "class-colours":
-            return mask_from_colours(decode_colours(data, name=name), name=name)
-        kind = self.files.stroke_type
-        if kind not in LESION_CLASSES:
-            raise ValueError(f"{name}: only a lesion slice may have a mask. Received: {kind}")
-        return mask_from_binary(decode_grey(data, name=name), kind, name=name)
+        files = self.files
+        if files.mask_kind == "values":
+            return mask_from_values(decode_grey(data, name=name), files.mask_values, name=name)
+        if files.mask_kind != "binary":
+            colours = decode_colours(data, name=name)
+            if files.mask_kind == "class-colours" or is_coloured(colours):
+                return mask_from_colours(colours, name=name)
+        grey = decode_grey(data, name=name)
+        if not grey.any():
+            return grey
+        if files.stroke_type not in LESION_CLASSES:
+            label = "no label" if files.stroke_type is None else files.stroke_type.name
+            raise ValueError(
+                f"{name}: white in a mask must be of the slice's label, ISCHEMIA or HEMORRHAGE, or "
+                f"--mask-values must say what it is. Received: {label}"
+            )
+        return mask_from_binary(grey, files.stroke_type, name=name)
 
     def _from_overlay(self, data: bytes, name: str, grey: np.ndarray | None) -> np.ndarray:
         return mask_from_overlay(
@@ -219,7 +256,7 @@ class _Reader:
         try:
             data = (self.root / file).read_bytes()
             self.digest.update(data)
-            return read(data, file)
+            return read(as_png(data, name=file), file)
         except OSError as error:
             self._reject(file, f"must be readable. Received: {error.strerror}")
         except ValueError as error:
@@ -227,4 +264,6 @@ class _Reader:
         return None
 
     def _reject(self, file: str | None, reason: str) -> None:
+        if self.files.row:
+            reason = f"{reason} ({self.files.row})"
         self.faults.append(Rejected(file=file or self.files.source_id, reason=reason))

@@ -6,8 +6,9 @@ opened. Paths are POSIX strings relative to the data set's root, spelled as on t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from data_tools.class_folders import (
 )
 from data_tools.ct_ich import CT_ICH_SHAPE, fit_ct_ich, read_ct_ich
 from data_tools.plain_folders import PLAIN_SHAPE, fit_plain, read_plain
-from data_tools.scan import Scan, SliceFiles, one_spelling, readable
+from data_tools.scan import MaskValues, Scan, SliceFiles, one_spelling, readable
+from data_tools.slice_table import TableTerms, parse_pairs, read_slice_table
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
 from stroke_tf.text_tables import read_table
@@ -29,8 +31,11 @@ __all__ = [
     "Layout",
     "SliceFiles",
     "Source",
+    "class_named",
     "find_slices",
+    "parse_classes",
     "read_groups",
+    "read_table_source",
     "with_patients",
 ]
 
@@ -44,12 +49,14 @@ class Source:
         layout: A key of `LAYOUTS`.
         slices: Its slices by stage (training first), then id.
         faults: What was left out and why, by file.
+        folds: The fold that a table names for each slice, by id; empty where none does.
     """
 
     root: Path
     layout: str
     slices: tuple[SliceFiles, ...]
     faults: tuple[Rejected, ...]
+    folds: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,12 +101,74 @@ def find_slices(root: Path, *, layout: str = "auto") -> Source:
         raise ValueError(f"{root}: must have this layout:{_shapes(choices)}\n{_seen(scan)}")
     LAYOUTS[name].read(scan, base)
     scan.reject_beside(base)
+    return _source(scan, name)
+
+
+def read_table_source(
+    table: Path,
+    *,
+    root: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    labels: Mapping[str, StrokeType] | None = None,
+    mask_values: MaskValues = (),
+) -> Source:
+    """Returns the slices that a table names, see `slice_table`.
+
+    Args:
+        table: A CSV or TSV file.
+        root: Folder that its paths start from; None takes its own.
+        columns: Other names of its columns.
+        labels: The class of each label, beside those that `class_named` knows.
+        mask_values: The class of each value of grey masks.
+
+    Raises:
+        ValueError: If the table cannot be read or its columns are not known; single rows that are
+            wrong are among the faults instead.
+    """
+    scan = Scan(root or table.parent)
+    stated = labels or {}
+    terms = TableTerms(
+        columns or {}, lambda text: stated.get(_number(text), class_named(text)), mask_values
+    )
+    folds = read_slice_table(scan, table, terms)
+    return replace(_source(scan, "table"), folds=folds)
+
+
+def class_named(name: str) -> StrokeType | None:
+    """Returns the class that a label says in words; None where it says none or several."""
+    said = _WORDS.classes_of(name)
+    if not said and not {*_WORDS.only_stroke}.isdisjoint(_WORDS.split(name)):
+        return StrokeType.UNSPECIFIED
+    return said.pop() if len(said) == 1 else None
+
+
+def parse_classes(flag: str, pairs: Sequence[str]) -> dict[str, StrokeType]:
+    """Returns the classes that a flag states as `label=class` pairs.
+
+    Raises:
+        ValueError: If a pair is none, or names no class.
+    """
+    stated = parse_pairs(flag, pairs)
+    classes = {_number(label): class_named(name) for label, name in stated.items()}
+    if unknown := [name for name in stated.values() if class_named(name) is None]:
+        raise ValueError(
+            f"{flag} must name classes: normal, ischemia, hemorrhage, stroke. Received: {unknown}"
+        )
+    return {label: kind for label, kind in classes.items() if kind is not None}
+
+
+def _source(scan: Scan, layout: str) -> Source:
     return Source(
-        root=root,
-        layout=name,
+        root=scan.root,
+        layout=layout,
         slices=tuple(sorted(scan.slices, key=lambda item: (item.stage or "", item.source_id))),
         faults=tuple(sorted(scan.faults, key=lambda fault: (fault.file, fault.reason))),
     )
+
+
+def _number(text: str) -> str:
+    """Returns a label without the .0 that spreadsheets give whole numbers."""
+    return re.sub(r"^(\d+)\.0+$", r"\1", text)
 
 
 def _shapes(names: list[str]) -> str:

@@ -78,6 +78,7 @@ class SpooledSlice:
     patient: str | None
     patient_given: bool
     dhash: bytes
+    coloured: bool
     records: tuple[SpooledRecord, ...]
 
 
@@ -159,6 +160,7 @@ def _spool_slice(
         "patient": read.patient,
         "patient_given": files.patient is not None,
         "dhash": read.dhash.hex(),
+        "coloured": read.coloured,
         "sha256": read.sha256,
         "lengths": lengths,
     }

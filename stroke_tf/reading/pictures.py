@@ -36,6 +36,10 @@ _ISAL_LEVEL = 1
 _FILTER_UP = 2
 
 
+class ColouredPictureError(ValueError):
+    """A picture that must be grey has colours."""
+
+
 def decode_grey(data: bytes, *, name: str) -> NDArray[np.uint8]:
     """Returns a CT picture.
 
@@ -64,7 +68,7 @@ def decode_grey(data: bytes, *, name: str) -> NDArray[np.uint8]:
     tolerance = 0 if data.startswith(_PNG) else JPEG_TOLERANCE
     if cv2.norm(again, pixels, cv2.NORM_INF) > tolerance:
         coloured = int((cv2.absdiff(again, pixels) > tolerance).any(axis=2).sum())
-        raise ValueError(
+        raise ColouredPictureError(
             f"{name}: a picture must be grey; an overlay is not an input. "
             f"Received: {coloured} coloured pixels"
         )

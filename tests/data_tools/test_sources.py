@@ -468,9 +468,9 @@ def test_system_files_and_readmes_are_left_alone(tmp_path: Path) -> None:
             "9",
         ),
         (
-            ("TRAINING/KANAMA/PNG/9.bmp", "TRAINING/KANAMA/DICOM/9.png"),
+            ("TRAINING/KANAMA/PNG/9.gif", "TRAINING/KANAMA/DICOM/9.png"),
             {
-                "TRAINING/KANAMA/PNG/9.bmp": "a picture must end in one of",
+                "TRAINING/KANAMA/PNG/9.gif": "a picture must end in one of",
                 "TRAINING/KANAMA/DICOM/9.png": "a dicom must end in one of",
             },
             "9",
