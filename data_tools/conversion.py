@@ -11,13 +11,14 @@ import hashlib
 import logging
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
 
 from data_tools.assemble import Assembly, assemble
-from data_tools.intake import reading_of, take_in
+from data_tools.faults import FAULTS_NAME
+from data_tools.intake import no_labels, no_patients, reading_of, take_in
 from data_tools.options import Conversion
 from data_tools.progress import Progress
 from data_tools.sources import Source
@@ -36,6 +37,7 @@ from stroke_tf.manifest import MANIFEST_NAME, Manifest, Rejected, read_manifest
 
 _PARTIAL = ".partial"
 _PLAN_NAME = "conversion.json"
+_LISTING, _TIMES = "listing_sha256", "times_sha256"
 
 
 class BadInputError(ValueError):
@@ -69,19 +71,18 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
     Thread(target=import_module, args=("sklearn.model_selection",), daemon=True).start()
     report = progress or (lambda what, done, total: None)
     source = take_in(config)
-    if not source.slices:
-        raise BadInputError(
-            source.faults or [Rejected(config.name, "must hold slices. Received: none")], 0
-        )
-    with _claimed(config, _plan(config, source)) as partial:
-        if not (config.out / MANIFEST_NAME).exists():
-            chunks = _spool_all(config, source, partial, report)
-            assembly, known = _assembly(config, source, partial), source.faults
+    plan = _plan(config, source)
+    with _claimed(config, plan) as (partial, stale):
+        if stale or not (config.out / MANIFEST_NAME).exists():
+            slices, faults, sha256 = _first_pass(config, source, partial, report)
+            assembly = _assembly(config, source, partial)
             del source  # hundreds of megabytes for a million slices
-            slices, faults, sha256 = _read_all(partial, chunks, known)
-            if len(faults) > config.max_bad:
-                raise BadInputError(faults, config.max_bad)
-            _warn_of_colours([it.file for it in slices if it.coloured])
+        if stale:
+            if read_manifest(config.out).source_sha256 != sha256:
+                raise _another(config, ["the bytes of files"])
+            logging.warning("The files' times have changed, their bytes not: the records stand")
+            _write_plan(config.out, partial, plan)
+        elif not (config.out / MANIFEST_NAME).exists():
             assemble(
                 assembly,
                 slices,
@@ -96,9 +97,29 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
     return manifest
 
 
-def _warn_of_colours(files: Sequence[str]) -> None:
-    if files:
-        logging.warning("%d coloured pictures were read as grey, such as %s", len(files), files[0])
+def _first_pass(
+    config: Conversion, source: Source, partial: Path, report: Progress
+) -> tuple[list[SpooledSlice], list[Rejected], str]:
+    """Returns what `_read_all` does of a source that may be converted; warns of what is doubtful.
+
+    Raises:
+        ValueError: If there are too many faults or no labels.
+    """
+    if not source.slices:
+        rule = "must hold slices. Received: none"
+        raise BadInputError(source.faults or [Rejected(config.name, rule)], 0)
+    if reason := no_labels(source):
+        raise ValueError(f"{config.name} {reason}")
+    chunks = _spool_all(config, source, partial, report)
+    slices, faults, sha256 = _read_all(partial, chunks, source.faults)
+    if len(faults) > config.max_bad:
+        raise BadInputError(faults, config.max_bad)
+    if coloured := [it.file for it in slices if it.coloured]:
+        count = len(coloured)
+        logging.warning("%d coloured pictures were read as grey, such as %s", count, coloured[0])
+    if config.protocol == "clean" and all(it.patient is None for it in slices):
+        logging.warning(no_patients(source))
+    return slices, faults, sha256
 
 
 def _check(config: Conversion) -> None:
@@ -118,33 +139,71 @@ def _check(config: Conversion) -> None:
 
 
 @contextlib.contextmanager
-def _claimed(config: Conversion, plan: dict[str, object]) -> Iterator[Path]:
-    """Yields the folder of unfinished work in `config.out`, held by this process alone."""
+def _claimed(config: Conversion, plan: Mapping[str, object]) -> Iterator[tuple[Path, bool]]:
+    """Yields the folder of unfinished work in `config.out`, held by this process alone.
+
+    And whether it holds finished records of files that have other times now. Nothing stays behind
+    where the input is refused.
+    """
     partial = config.out / _PARTIAL
     if config.out.is_dir() and not (config.out / _PLAN_NAME).exists():
-        found = sorted(path.name for path in config.out.iterdir() if path != partial)
-        if found:
+        names = sorted(path.name for path in config.out.iterdir())
+        if found := [name for name in names if name not in (_PARTIAL, FAULTS_NAME)]:
             raise ValueError(f"{config.out} must be new or empty. Received: {found[:5]}")
     with locked(partial):
-        _continue_or_start(config, plan, partial)
-        yield partial
+        stale = _continue_or_start(config, plan, partial)
+        try:
+            (config.out / FAULTS_NAME).unlink(missing_ok=True)
+            yield partial, stale
+        except ValueError:
+            _clear(config.out)
+            raise
 
 
-def _continue_or_start(config: Conversion, plan: dict[str, object], partial: Path) -> None:
-    """Keeps what the same conversion finished; starts anew where its input was mended since."""
+def _clear(out: Path) -> None:
+    """Removes unfinished work; finished records stay."""
+    shutil.rmtree(out / _PARTIAL)
+    if not (out / MANIFEST_NAME).exists():
+        (out / _PLAN_NAME).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # something else is in it
+            out.rmdir()
+
+
+def _continue_or_start(config: Conversion, plan: Mapping[str, object], partial: Path) -> bool:
+    """Keeps what the same conversion finished; starts anew where its input was mended since.
+
+    Returns whether the records are finished and the times of their files have changed since.
+    """
     path = config.out / _PLAN_NAME
     begun = read_json(path) if path.exists() else plan
     differs = sorted(name for name in plan if plan[name] != begun.get(name))
-    if differs == ["listing_sha256"] and not (config.out / MANIFEST_NAME).exists():
-        for stale in (*partial.glob("chunk-*"), *config.out.glob("*.tfrecord")):
-            stale.unlink()
+    finished = (config.out / MANIFEST_NAME).exists()
+    if finished and differs == [_TIMES]:
+        _remove(partial.glob("chunk-*"))
+        return True
+    if differs and not finished and {*differs} <= {_LISTING, _TIMES}:
+        _remove((*partial.glob("chunk-*"), *config.out.glob("*.tfrecord")))
     elif differs:
-        raise ValueError(
-            f"{config.out} must be new: it holds another data set, or the same with other settings "
-            f"(different: {', '.join(differs)}). Delete it or choose another folder"
-        )
-    with replacing(path, scratch=partial) as temporary:
+        raise _another(config, differs)
+    _write_plan(config.out, partial, plan)
+    return False
+
+
+def _write_plan(out: Path, partial: Path, plan: Mapping[str, object]) -> None:
+    with replacing(out / _PLAN_NAME, scratch=partial) as temporary:
         temporary.write_text(to_json(plan), encoding="utf-8")
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink()
+
+
+def _another(config: Conversion, differs: Sequence[str]) -> ValueError:
+    return ValueError(
+        f"{config.out} must be new: it holds another data set, or the same with other settings "
+        f"(different: {', '.join(differs)}). Delete it or choose another folder"
+    )
 
 
 def _plan(config: Conversion, source: Source) -> dict[str, object]:
@@ -153,29 +212,30 @@ def _plan(config: Conversion, source: Source) -> dict[str, object]:
     for name in ("data", "table", "out", "jobs", "max_bad", "groups"):
         del settings[name]
     groups = config.groups and hashlib.sha256(config.groups.read_bytes()).hexdigest()
-    listing = hashlib.sha256()
+    listing, times = hashlib.sha256(), hashlib.sha256()
     for it in source.slices:
         fold = source.folds.get(it.source_id)
         said = (it.stage, it.stroke_type, it.patient, it.mask_kind, it.mask_values, fold)
         listing.update(f"{it.source_id}\t{said}\n".encode())
         for file in filter(None, (it.picture, it.dicom, it.mask, it.overlay)):
-            listing.update(
-                f"{it.source_id}\t{file}\t{_size_and_time(source.root / file)}\n".encode()
-            )
+            size, time = _size_and_time(source.root / file)
+            listing.update(f"{it.source_id}\t{file}\t{size}\n".encode())
+            times.update(f"{time}\n".encode())
     return {
         **plain(settings),
         "encoding_version": ENCODING_VERSION,
         "groups_sha256": groups,
-        "listing_sha256": listing.hexdigest(),
+        _LISTING: listing.hexdigest(),
+        _TIMES: times.hexdigest(),
     }
 
 
-def _size_and_time(path: Path) -> str:
+def _size_and_time(path: Path) -> tuple[int, int]:
     try:
         stat = path.stat()
     except OSError:  # a broken link: a fault of its own when it is read
-        return "unreadable"
-    return f"{stat.st_size} {stat.st_mtime_ns}"
+        return -1, 0
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _patient_key(partial: Path) -> bytes:

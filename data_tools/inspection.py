@@ -16,12 +16,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from data_tools.contact_sheet import contact_sheet
+from data_tools.faults import fault_rows
 from data_tools.folds import group_slices
-from data_tools.intake import reading_of, take_in
+from data_tools.intake import no_labels, no_patients, reading_of, take_in
 from data_tools.options import Inspection
 from data_tools.progress import Progress
 from data_tools.scan import SliceFiles
-from data_tools.slices import Reading, Slice, read_slice
+from data_tools.slices import Reading, Slice, read_slice, unlabelled
 from data_tools.sources import Source
 from data_tools.workers import run_tasks
 from stroke_tf.config import Window
@@ -31,7 +32,6 @@ from stroke_tf.page import markdown_table, plain_text, render_page
 
 _CHUNK = 32
 _Task: TypeAlias = tuple[Path, tuple[SliceFiles, ...], Reading]
-_FAULTS_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,26 @@ class SliceFacts:
     patient: str | None
     patient_given: bool
     dhash: bytes
+    coloured: bool
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a folder holds: its source, the facts of its good slices, and every fault."""
+    """What a source holds.
+
+    Attributes:
+        source: Where its slices are.
+        facts: Facts of its good slices.
+        faults: Every fault.
+        refusals: Why it cannot be converted, faults aside.
+        warnings: What is doubtful.
+    """
 
     source: Source
     facts: tuple[SliceFacts, ...]
     faults: tuple[Rejected, ...]
+    refusals: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def inspect_folder(config: Inspection, *, progress: Progress | None = None) -> Findings:
@@ -76,11 +87,24 @@ def inspect_folder(config: Inspection, *, progress: Progress | None = None) -> F
         done = min(done + _CHUNK, len(source.slices))
         if progress:
             progress("read and check slices", done, len(source.slices))
+    facts.sort(key=lambda it: (it.stage, it.source_id))
+    if reason := no_labels(source):
+        alike = {unlabelled(it) for it in source.slices}
+        faults = [it for it in faults if it not in alike]
     return Findings(
         source=source,
-        facts=tuple(sorted(facts, key=lambda it: (it.stage, it.source_id))),
+        facts=tuple(facts),
         faults=tuple(sorted(faults, key=lambda it: (it.file, it.reason))),
+        refusals=(reason,) if reason else (),
+        warnings=tuple(_warnings(config, source, facts)),
     )
+
+
+def _warnings(config: Inspection, source: Source, facts: list[SliceFacts]) -> Iterator[str]:
+    if coloured := [it.source_id for it in facts if it.coloured]:
+        yield f"{len(coloured)} coloured pictures are read as grey, such as {coloured[0]}"
+    if config.protocol == "clean" and all(it.patient is None for it in facts):
+        yield no_patients(source)
 
 
 def tables(findings: Findings) -> dict[str, list[tuple[str, ...]]]:
@@ -95,7 +119,7 @@ def tables(findings: Findings) -> dict[str, list[tuple[str, ...]]]:
             *_counted(f"{centre:g}, {width:g}" for it in facts for centre, width in it.windows),
         ],
         "Groups": _group_rows(facts),
-        "Faults": [("file", "rule"), *((it.file, it.reason) for it in findings.faults)],
+        "Faults": [("faults", "rule", "files"), *fault_rows(findings.faults)],
     }
 
 
@@ -112,6 +136,7 @@ def _gather(task: _Task) -> tuple[list[SliceFacts], list[Rejected]]:
         read = read_slice(root, files, reading)
         if isinstance(read, Slice):
             facts.append(_facts(files, read))
+            faults += [unlabelled(files)] if read.stroke_type is None else []
         else:
             faults.extend(read)
     return facts, faults
@@ -133,6 +158,7 @@ def _facts(files: SliceFiles, read: Slice) -> SliceFacts:
         patient=read.patient,
         patient_given=files.patient is not None,
         dhash=read.dhash,
+        coloured=read.coloured,
     )
 
 
@@ -181,22 +207,23 @@ def _size(shape: tuple[int, int]) -> str:
 
 
 def print_tables(findings: Findings) -> None:
-    """Prints the tables to the terminal, of a long one the beginning."""
+    """Prints the tables to the terminal, then what is doubtful or refused."""
     console = Console()
     for title, (heading, *rows) in tables(findings).items():
         if rows:
             table = Table(*heading, title=title, title_justify="left")
-            for row in rows[:_FAULTS_SHOWN]:
+            for row in rows:
                 table.add_row(*map(escape, row))
             console.print(table)
-            if len(rows) > _FAULTS_SHOWN:
-                console.print(f"... and {len(rows) - _FAULTS_SHOWN} more: see the page")
+    for text in (*findings.warnings, *findings.refusals):
+        console.print(escape(text), soft_wrap=True)
 
 
 def write_page(findings: Findings, path: Path, *, title: str) -> None:
     """Writes the tables and a contact sheet of each class as one HTML page."""
     with tempfile.TemporaryDirectory() as folder:
         blocks = [f"# {plain_text(title)}"]
+        blocks += map(plain_text, (*findings.refusals, *findings.warnings))
         for name, (heading, *rows) in tables(findings).items():
             if rows:
                 cells = [list(map(plain_text, row)) for row in rows]

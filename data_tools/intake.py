@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Iterator
+
 from data_tools.options import Input
-from data_tools.scan import MaskValues
+from data_tools.scan import MaskValues, fold_name
 from data_tools.slice_table import parse_pairs
 from data_tools.slices import Reading
 from data_tools.sources import (
@@ -14,6 +18,9 @@ from data_tools.sources import (
     read_table_source,
     with_patients,
 )
+from stroke_tf.text_tables import read_columns
+
+_PATIENT = re.compile("patient|subject|hasta")
 
 
 def take_in(settings: Input) -> Source:
@@ -24,6 +31,41 @@ def take_in(settings: Input) -> Source:
     """
     source = _read(settings)
     return with_patients(source, read_groups(settings.groups)) if settings.groups else source
+
+
+def no_labels(source: Source) -> str:
+    """Returns why a source without any label or mask cannot be converted; "" for others."""
+    if any(it.stroke_type is not None or it.mask or it.overlay for it in source.slices):
+        return ""
+    seen = f"{len(source.slices)} pictures in layout {source.layout}"
+    return f"cannot be converted: no labels; give a table (--table). Received: {seen}"
+
+
+def no_patients(source: Source) -> str:
+    """Returns a warning for `clean` folds of slices whose patients nobody knows."""
+    tables = sorted(_patient_tables(source), key=lambda text: "--groups" not in text)
+    hint = tables[0] if tables else "--groups takes a CSV with the columns id and patient"
+    return (
+        "No patient is known: clean folds keep near-duplicates together, but slices of one patient "
+        f"may be in several folds. {hint}"
+    )
+
+
+def _patient_tables(source: Source) -> Iterator[str]:
+    """Yields what the tables in a source's folder say of patients."""
+    ids = {it.source_id for it in source.slices}
+    for path in sorted(source.root.glob("*.[ct]sv")):
+        with contextlib.suppress(OSError, ValueError):
+            columns = read_columns(path)
+            if not {"id", "patient"} <= {*columns}:
+                named = [name for name in columns if _PATIENT.search(fold_name(name))]
+            elif ids.isdisjoint(read_groups(path)):
+                named = ["patient"]
+            else:
+                yield f"{path.name} names them: --groups {path}"
+                continue
+            if named:
+                yield f"{path.name} has a column {named[0]}: a table can be made of it"
 
 
 def reading_of(settings: Input, patient_key: bytes) -> Reading:

@@ -44,6 +44,7 @@ class Input:
         layout: Source layout; auto recognises it.
         prefer: Which file gives the pixels where a slice has both.
         mask_method: How a mask is taken from an overlay where there is no mask file.
+        protocol: clean keeps patients (or near-duplicates) in one fold, as-published does not.
         jobs: Worker processes.
     """
 
@@ -58,6 +59,7 @@ class Input:
     layout: str = "auto"
     prefer: Prefer = "png"
     mask_method: MaskMethod = "difference"
+    protocol: Protocol = "clean"
     jobs: int = dataclasses.field(default_factory=usable_cores)
 
     @property
@@ -73,7 +75,6 @@ class Conversion(Input):
 
     Attributes:
         out: Folder to write: new, empty, or begun by this same conversion.
-        protocol: clean keeps patients (or near-duplicates) in one fold, as-published does not.
         augment_before_folding: Add the offline copies of the SAUCIS paper (as-published only).
         copies_for: What the copies are for: detect (x4 stroke, x2 none) or segment (x6 stroke).
         size: Side of the stored slices, pixels; slices that are not square are padded with air.
@@ -85,7 +86,6 @@ class Conversion(Input):
     """
 
     out: Path
-    protocol: Protocol = "clean"
     augment_before_folding: bool = False
     copies_for: Literal["detect", "segment"] = "detect"
     size: int = 512

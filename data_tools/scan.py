@@ -69,6 +69,11 @@ class SliceFiles:
     mask_values: MaskValues = ()
     row: str = ""
 
+    @property
+    def first(self) -> str:
+        """The file that the slice is called by."""
+        return self.picture or self.dicom or self.source_id
+
     def of_patient(self, patient: str | None) -> SliceFiles:
         """Returns the slice with another patient."""
         return replace(self, patient=patient)

@@ -96,6 +96,12 @@ def read_slice(root: Path, files: SliceFiles, reading: Reading) -> Slice | list[
     return _Reader(root, files, reading).read()
 
 
+def unlabelled(files: SliceFiles) -> Rejected:
+    """Returns the fault of a slice of which neither a label nor a mask says what it shows."""
+    row = f" ({files.row})" if files.row else ""
+    return Rejected(files.first, f"must have a label or a mask. Received: neither{row}")
+
+
 def grey_view(image: np.ndarray, *, window: Window = BRAIN) -> np.ndarray:
     """Returns the slice as a uint8 grey picture; HU through a window.
 

@@ -20,7 +20,7 @@ import numpy as np
 from data_tools.offline_copies import augmented_copies, copies_of
 from data_tools.options import CopiesFor
 from data_tools.scan import SliceFiles
-from data_tools.slices import Reading, Slice, read_slice
+from data_tools.slices import Reading, Slice, read_slice, unlabelled
 from stroke_tf.files import read_json, replacing, write_text
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
@@ -92,8 +92,10 @@ def spool_chunk(task: ChunkTask) -> int:
     path = _spool_path(task.folder, task.number)
     with replacing(path, sync=True) as temporary, temporary.open("wb") as spool:
         for files in task.slices:
-            read = _read_labelled(task, files)
-            if isinstance(read, Slice):
+            read = read_slice(task.root, files, task.encoding.reading)
+            if isinstance(read, Slice) and read.stroke_type is None:
+                faults.append(unlabelled(files))
+            elif isinstance(read, Slice):
                 slices.append(_spool_slice(spool, files, read, task.encoding))
             else:
                 faults.extend(read)
@@ -134,13 +136,6 @@ def read_spooled(folder: Path, record: SpooledRecord) -> tuple[bytes, bytes]:
         return spool.read(record.image_bytes), spool.read(record.mask_bytes)
 
 
-def _read_labelled(task: ChunkTask, files: SliceFiles) -> Slice | list[Rejected]:
-    read = read_slice(task.root, files, task.encoding.reading)
-    if isinstance(read, Slice) and read.stroke_type is None:
-        return [Rejected(_first_file(files), "must have a label or a mask. Received: neither")]
-    return read
-
-
 def _spool_slice(
     spool: BinaryIO, files: SliceFiles, read: Slice, encoding: Encoding
 ) -> dict[str, Any]:
@@ -153,7 +148,7 @@ def _spool_slice(
         "source_id": files.source_id,
         "stroke_type": int(label),
         "stage": files.stage,
-        "file": _first_file(files),
+        "file": files.first,
         "height": read.image.shape[0],
         "width": read.image.shape[1],
         "pixels": read.pixels,
@@ -195,10 +190,6 @@ def _encode_mask(mask: np.ndarray | None) -> bytes:
 
 def _hu_to_uint16(image: np.ndarray) -> np.ndarray:
     return (image.astype(np.int32) + HU_OFFSET).astype(np.uint16)
-
-
-def _first_file(files: SliceFiles) -> str:
-    return files.picture or files.dicom or files.source_id
 
 
 def _spool_path(folder: Path, number: int) -> Path:

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import re
 import resource
 import signal
@@ -227,10 +228,64 @@ def test_one_run_names_every_fault_and_writes_nothing(tree, tmp_path, capsys):
     printed = capsys.readouterr().err
     assert status == 1
     for file in expected:
-        assert f"{file}: " in printed, file
-    assert "Nothing was written" in printed
-    assert not list((tmp_path / "out").glob("*.tfrecord"))
-    assert not (tmp_path / "out" / "manifest.json").exists()
+        assert file in printed, file
+    assert "Nothing was written but" in printed
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["faults.csv"]
+    listed = (tmp_path / "out/faults.csv").read_text().splitlines()
+    assert listed[0] == "file,fault"
+    assert len(listed) == 1 + 14
+
+
+def test_many_equal_faults_are_one_line(tree, tmp_path, capsys):
+    for path in (tree / "TRAINING/INMEYOK/PNG").iterdir():
+        path.write_bytes(b"")
+    assert main(Conversion(data=tree, out=tmp_path / "out", size=64, jobs=1)) == 1
+    (line,) = (it for it in capsys.readouterr().err.splitlines() if "PNG or JPEG" in it)
+    names = ", ".join(f"TRAINING/INMEYOK/PNG/1000{number}.png" for number in range(5))
+    assert line == (
+        "20 faults: must be a PNG or JPEG file. First received: an empty file. "
+        f"In {names} and 15 more"
+    )
+
+
+def test_nothing_stays_behind_where_a_folder_has_no_labels(tmp_path):
+    write_png(tmp_path / "a/1.png", head(np.random.default_rng(0)))
+    with pytest.raises(ValueError, match="a cannot be converted: no labels; give a table"):
+        convert(tmp_path / "a", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_finished_records_stand_when_only_times_have_changed(tree, tmp_path, caplog):
+    manifest = convert(tree, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    for path in tree.rglob("*.png"):
+        os.utime(path, (1, 1))
+    assert convert(tree, tmp_path / "out") == manifest
+    assert contents(tmp_path / "out") == before
+    assert "times have changed, their bytes not: the records stand" in caplog.text
+    caplog.clear()
+    convert(tree, tmp_path / "out")
+    assert "times" not in caplog.text
+
+
+def test_files_of_the_same_size_and_other_bytes_are_another_data_set(tree, tmp_path):
+    path = tree / "TRAINING/INMEYOK/PNG/10000.bmp"
+    path.with_suffix(".png").unlink()
+    write_png(path, head(np.random.default_rng(0)))
+    convert(tree, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    write_png(path, head(np.random.default_rng(1)))
+    with pytest.raises(ValueError, match="different: the bytes of files"):
+        convert(tree, tmp_path / "out")
+    assert contents(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("protocol", ["clean", "as-published"])
+def test_unknown_patients_are_warned_of_under_clean(tree, tmp_path, caplog, protocol):
+    (tree / "hasta.csv").write_text("id;patient\n10000;A\n")
+    convert(tree, tmp_path / "out", protocol=protocol)
+    said = "No patient is known" in caplog.text and "hasta.csv names them: --groups" in caplog.text
+    assert said == (protocol == "clean")
 
 
 def test_max_bad_leaves_faults_out_and_lists_them(tree, tmp_path):
