@@ -124,6 +124,7 @@ def _place(assembly: Assembly, slices: list[SpooledSlice]) -> dict[FoldName, lis
         [it.source_id for it in slices],
         patients=[it.patient for it in slices],
         hashes=[None if it.patient_given else it.dhash for it in slices],
+        turned=[it.turned for it in slices],
     )
     records = [
         (it, copy, group_id)

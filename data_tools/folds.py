@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from data_tools.near_duplicates import near_duplicate_groups
+from data_tools.near_duplicates import near_duplicate_groups, stems, turned_groups
 from stroke_tf.manifest import FOLDS, Protocol
 
 
@@ -16,15 +16,17 @@ def group_slices(
     *,
     patients: Sequence[str | None],
     hashes: Sequence[bytes | None],
+    turned: Sequence[bytes | None] = (),
 ) -> list[str]:
-    """Names the group of each slice: slices of one patient, and near-duplicates, belong together.
+    """Names the group of each slice: slices of one patient, and copies, belong together.
 
     A group is named after the smallest source id in it, so that no name says who the patient is.
 
     Args:
-        source_ids: Id of each slice.
+        source_ids: Id of each slice; ids that name copies of another one are of its group.
         patients: Patient of each slice, None where unknown.
         hashes: 32-byte dHash of each slice, None where near-duplicates need not be looked for.
+        turned: Its hashes in eight orientations, None or nothing where turned copies need not be.
 
     Returns:
         The group id of each slice.
@@ -32,23 +34,41 @@ def group_slices(
     from scipy.sparse import coo_array  # workers need none of SciPy
     from scipy.sparse.csgraph import connected_components
 
-    count = len(source_ids)
-    hashed = np.flatnonzero([value is not None for value in hashes])
-    packed = np.frombuffer(b"".join(value for value in hashes if value), np.uint8)
-    near = near_duplicate_groups(packed.reshape(-1, 32))
-    known = np.flatnonzero([value is not None for value in patients])
-    patient_names = [value for value in patients if value is not None]
-    _, people = np.unique(patient_names, return_inverse=True) if patient_names else (None, known)
-    near_node = count + near
-    patient_node = count + (int(near.max()) + 1 if len(near) else 0) + people
-    nodes = count + len(np.unique(near)) + len(np.unique(people))
-    rows, columns = np.concatenate([hashed, known]), np.concatenate([near_node, patient_node])
-    graph = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(nodes, nodes))
+    count = nodes = len(source_ids)
+    rows, columns = [], []
+    for members, labels in (
+        _hashed(hashes, (32,), near_duplicate_groups),
+        _hashed(turned, (8, 32), turned_groups),
+        _named(patients),
+        _named(stems(source_ids)),
+    ):
+        rows.append(members)
+        columns.append(nodes + labels)
+        nodes += int(labels.max(initial=-1)) + 1
+    links = np.concatenate(rows), np.concatenate(columns)
+    graph = coo_array((np.ones(len(links[0]), bool), links), shape=(nodes, nodes))
     labels = connected_components(graph, directed=False)[1][:count]
     names: dict[int, str] = {}
     for label, source_id in zip(labels, source_ids, strict=True):
         names[label] = min(names.get(label, source_id), source_id)
     return [names[label] for label in labels]
+
+
+def _hashed(
+    hashes: Sequence[bytes | None],
+    shape: tuple[int, ...],
+    label: Callable[[np.ndarray], np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which slices have a hash, and how they are labelled by it."""
+    packed = np.frombuffer(b"".join(value for value in hashes if value), np.uint8)
+    return np.flatnonzero([bool(value) for value in hashes]), label(packed.reshape(-1, *shape))
+
+
+def _named(names: Sequence[str | None]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which slices have a name, and equal numbers for equal names."""
+    known = [name for name in names if name is not None]
+    labels = np.unique(known, return_inverse=True)[1] if known else np.zeros(0, int)
+    return np.flatnonzero([name is not None for name in names]), labels
 
 
 def assign_folds(

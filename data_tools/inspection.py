@@ -48,6 +48,7 @@ class SliceFacts:
     patient: str | None
     patient_given: bool
     dhash: bytes
+    turned: bytes | None
     coloured: bool
 
 
@@ -158,6 +159,7 @@ def _facts(files: SliceFiles, read: Slice) -> SliceFacts:
         patient=read.patient,
         patient_given=files.patient is not None,
         dhash=read.dhash,
+        turned=read.turned,
         coloured=read.coloured,
     )
 
@@ -173,26 +175,22 @@ def _slice_rows(facts: tuple[SliceFacts, ...]) -> list[tuple[str, ...]]:
 
 
 def _group_rows(facts: tuple[SliceFacts, ...]) -> list[tuple[str, ...]]:
-    groups = Counter(
-        group_slices(
-            [it.source_id for it in facts],
-            patients=[it.patient for it in facts],
-            hashes=[None if it.patient_given else it.dhash for it in facts],
-        )
-    )
-    near = Counter(
-        group_slices(
-            [it.source_id for it in facts],
-            patients=[None] * len(facts),
-            hashes=[it.dhash for it in facts],
-        )
-    )
+    ids, nobody = [it.source_id for it in facts], [None] * len(facts)
+    hashes = [it.dhash for it in facts]
+    turned = [it.turned for it in facts]
+    new = [None if it.patient_given else it.dhash for it in facts]
+    patients = [it.patient for it in facts]
+    groups = Counter(group_slices(ids, patients=patients, hashes=new, turned=turned))
+    near = Counter(group_slices(ids, patients=nobody, hashes=hashes))
+    copies = Counter(group_slices(ids, patients=nobody, hashes=hashes, turned=turned))
     doubled = [count for count in near.values() if count > 1]
+    turns = sum(count for count in copies.values() if count > 1) - sum(doubled)
     return [
         ("what", "number"),
         ("slices whose patient is known", str(sum(it.patient is not None for it in facts))),
         ("near-duplicate groups of two or more slices", str(len(doubled))),
         ("slices in them", str(sum(doubled))),
+        ("further slices with a flipped or turned copy", str(turns)),
         ("groups that clean folds keep together", str(len(groups))),
         ("slices in the largest of these", str(max(groups.values(), default=0))),
     ]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from data_tools.options import Input
+from data_tools.patients import read_groups, with_patients, without_patients
 from data_tools.scan import MaskValues, fold_name
 from data_tools.slice_table import parse_pairs
 from data_tools.slices import Reading
@@ -14,9 +16,7 @@ from data_tools.sources import (
     Source,
     find_slices,
     parse_classes,
-    read_groups,
     read_table_source,
-    with_patients,
 )
 from stroke_tf.text_tables import read_columns
 
@@ -30,7 +30,9 @@ def take_in(settings: Input) -> Source:
         ValueError: If neither is given, the layout is not recognised, or a table cannot be read.
     """
     source = _read(settings)
-    return with_patients(source, read_groups(settings.groups)) if settings.groups else source
+    if settings.groups:
+        return with_patients(source, read_groups(settings.groups), name=settings.groups.name)
+    return source
 
 
 def no_labels(source: Source) -> str:
@@ -81,13 +83,17 @@ def reading_of(settings: Input, patient_key: bytes) -> Reading:
 
 def _read(settings: Input) -> Source:
     if settings.table:
-        return read_table_source(
+        source = read_table_source(
             settings.table,
             root=settings.data,
             columns=parse_pairs("--columns", settings.columns),
             labels=parse_classes("--labels", settings.labels),
             mask_values=_mask_values(settings),
         )
+        if settings.groups:
+            return source
+        faults = without_patients(source, settings.table.name)
+        return replace(source, faults=(*source.faults, *faults))
     if settings.data is None:
         raise ValueError("--data must name a folder, or --table a table. Received: neither")
     for flag in ("columns", "labels", "mask_values"):

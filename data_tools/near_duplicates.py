@@ -1,10 +1,14 @@
-"""Finds slices that are nearly the same picture, without comparing all pairs.
+"""Finds slices that are nearly the same picture, and copies of others, without comparing all pairs.
 
 Two slices are near-duplicates when their 256-bit difference hashes (dHash) differ in at most 6
-bits; a group is a connected component of that relation.
+bits; a group is a connected component of that relation. One is a turned copy of another when that
+is so of one of its eight orientations.
 """
 
 from __future__ import annotations
+
+import re
+from collections.abc import Sequence
 
 import cv2
 import imagehash
@@ -15,6 +19,15 @@ HASH_BITS = 256
 MAX_DISTANCE = 6
 _ENOUGH = 68  # 4 pixels for each of the 17 columns compared
 _BLOCK = 2048  # rows of one bucket compared at a time
+_SQUARE = 34
+_ORIENTATIONS = 8
+_NUMBER = re.compile(r"( ?\(\d+\))+$")
+_COPY = re.compile(
+    r"([ _.-]+[hv]?(flip(ped|lr|ud)?|mirror(ed)?|rot(at(ed?|ion))?|aug(mented)?|copy|kopya(sı)?"
+    r"|zoom|crop|shift|shear|noise|blur|bright(ness)?|contrast|gamma)[ _.-]*[+-]?\d*(\.\d+)?"
+    r"| ?\(\d+\))+$",
+    re.IGNORECASE,
+)
 
 
 def dhash(picture: np.ndarray) -> bytes:
@@ -23,11 +36,70 @@ def dhash(picture: np.ndarray) -> bytes:
     Args:
         picture: uint8 grey, shape (H, W).
     """
-    # Averaging by halves first takes a tenth of the time.
+    bits = imagehash.dhash(Image.fromarray(_halved(picture)), hash_size=16).hash
+    return np.packbits(bits).tobytes()
+
+
+def turned_hashes(picture: np.ndarray) -> bytes:
+    """Returns difference hashes of a picture as it is, flipped and turned: 8 times 32 bytes.
+
+    They are made of a small square, in a tenth of the time of eight calls of `dhash`; the hash of a
+    turned copy is exactly one of its original's.
+
+    Args:
+        picture: uint8 grey, shape (H, W).
+    """
+    small = cv2.resize(_halved(picture), (_SQUARE, _SQUARE), interpolation=cv2.INTER_AREA)
+    hashes = []
+    for flipped in (small, small.T):
+        for turned in (flipped, flipped[::-1], flipped[:, ::-1], flipped[::-1, ::-1]):
+            grid = cv2.resize(np.ascontiguousarray(turned), (17, 16), interpolation=cv2.INTER_AREA)
+            hashes.append(np.packbits(grid[:, 1:] > grid[:, :-1]))
+    return np.concatenate(hashes).tobytes()
+
+
+def _halved(picture: np.ndarray) -> np.ndarray:
+    """Returns a picture averaged by halves to a few pixels for each bit: most of a hash's time."""
     while min(picture.shape) >= 2 * _ENOUGH:
         picture = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    bits = imagehash.dhash(Image.fromarray(picture), hash_size=16).hash
-    return np.packbits(bits).tobytes()
+    return picture
+
+
+def turned_groups(hashes: np.ndarray) -> np.ndarray:
+    """Labels slices by what they are copies of, flipped or turned by quarters.
+
+    Args:
+        hashes: uint8, shape (N, 8, 32): what `turned_hashes` gives of each.
+
+    Returns:
+        int32, shape (N,): equal numbers for slices of one group.
+    """
+    from scipy.sparse import coo_array  # see below
+    from scipy.sparse.csgraph import connected_components
+
+    alike = near_duplicate_groups(hashes.reshape(-1, HASH_BITS // 8))
+    slices = np.repeat(np.arange(len(hashes)), _ORIENTATIONS)
+    nodes = len(hashes) + int(alike.max(initial=-1)) + 1
+    links = np.ones(len(alike), bool), (slices, len(hashes) + alike)
+    labels = connected_components(coo_array(links, shape=(nodes, nodes)), directed=False)[1]
+    return labels[: len(hashes)].astype(np.int32)
+
+
+def stems(source_ids: Sequence[str]) -> list[str]:
+    """Returns for each id the original that its name says it is a copy of, or itself.
+
+    "7_flip", "7_aug3", "7_rot90", "7 - Kopya" and "7 (1)" are copies of "7"; a number in brackets
+    alone says so only where "7" is there too.
+    """
+    known = set(source_ids)
+    return [_stem(source_id, known) for source_id in source_ids]
+
+
+def _stem(source_id: str, known: set[str]) -> str:
+    numbered = _NUMBER.sub("", source_id)
+    stem = _COPY.sub("", source_id)
+    is_copy = stem != numbered and any(map(str.isdigit, stem))
+    return stem if stem in known or is_copy else source_id
 
 
 def near_duplicate_groups(hashes: np.ndarray, *, max_distance: int = MAX_DISTANCE) -> np.ndarray:

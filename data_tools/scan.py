@@ -312,6 +312,16 @@ def one_spelling(name: str) -> str:
     return unicodedata.normalize("NFC", readable(name))
 
 
+def whole_number(text: str) -> str:
+    """Returns a text without the .0 that spreadsheets give whole numbers."""
+    return re.sub(r"^(\d+)\.0+$", r"\1", text)
+
+
+def one_patient(name: str) -> str:
+    """Returns a patient's name in one form: case, Unicode form and a final .0 aside."""
+    return whole_number(one_spelling(name)).casefold()
+
+
 def join(folder: str, name: str) -> str:
     """Returns the path of a name in a folder; the root is the empty string."""
     return f"{folder}/{name}" if folder else name

@@ -17,6 +17,7 @@ from data_tools.scan import (
     MaskValues,
     Scan,
     SliceFiles,
+    one_patient,
     one_spelling,
     split_name,
 )
@@ -138,7 +139,7 @@ class _Reader:
             overlay=overlay,
             mask_kind="values" if self.terms.mask_values else "any",
             mask_values=self.terms.mask_values,
-            patient=row["patient"] or None,
+            patient=one_patient(row["patient"]) or None,
             stage=None,
             row=where,
         )
@@ -183,6 +184,6 @@ class _Reader:
             self._reject(where, f"`{column}` must stand once", f"{value}, as in {other.row}")
 
     def _check_series(self, where: str, row: dict[str, str]) -> None:
-        series, patient = row["series"], row["patient"]
+        series, patient = row["series"], one_patient(row["patient"])
         if series and patient and self.owner.setdefault(series, patient) != patient:
             self._reject(where, "a series must have one patient", f"series {series!r} has two")

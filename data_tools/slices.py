@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import cv2
 import numpy as np
 
-from data_tools.near_duplicates import dhash
+from data_tools.near_duplicates import dhash, turned_hashes
 from data_tools.options import Colour, MaskMethod, Prefer
 from data_tools.overlays import mask_from_binary, mask_from_overlay
 from data_tools.scan import SliceFiles
@@ -64,6 +64,7 @@ class Slice:
         stroke_type: What the slice shows; None where the source says nothing.
         patient: The layout's patient or a keyed hash of the DICOM header's; None where unknown.
         dhash: 32-byte difference hash of the picture (brain window where it is HU).
+        turned: Its hashes in eight orientations, 256 bytes; None where the source names patients.
         windows: HU windows that the DICOM header names.
         sha256: Hash of all its files' bytes.
         coloured: Whether a coloured picture was read as grey.
@@ -75,6 +76,7 @@ class Slice:
     stroke_type: StrokeType | None
     patient: str | None
     dhash: bytes
+    turned: bytes | None
     windows: tuple[Window, ...]
     sha256: str
     coloured: bool = False
@@ -137,13 +139,15 @@ class _Reader:
         stroke_type = self._stroke_type(mask)
         if self.faults or image is None:
             return self.faults
+        grey = grey_view(image)
         return Slice(
             image=image,
             plain_png=self.plain_png,
             mask=mask,
             stroke_type=stroke_type,
             patient=self.patient,
-            dhash=dhash(grey_view(image)),
+            dhash=dhash(grey),
+            turned=None if self.files.patient else turned_hashes(grey),
             windows=self.windows,
             sha256=self.digest.hexdigest(),
             coloured=self.coloured,

@@ -6,7 +6,6 @@ opened. Paths are POSIX strings relative to the data set's root, spelled as on t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,11 +19,16 @@ from data_tools.class_folders import (
 )
 from data_tools.ct_ich import CT_ICH_SHAPE, fit_ct_ich, read_ct_ich
 from data_tools.plain_folders import PLAIN_SHAPE, fit_plain, read_plain
-from data_tools.scan import MaskValues, Scan, SliceFiles, one_spelling, readable
+from data_tools.scan import (
+    MaskValues,
+    Scan,
+    SliceFiles,
+    readable,
+    whole_number,
+)
 from data_tools.slice_table import TableTerms, parse_pairs, read_slice_table
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
-from stroke_tf.text_tables import read_table
 
 __all__ = [
     "LAYOUTS",
@@ -34,9 +38,7 @@ __all__ = [
     "class_named",
     "find_slices",
     "parse_classes",
-    "read_groups",
     "read_table_source",
-    "with_patients",
 ]
 
 
@@ -128,7 +130,9 @@ def read_table_source(
     scan = Scan(root or table.parent)
     stated = labels or {}
     terms = TableTerms(
-        columns or {}, lambda text: stated.get(_number(text), class_named(text)), mask_values
+        columns or {},
+        lambda text: stated.get(whole_number(text), class_named(text)),
+        mask_values,
     )
     folds = read_slice_table(scan, table, terms)
     return replace(_source(scan, "table"), folds=folds)
@@ -149,7 +153,7 @@ def parse_classes(flag: str, pairs: Sequence[str]) -> dict[str, StrokeType]:
         ValueError: If a pair is none, or names no class.
     """
     stated = parse_pairs(flag, pairs)
-    classes = {_number(label): class_named(name) for label, name in stated.items()}
+    classes = {whole_number(label): class_named(name) for label, name in stated.items()}
     if unknown := [name for name in stated.values() if class_named(name) is None]:
         raise ValueError(
             f"{flag} must name classes: normal, ischemia, hemorrhage, stroke. Received: {unknown}"
@@ -166,11 +170,6 @@ def _source(scan: Scan, layout: str) -> Source:
     )
 
 
-def _number(text: str) -> str:
-    """Returns a label without the .0 that spreadsheets give whole numbers."""
-    return re.sub(r"^(\d+)\.0+$", r"\1", text)
-
-
 def _shapes(names: list[str]) -> str:
     return "".join(f"\n  {name}: {LAYOUTS[name].shape}" for name in names)
 
@@ -178,42 +177,6 @@ def _shapes(names: list[str]) -> str:
 def _seen(scan: Scan) -> str:
     folders, files = ([readable(name) for name in names[:8]] for names in scan.listing(""))
     return f"Received: folders {folders}, files {files}"
-
-
-def with_patients(source: Source, patients: dict[str, str]) -> Source:
-    """Returns the source with the patients of a `--groups` file, by slice id; others stay.
-
-    Raises:
-        ValueError: If no slice has an id of the file.
-    """
-    if source.slices and not any(it.source_id in patients for it in source.slices):
-        raise ValueError(
-            f"--groups must name slices by their ids, such as {source.slices[0].source_id!r}. "
-            f"Received: {sorted(patients)[:3]}, of which no slice has any"
-        )
-    return replace(
-        source,
-        slices=tuple(
-            replace(it, patient=patients.get(it.source_id, it.patient)) for it in source.slices
-        ),
-    )
-
-
-def read_groups(path: Path) -> dict[str, str]:
-    """Returns the patient of each slice id from a CSV with the columns `id` and `patient`.
-
-    Raises:
-        ValueError: If a column is missing, an id or a patient is empty, or an id has two patients.
-    """
-    groups: dict[str, str] = {}
-    for line, row in read_table(path, ("id", "patient")):
-        source_id, patient = one_spelling(row["id"]), row["patient"]
-        if not source_id or not patient or groups.setdefault(source_id, patient) != patient:
-            raise ValueError(
-                f"{path}: an id must have one patient. Received on line {line}: "
-                f"id {source_id!r}, patient {patient!r}"
-            )
-    return groups
 
 
 _WORDS = Words(

@@ -78,6 +78,7 @@ class SpooledSlice:
     patient: str | None
     patient_given: bool
     dhash: bytes
+    turned: bytes | None
     coloured: bool
     records: tuple[SpooledRecord, ...]
 
@@ -122,7 +123,8 @@ def read_index(
             records.append(SpooledRecord(number, offset, image_bytes, mask_bytes))
             offset += image_bytes + mask_bytes
         digest.update(f"{value['source_id']}\t{value['stage']}\t{value.pop('sha256')}\n".encode())
-        value["dhash"] = bytes.fromhex(value["dhash"])
+        for name in ("dhash", "turned"):
+            value[name] = value[name] and bytes.fromhex(value[name])
         for name in ("stage", "pixels", "patient"):  # few that are different, many slices
             value[name] = value[name] and sys.intern(value[name])
         slices.append(SpooledSlice(**value, records=tuple(records)))
@@ -155,6 +157,7 @@ def _spool_slice(
         "patient": read.patient,
         "patient_given": files.patient is not None,
         "dhash": read.dhash.hex(),
+        "turned": read.turned and read.turned.hex(),
         "coloured": read.coloured,
         "sha256": read.sha256,
         "lengths": lengths,

@@ -151,6 +151,43 @@ def test_near_duplicates_stay_together_where_patients_are_unknown(tree, tmp_path
     assert len({it.fold for it in twins}) == 1
 
 
+def test_copies_stored_beside_their_originals_stay_with_them(tree, tmp_path):
+    pictures = tree / "TRAINING/INMEYOK/PNG"
+    for number in range(10000, 10014):
+        grey = cv2.imread(str(pictures / f"{number}.png"), cv2.IMREAD_GRAYSCALE)
+        write_png(pictures / f"{number}_flip.png", grey[:, ::-1])
+        write_png(pictures / f"{number + 20000}.png", grey[::-1])  # whose name says nothing
+        turn = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), 8, 1)
+        write_png(pictures / f"{number}_rot8.png", cv2.warpAffine(grey, turn, (SIDE, SIDE)))
+    convert(tree, tmp_path / "out")
+    folds = {row.source_id: row.fold for row in read_folds(tmp_path / "out")}
+    for number in range(10000, 10014):
+        copies = (f"{number}_flip", f"{number}_rot8", str(number + 20000))
+        assert {folds[copy] for copy in copies} == {folds[str(number)]}
+
+
+def test_groups_that_match_in_part_are_refused_and_patients_in_two_spellings_are_one(
+    tree, tmp_path
+):
+    def groups(suffix="", spell=str):
+        lines = [
+            f"{10000 + index}{suffix if index % 2 else ''},{spell(index // 3)}"
+            for index in range(40)
+        ]
+        (tmp_path / "groups.csv").write_text("\n".join(["id,patient", *lines]))
+        return tmp_path / "groups.csv"
+
+    with pytest.raises(BadInputError) as caught:
+        convert(tree, tmp_path / "out", groups=groups(".png"))
+    assert Counter(it.reason.partition(". ")[0] for it in caught.value.faults) == {
+        "an id must be a slice's": 20,
+        "must have a patient in groups.csv, as other slices have": 20,
+    }
+    spelled = iter(["{}", "{}.0", "{}.00"] * 14)
+    convert(tree, tmp_path / "out", groups=groups(spell=lambda it: next(spelled).format(it)))
+    assert len({row.group_id for row in read_folds(tmp_path / "out")}) == 14
+
+
 def test_as_published_copies_are_folded_one_by_one(tree, tmp_path):
     manifest = convert(tree, tmp_path / "out", protocol="as-published", augment_before_folding=True)
     assert manifest.classes == {"NONE": 40, "ISCHEMIA": 40, "HEMORRHAGE": 40}  # x2, x4, x4

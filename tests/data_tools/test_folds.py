@@ -30,6 +30,14 @@ def test_slices_without_patient_or_hash_stay_alone():
     assert groups_of(["1", "2"], [None, None], [None, None]) == ["1", "2"]
 
 
+def test_copies_by_name_and_turned_copies_are_of_one_group():
+    first, other = bytes(32), b"\xff" * 32
+    turned = [bytes(8 * 32), other * 7 + first, other * 8]
+    ids, nobody = ["1", "2", "2_flip"], [None] * 3
+    assert group_slices(ids, patients=nobody, hashes=nobody) == ["1", "2", "2"]
+    assert group_slices(["1", "2", "3"], patients=nobody, hashes=nobody, turned=turned) == ["1"] * 3
+
+
 def test_clean_folds_keep_groups_together_and_classes_balanced():
     random = np.random.default_rng(0)
     groups = [f"p{index}" for index in random.integers(0, 80, 600)]

@@ -58,9 +58,9 @@ def test_a_row_is_a_slice(folder):
     source = take_in(Input(table=table(folder, *rows, heading="image,id,patient,label")))
     said = [(it.source_id, it.picture, it.patient, it.stroke_type) for it in source.slices]
     assert said == [
-        ("one", "pictures/a.png", "P1", NONE),
-        ("pictures/c", "pictures/c.png", "P2", HEMORRHAGE),
-        ("two", "pictures/b.png", "P1", ISCHEMIA),
+        ("one", "pictures/a.png", "p1", NONE),
+        ("pictures/c", "pictures/c.png", "p2", HEMORRHAGE),
+        ("two", "pictures/b.png", "p1", ISCHEMIA),
     ]
     assert (source.layout, source.faults) == ("table", ())
 
@@ -82,7 +82,7 @@ def test_columns_of_other_names_are_mapped_and_filled_in(folder):
     path = table(folder, "a,P1/7,normal,x", heading="file,id,finding,more")
     columns = ("image=pictures/{file}.png", "patient={id.parent}", "label=finding")
     (files,) = take_in(Input(table=path, columns=columns)).slices
-    assert (files.picture, files.source_id, files.patient) == ("pictures/a.png", "P1/7", "P1")
+    assert (files.picture, files.source_id, files.patient) == ("pictures/a.png", "P1/7", "p1")
 
 
 def test_paths_start_from_data_where_it_is_given(folder, tmp_path):
@@ -100,7 +100,7 @@ def test_a_series_stands_for_its_patient(folder):
     rows = "pictures/a.png,0,s1,", "pictures/b.png,0,s1,P1", "pictures/c.png,0,s2,"
     path = table(folder, *rows, heading="image,label,series,patient")
     source = take_in(Input(table=path, labels=("0=normal",)))
-    assert [it.patient for it in source.slices] == ["P1", "P1", "series s2"]
+    assert [it.patient for it in source.slices] == ["p1", "p1", "series s2"]
 
 
 @pytest.mark.parametrize(
@@ -122,6 +122,12 @@ def test_a_fault_names_the_row_the_rule_and_the_value(folder, row, reason):
     ((where, said),) = faults_of(path)
     assert where == "slices.csv:3"
     assert reason in said
+
+
+def test_a_slice_without_a_patient_is_a_fault_where_others_have_one(folder):
+    path = table(folder, "pictures/a.png,0,P1", "pictures/b.png,0,", heading="image,label,patient")
+    rule = "must have a patient in slices.csv, as other slices have. Received: none for id "
+    assert faults_of(path, labels=("0=normal",)) == [("pictures/b.png", f"{rule}pictures/b")]
 
 
 @pytest.mark.parametrize(
