@@ -211,6 +211,7 @@ def _plan(config: Conversion, source: Source) -> dict[str, object]:
     settings = dataclasses.asdict(config)
     for name in ("data", "table", "out", "jobs", "max_bad", "groups"):
         del settings[name]
+    settings["folds"] = config.folds if isinstance(config.folds, int) else "file"
     groups = config.groups and hashlib.sha256(config.groups.read_bytes()).hexdigest()
     listing, times = hashlib.sha256(), hashlib.sha256()
     for it in source.slices:
@@ -260,6 +261,8 @@ def _assembly(config: Conversion, source: Source, partial: Path) -> Assembly:
         shard_bytes=config.shard_mb * 1_000_000,
         shards=config.shards,
         jobs=config.jobs,
+        fold_count=config.folds if isinstance(config.folds, int) else 0,
+        given_folds=source.folds,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -72,36 +73,70 @@ def _named(names: Sequence[str | None]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def assign_folds(
-    classes: Sequence[int], groups: Sequence[str], *, protocol: Protocol, seed: int
+    classes: Sequence[int],
+    groups: Sequence[str],
+    *,
+    protocol: Protocol,
+    seed: int,
+    count: int = FOLDS,
+    patients: Sequence[str | None] = (),
 ) -> np.ndarray:
-    """Deals records to 10 folds, stratified by class.
+    """Deals records to folds, stratified by class.
 
     Args:
         classes: `StrokeType` value of each record.
         groups: Group id of each record.
         protocol: `clean` keeps every group in one fold; `as-published` deals records one by one.
         seed: Seed of the shuffle.
+        count: How many folds.
+        patients: Patient of each record, None where unknown, for messages.
 
     Returns:
-        int64, shape (N,): fold of each record, 0 to 9.
+        int64, shape (N,): fold of each record, from 0.
 
     Raises:
-        ValueError: If there are fewer than 10 groups (`clean`) or records (`as-published`).
+        ValueError: As `check_enough`.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    what, units = ("groups", len(set(groups))) if protocol == "clean" else ("records", len(classes))
-    if units < FOLDS:
-        raise ValueError(f"{protocol} folds need at least {FOLDS} {what}. Received: {units}")
-    if protocol == "clean":
-        splitter, kept = StratifiedGroupKFold, list(groups)
-    else:
-        splitter, kept = StratifiedKFold, None
+    check_enough(classes, groups, protocol=protocol, count=count, patients=patients)
+    clean = protocol == "clean"
+    splitter, kept = (StratifiedGroupKFold, groups) if clean else (StratifiedKFold, None)
     folds = np.zeros(len(classes), np.int64)
     with warnings.catch_warnings():
         # A class with fewer members than folds leaves some folds without it: the manifest shows it.
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-        split = splitter(FOLDS, shuffle=True, random_state=seed).split
+        split = splitter(count, shuffle=True, random_state=seed).split
         for fold, (_, held_out) in enumerate(split(np.zeros(len(classes)), list(classes), kept)):
             folds[held_out] = fold
     return folds
+
+
+def check_enough(
+    classes: Sequence[int],
+    groups: Sequence[str],
+    *,
+    protocol: Protocol,
+    count: int,
+    patients: Sequence[str | None] = (),
+) -> None:
+    """Raises ValueError, with the reason, if there are too few groups or records for folds."""
+    most = max(Counter(classes).values(), default=0)
+    if protocol == "clean" and (units := len(set(groups))) < count:
+        received = f"{count} groups. Received: {units}{_why_few(groups, patients)}"
+    elif len(classes) < count:
+        received = f"{count} records. Received: {len(classes)}"
+    elif most < count:
+        received = f"{count} records of one class. Received: {most}"
+    else:
+        return
+    raise ValueError(f"{protocol} folds need at least {received}. --folds N deals fewer")
+
+
+def _why_few(groups: Sequence[str], patients: Sequence[str | None]) -> str:
+    known = {patient for patient in patients if patient is not None}
+    size = len(groups)
+    if len(known) == 1 and None not in patients:
+        return f": all {size} slices have the same patient, by the DICOM header, table or --groups"
+    largest = max(Counter(groups).values(), default=0)
+    return f", of {size} slices and {len(known)} patients, the largest with {largest} slices"

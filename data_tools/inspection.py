@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
@@ -17,20 +18,24 @@ from rich.table import Table
 
 from data_tools.contact_sheet import contact_sheet
 from data_tools.faults import fault_rows
-from data_tools.folds import group_slices
+from data_tools.fold_audit import audit_folds, check_clean
+from data_tools.folds import check_enough, group_slices
 from data_tools.intake import no_labels, no_patients, reading_of, take_in
+from data_tools.near_duplicates import turned_hashes
 from data_tools.options import Inspection
 from data_tools.progress import Progress
 from data_tools.scan import SliceFiles
-from data_tools.slices import Reading, Slice, read_slice, unlabelled
+from data_tools.slices import Reading, Slice, grey_view, read_slice, unlabelled
 from data_tools.sources import Source
 from data_tools.workers import run_tasks
 from stroke_tf.config import Window
 from stroke_tf.files import write_text
+from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
 from stroke_tf.page import markdown_table, plain_text, render_page
 
 _CHUNK = 32
+_TRAINING, _UNLABELLED = "training", "unlabelled"
 _Task: TypeAlias = tuple[Path, tuple[SliceFiles, ...], Reading]
 
 
@@ -48,7 +53,8 @@ class SliceFacts:
     patient: str | None
     patient_given: bool
     dhash: bytes
-    turned: bytes | None
+    turned: bytes
+    pixels: bytes
     coloured: bool
 
 
@@ -96,8 +102,36 @@ def inspect_folder(config: Inspection, *, progress: Progress | None = None) -> F
         source=source,
         facts=tuple(facts),
         faults=tuple(sorted(faults, key=lambda it: (it.file, it.reason))),
-        refusals=(reason,) if reason else (),
+        refusals=(reason,) if reason else tuple(_refusals(config, source, facts)),
         warnings=tuple(_warnings(config, source, facts)),
+    )
+
+
+def _refusals(config: Inspection, source: Source, facts: list[SliceFacts]) -> Iterator[str]:
+    trained = [it for it in facts if it.stage == _TRAINING and it.label != _UNLABELLED]
+    ids, groups = [it.source_id for it in trained], _groups(trained)
+    try:
+        if isinstance(config.folds, int) and not source.folds:
+            check_enough(
+                [StrokeType[it.label] for it in trained],
+                groups,
+                protocol=config.protocol,
+                count=config.folds,
+                patients=[it.patient for it in trained],
+            )
+        elif config.protocol == "clean":
+            check_clean(ids, source.folds, groups)
+    except ValueError as error:
+        yield f"cannot be converted: {error}"
+
+
+def _groups(facts: Sequence[SliceFacts]) -> list[str]:
+    """Returns the group of each slice, as the conversion deals them."""
+    return group_slices(
+        [it.source_id for it in facts],
+        patients=[it.patient for it in facts],
+        hashes=[None if it.patient_given else it.dhash for it in facts],
+        turned=[None if it.patient_given else it.turned for it in facts],
     )
 
 
@@ -120,6 +154,7 @@ def tables(findings: Findings) -> dict[str, list[tuple[str, ...]]]:
             *_counted(f"{centre:g}, {width:g}" for it in facts for centre, width in it.windows),
         ],
         "Groups": _group_rows(facts),
+        "Leaks between the given folds": _leak_rows(findings),
         "Faults": [("faults", "rule", "files"), *fault_rows(findings.faults)],
     }
 
@@ -150,8 +185,8 @@ def _facts(files: SliceFiles, read: Slice) -> SliceFacts:
     kinds += [kind for kind, name in parts.items() if name]
     return SliceFacts(
         source_id=files.source_id,
-        stage=files.stage or "training",
-        label="unlabelled" if read.stroke_type is None else read.stroke_type.name,
+        stage=files.stage or _TRAINING,
+        label=_UNLABELLED if read.stroke_type is None else read.stroke_type.name,
         files=tuple(kinds),
         has_mask=read.mask is not None,
         shape=(read.image.shape[0], read.image.shape[1]),
@@ -159,7 +194,8 @@ def _facts(files: SliceFiles, read: Slice) -> SliceFacts:
         patient=read.patient,
         patient_given=files.patient is not None,
         dhash=read.dhash,
-        turned=read.turned,
+        turned=read.turned or turned_hashes(grey_view(read.image)),
+        pixels=hashlib.sha256(read.image.tobytes()).digest(),
         coloured=read.coloured,
     )
 
@@ -177,12 +213,11 @@ def _slice_rows(facts: tuple[SliceFacts, ...]) -> list[tuple[str, ...]]:
 def _group_rows(facts: tuple[SliceFacts, ...]) -> list[tuple[str, ...]]:
     ids, nobody = [it.source_id for it in facts], [None] * len(facts)
     hashes = [it.dhash for it in facts]
-    turned = [it.turned for it in facts]
-    new = [None if it.patient_given else it.dhash for it in facts]
-    patients = [it.patient for it in facts]
-    groups = Counter(group_slices(ids, patients=patients, hashes=new, turned=turned))
+    groups = Counter(_groups(facts))
     near = Counter(group_slices(ids, patients=nobody, hashes=hashes))
-    copies = Counter(group_slices(ids, patients=nobody, hashes=hashes, turned=turned))
+    copies = Counter(
+        group_slices(ids, patients=nobody, hashes=hashes, turned=[it.turned for it in facts])
+    )
     doubled = [count for count in near.values() if count > 1]
     turns = sum(count for count in copies.values() if count > 1) - sum(doubled)
     return [
@@ -193,6 +228,24 @@ def _group_rows(facts: tuple[SliceFacts, ...]) -> list[tuple[str, ...]]:
         ("further slices with a flipped or turned copy", str(turns)),
         ("groups that clean folds keep together", str(len(groups))),
         ("slices in the largest of these", str(max(groups.values(), default=0))),
+    ]
+
+
+def _leak_rows(findings: Findings) -> list[tuple[str, ...]]:
+    heading = ("what", "groups in several folds", "their slices", "such as")
+    trained = [it for it in findings.facts if it.stage == _TRAINING]
+    if not findings.source.folds:
+        return [heading]
+    return [
+        heading,
+        *audit_folds(
+            [it.source_id for it in trained],
+            findings.source.folds,
+            patients=[it.patient for it in trained],
+            pictures=[it.pixels for it in trained],
+            hashes=[it.dhash for it in trained],
+            turned=[it.turned for it in trained],
+        ),
     ]
 
 

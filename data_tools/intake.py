@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from pathlib import Path
 
+from data_tools.fold_files import read_fold_file, with_folds
 from data_tools.options import Input
-from data_tools.patients import read_groups, with_patients, without_patients
+from data_tools.patients import only_with_patients, read_groups, with_patients
 from data_tools.scan import MaskValues, fold_name
 from data_tools.slice_table import parse_pairs
 from data_tools.slices import Reading
@@ -18,21 +19,32 @@ from data_tools.sources import (
     parse_classes,
     read_table_source,
 )
+from stroke_tf.manifest import FOLDS
 from stroke_tf.text_tables import read_columns
 
 _PATIENT = re.compile("patient|subject|hasta")
 
 
 def take_in(settings: Input) -> Source:
-    """Returns the slices of a folder or a table, with the patients of a `--groups` file.
+    """Returns the slices of a folder or a table, with the patients and folds that files name.
 
     Raises:
-        ValueError: If neither is given, the layout is not recognised, or a table cannot be read.
+        ValueError: If neither is given, the layout is not recognised, or a file cannot be read.
     """
-    source = _read(settings)
+    folds: dict[str, str] = {}
+    if settings.table:
+        source, folds = _read_table(settings, settings.table)
+    else:
+        source = _read_folder(settings)
     if settings.groups:
-        return with_patients(source, read_groups(settings.groups), name=settings.groups.name)
-    return source
+        source = with_patients(source, read_groups(settings.groups), name=settings.groups.name)
+    elif settings.table:
+        source = only_with_patients(source, settings.table.name)
+    if not isinstance(settings.folds, int):
+        return with_folds(source, read_fold_file(settings.folds), name=settings.folds.name)
+    if not 2 <= settings.folds <= FOLDS:
+        raise ValueError(f"--folds must be 2 to {FOLDS}, or a file. Received: {settings.folds}")
+    return with_folds(source, folds, name=settings.name) if folds else source
 
 
 def no_labels(source: Source) -> str:
@@ -81,19 +93,17 @@ def reading_of(settings: Input, patient_key: bytes) -> Reading:
     )
 
 
-def _read(settings: Input) -> Source:
-    if settings.table:
-        source = read_table_source(
-            settings.table,
-            root=settings.data,
-            columns=parse_pairs("--columns", settings.columns),
-            labels=parse_classes("--labels", settings.labels),
-            mask_values=_mask_values(settings),
-        )
-        if settings.groups:
-            return source
-        faults = without_patients(source, settings.table.name)
-        return replace(source, faults=(*source.faults, *faults))
+def _read_table(settings: Input, table: Path) -> tuple[Source, dict[str, str]]:
+    return read_table_source(
+        table,
+        root=settings.data,
+        columns=parse_pairs("--columns", settings.columns),
+        labels=parse_classes("--labels", settings.labels),
+        mask_values=_mask_values(settings),
+    )
+
+
+def _read_folder(settings: Input) -> Source:
     if settings.data is None:
         raise ValueError("--data must name a folder, or --table a table. Received: neither")
     for flag in ("columns", "labels", "mask_values"):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from stroke_tf.machine import usable_cores
-from stroke_tf.manifest import Protocol
+from stroke_tf.manifest import FOLDS, Protocol
 
 Compression = Literal["zlib", "none"]
 """Compression of the TFRecord files."""
@@ -45,6 +45,8 @@ class Input:
         prefer: Which file gives the pixels where a slice has both.
         mask_method: How a mask is taken from an overlay where there is no mask file.
         protocol: clean keeps patients (or near-duplicates) in one fold, as-published does not.
+        folds: How many folds to deal, 2 to 10; or a file of folds to take as they are: a CSV with
+            the columns id and fold, nnU-Net's splits_final.json, or JSON lists of ids.
         jobs: Worker processes.
     """
 
@@ -60,6 +62,7 @@ class Input:
     prefer: Prefer = "png"
     mask_method: MaskMethod = "difference"
     protocol: Protocol = "clean"
+    folds: int | Path = FOLDS
     jobs: int = dataclasses.field(default_factory=usable_cores)
 
     @property

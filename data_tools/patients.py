@@ -5,7 +5,7 @@ A patient that is known of some slices only would come into several folds unseen
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from stroke_tf.text_tables import read_table
 def with_patients(source: Source, patients: Mapping[str, str], *, name: str = "--groups") -> Source:
     """Returns the source with the patients of a `--groups` file, by slice id; others stay.
 
-    An id without a slice is a fault, and so is a slice as `without_patients` finds it.
+    An id without a slice is a fault, and so is a slice that `only_with_patients` leaves out.
 
     Args:
         source: The slices.
@@ -34,22 +34,33 @@ def with_patients(source: Source, patients: Mapping[str, str], *, name: str = "-
             f"Received: {sorted(patients)[:3]}, of which no slice has any"
         )
     slices = (it.of_patient(patients.get(it.source_id, it.patient)) for it in source.slices)
-    found = replace(source, slices=tuple(slices))
+    found = only_with_patients(replace(source, slices=tuple(slices)), name)
     left_out = {split_name(fault.file.rpartition("/")[2])[0] for fault in source.faults}
-    unknown = patients.keys() - {it.source_id for it in found.slices} - left_out
+    unknown = patients.keys() - {it.source_id for it in source.slices} - left_out
     rule = "an id must be a slice's. Received: "
-    faults = tuple(Rejected(name, f"{rule}{source_id}") for source_id in sorted(unknown))
-    return replace(found, faults=(*source.faults, *faults, *without_patients(found, name)))
+    faults = (Rejected(name, f"{rule}{source_id}") for source_id in sorted(unknown))
+    return replace(found, faults=(*found.faults, *faults))
 
 
-def without_patients(source: Source, name: str) -> Iterator[Rejected]:
-    """Yields the faults of slices for training without a patient, while others have one."""
+def only_with_patients(source: Source, name: str) -> Source:
+    """Returns the source without slices for training that have no patient, while others have one.
+
+    They are faults, for they might come into another fold than the rest of their patient.
+
+    Args:
+        source: The slices.
+        name: How messages call the file that names patients.
+    """
     trained = [it for it in source.slices if it.stage is None]
-    if any(it.patient for it in trained):
-        rule = f"must have a patient in {name}, as other slices have. Received: none for id"
-        for it in trained:
-            if not it.patient:
-                yield Rejected(it.first, f"{rule} {it.source_id}")
+    if not any(it.patient for it in trained):
+        return source
+    rule = f"must have a patient in {name}, as other slices have. Received: none for id"
+    faults = (Rejected(it.first, f"{rule} {it.source_id}") for it in trained if not it.patient)
+    return replace(
+        source,
+        slices=tuple(it for it in source.slices if it.stage or it.patient),
+        faults=(*source.faults, *faults),
+    )
 
 
 def read_groups(path: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ opened. Paths are POSIX strings relative to the data set's root, spelled as on t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -51,14 +51,14 @@ class Source:
         layout: A key of `LAYOUTS`.
         slices: Its slices by stage (training first), then id.
         faults: What was left out and why, by file.
-        folds: The fold that a table names for each slice, by id; empty where none does.
+        folds: The fold of each slice for training, by id; empty where they are yet to be dealt.
     """
 
     root: Path
     layout: str
     slices: tuple[SliceFiles, ...]
     faults: tuple[Rejected, ...]
-    folds: Mapping[str, str] = field(default_factory=dict)
+    folds: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def read_table_source(
     columns: Mapping[str, str] | None = None,
     labels: Mapping[str, StrokeType] | None = None,
     mask_values: MaskValues = (),
-) -> Source:
-    """Returns the slices that a table names, see `slice_table`.
+) -> tuple[Source, dict[str, str]]:
+    """Returns the slices that a table names, and the names of their folds; see `slice_table`.
 
     Args:
         table: A CSV or TSV file.
@@ -135,7 +135,7 @@ def read_table_source(
         mask_values,
     )
     folds = read_slice_table(scan, table, terms)
-    return replace(_source(scan, "table"), folds=folds)
+    return _source(scan, "table"), folds
 
 
 def class_named(name: str) -> StrokeType | None:

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from trees import SIDE, head, write_png, write_slice, write_tree
 from data_tools.build_tfrecords import main
 from data_tools.conversion import BadInputError, build_tfrecords
 from data_tools.options import Conversion
+from data_tools.sources import find_slices
 from stroke_tf.manifest import read_folds, read_manifest
 from stroke_tf.records import decode_record
 
@@ -186,6 +188,52 @@ def test_groups_that_match_in_part_are_refused_and_patients_in_two_spellings_are
     spelled = iter(["{}", "{}.0", "{}.00"] * 14)
     convert(tree, tmp_path / "out", groups=groups(spell=lambda it: next(spelled).format(it)))
     assert len({row.group_id for row in read_folds(tmp_path / "out")}) == 14
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "table"])
+def test_folds_of_a_file_are_taken_as_they_are(tree, tmp_path, form):
+    wanted = {str(10000 + index): (0, 3, 8, 9)[index % 4] for index in range(40)}
+    settings = {"folds": tmp_path / f"folds.{form}"}
+    if form == "table":
+        rows = [
+            f"{row.picture},{row.source_id},normal,{wanted[row.source_id]}"
+            for row in find_slices(tree).slices
+        ]
+        (tmp_path / "folds.table").write_text("\n".join(["image,id,label,fold", *rows]))
+        settings = {"table": tmp_path / "folds.table"}
+    elif form == "csv":
+        rows = [f"{source_id},{fold}" for source_id, fold in wanted.items()]
+        (tmp_path / "folds.csv").write_text("\n".join(["id,fold", *rows]))
+    else:
+        lists = {fold: [it for it in wanted if wanted[it] == fold] for fold in (0, 3, 8, 9)}
+        (tmp_path / "folds.json").write_text(json.dumps(lists))
+    manifest = convert(tree, tmp_path / "out", **settings)
+    assert {row.source_id: int(row.fold) for row in read_folds(tmp_path / "out")} == wanted
+    assert [fold.records for fold in manifest.folds] == [10, 0, 0, 10, 0, 0, 0, 0, 10, 10]
+    assert convert(tree, tmp_path / "out", **settings) == manifest  # kept
+
+
+def test_folds_that_split_near_duplicates_are_refused_under_clean_alone(tree, tmp_path):
+    picture = tree / "TRAINING/INMEYOK/PNG/10000.png"
+    shutil.copy(picture, picture.with_name("10040.png"))
+    rows = [f"{10000 + index},{index % 9}" for index in range(41)]
+    (tmp_path / "folds.csv").write_text("\n".join(["id,fold", *rows]))
+    with pytest.raises(ValueError, match="split 1 of 40, such as 10000 in 0, 10040 in 4"):
+        convert(tree, tmp_path / "out", folds=tmp_path / "folds.csv")
+    assert not (tmp_path / "out").exists()
+    published = {"folds": tmp_path / "folds.csv", "protocol": "as-published"}
+    assert convert(tree, tmp_path / "out", **published).records == 41
+
+
+def test_fewer_folds_leave_the_last_ones_empty(tree, tmp_path):
+    manifest = convert(tree, tmp_path / "out", folds=5)
+    assert [fold.records for fold in manifest.folds] == [8] * 5 + [0] * 5
+
+
+@pytest.mark.parametrize("folds", [1, 11])
+def test_the_number_of_folds_has_bounds(tree, tmp_path, folds):
+    with pytest.raises(ValueError, match=f"--folds must be 2 to 10, or a file. Received: {folds}"):
+        convert(tree, tmp_path / "out", folds=folds)
 
 
 def test_as_published_copies_are_folded_one_by_one(tree, tmp_path):

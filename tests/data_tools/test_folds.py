@@ -76,6 +76,30 @@ def test_too_few_for_ten_folds_is_refused(protocol, message):
         assign_folds([0] * 9, [str(index % 3) for index in range(9)], protocol=protocol, seed=0)
 
 
+def test_fewer_folds_are_dealt_of_fewer_groups():
+    groups = [str(index % 3) for index in range(9)]
+    folds = assign_folds([0] * 9, groups, protocol="clean", seed=0, count=3)
+    assert sorted(set(folds)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("classes", "patients", "why"),
+    [
+        ([0] * 12, ["p"] * 12, "3: all 12 slices have the same patient"),
+        ([0] * 12, [None] * 12, "3, of 12 slices and 0 patients, the largest with 4 slices"),
+    ],
+)
+def test_the_message_says_why_groups_are_few(classes, patients, why):
+    groups = [str(index % 3) for index in range(12)]
+    with pytest.raises(ValueError, match=f"{why}.*--folds N deals fewer"):
+        assign_folds(classes, groups, protocol="clean", seed=0, patients=patients)
+
+
+def test_classes_that_are_all_small_are_refused():
+    with pytest.raises(ValueError, match="10 records of one class. Received: 5. --folds N"):
+        assign_folds([0, 1] * 5, list("abcdefghij"), protocol="clean", seed=0)
+
+
 def test_a_rare_class_is_allowed():
     folds = assign_folds([0] * 40 + [1] * 2, [str(i) for i in range(42)], protocol="clean", seed=0)
     assert len(folds) == 42

@@ -69,7 +69,28 @@ def test_single_slices_without_a_label_are_faults_as_in_the_conversion(tmp_path)
     assert [(it.file, it.reason) for it in found.faults] == [
         ("2.png", "must have a label or a mask. Received: neither (t.csv:3)")
     ]
-    assert found.refusals == ()
+    assert "no labels" not in found.refusals[0]
+
+
+def test_given_folds_are_audited(tree, tmp_path):
+    pictures = tree / "TRAINING/INMEYOK/PNG"
+    shutil.copy(pictures / "10000.png", pictures / "10040.png")
+    lines = [f"{10000 + index},{index % 10}" for index in range(40)]
+    (tmp_path / "folds.csv").write_text("\n".join(["id,fold", *lines, "10040,7"]))
+    findings = inspect_folder(Inspection(data=tree, folds=tmp_path / "folds.csv", jobs=1))
+    leaks = {kind: row for kind, *row in tables(findings)["Leaks between the given folds"][1:]}
+    assert leaks["identical pictures"] == ["1", "2", "10000 in 0, 10040 in 7"]
+    assert leaks["patients"] == ["0", "0", ""]
+    assert "cannot be converted: clean folds must keep groups together" in findings.refusals[0]
+
+
+def test_too_few_groups_are_said_with_the_reason(tree, tmp_path):
+    lines = [f"{10000 + index},{index // 20}" for index in range(40)]
+    (tmp_path / "groups.csv").write_text("\n".join(["id,patient", *lines]))
+    config = Inspection(data=tree, groups=tmp_path / "groups.csv", jobs=1)
+    (reason,) = inspect_folder(config).refusals
+    assert "10 groups. Received: 2, of 40 slices and 2 patients" in reason
+    assert inspect_folder(Inspection(**{**vars(config), "folds": 2})).refusals == ()
 
 
 def test_an_unknown_layout_is_an_error(tmp_path):

@@ -62,6 +62,7 @@ def test_with_patients_overrides_by_id_and_keeps_the_others() -> None:
 
 def test_ids_without_a_slice_and_slices_without_a_patient_are_faults() -> None:
     found = with_patients(source(None, None), {"1": "a", "2.png": "b"}, name="groups.csv")
+    assert [item.source_id for item in found.slices] == ["1"]
     assert {fault.file: fault.reason for fault in found.faults} == {
         "groups.csv": "an id must be a slice's. Received: 2.png",
         "2.png": "must have a patient in groups.csv, as other slices have. Received: none for id 2",

@@ -263,7 +263,7 @@ def test_a_table_converts_and_warns_of_colours(tmp_path, caplog):
 
 
 def test_the_labels_of_another_projects_manifest_are_read(open_data):
-    source = read_table_source(
+    source, _ = read_table_source(
         open_data / "phe_sich/manifest.csv",
         columns={"image": "Patients_CT/{id.parent}/brain/{id.name}.png", "label": "label_derived"},
     )
