@@ -265,6 +265,7 @@ def _folds_csv(placed: Iterable[_Placed]) -> str:
             height=spooled.height,
             file=spooled.file,
             copy=it.copy,
+            spacing_mm=spooled.spacing_mm,
         )
         writer.writerow(dataclasses.astuple(row))
     return text.getvalue()

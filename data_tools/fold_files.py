@@ -40,32 +40,36 @@ def read_fold_file(path: Path) -> dict[str, str]:
 
 
 def with_folds(source: Source, names: Mapping[str, str], *, name: str) -> Source:
-    """Returns the source with the folds that a file names, each id with or without its ending.
+    """Returns the source with the folds that a file names.
 
-    An id without a slice, a slice for training without a fold, and a fold of another name than 0 to
-    9, train, val or test are faults, and such slices are left out.
+    Ids are those of slices or volumes, with or without an ending. An id without a slice, a slice
+    for training without a fold, and a fold of another name than 0 to 9, train, val or test are
+    faults, and such slices are left out.
 
     Args:
         source: The slices.
         names: The name of the fold of each id.
         name: How messages call the file.
     """
-    trained = {it.source_id: it for it in source.slices if it.stage is None}
+    trained = [it for it in source.slices if it.stage is None]
+    members: dict[str, list[str]] = {}
+    for it in trained:
+        for known in {it.source_id, it.case}:
+            members.setdefault(known, []).append(it.source_id)
     folds: dict[str, int | None] = {}
     faults: list[Rejected] = []
     for given, fold in names.items():
-        bare = split_name(given.rpartition("/")[2])[0]
-        source_id = next((it for it in (given, split_name(given)[0], bare) if it in trained), None)
+        spellings = given, split_name(given)[0], split_name(given.rpartition("/")[2])[0]
+        ids = next((members[it] for it in spellings if it in members), [])
         number = _number(fold)
-        if source_id is None:
+        folds |= dict.fromkeys(ids, number)
+        if not ids:
             faults.append(Rejected(name, f"an id must be a slice's. Received: {given}"))
-            continue
-        folds[source_id] = number
-        if number is None:
+        elif number is None:
             rule = f"a fold must be 0 to {FOLDS - 1}, train, val or test. Received: {fold}"
             faults.append(Rejected(name, f"{rule} for id {given}"))
     rule = f"must have a fold in {name}. Received: none for id"
-    lacking = (it for source_id, it in trained.items() if source_id not in folds)
+    lacking = (it for it in trained if it.source_id not in folds)
     faults.extend(Rejected(it.first, f"{rule} {it.source_id}") for it in lacking)
     sound = {source_id: fold for source_id, fold in folds.items() if fold is not None}
     return replace(

@@ -8,7 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeAlias
 
 import cv2
@@ -24,7 +24,7 @@ from data_tools.intake import no_labels, no_patients, reading_of, take_in
 from data_tools.near_duplicates import turned_hashes
 from data_tools.options import Inspection
 from data_tools.progress import Progress
-from data_tools.scan import SliceFiles
+from data_tools.scan import SliceFiles, split_name
 from data_tools.slices import Reading, Slice, grey_view, read_slice, unlabelled
 from data_tools.sources import Source
 from data_tools.workers import run_tasks
@@ -180,7 +180,7 @@ def _gather(task: _Task) -> tuple[list[SliceFacts], list[Rejected]]:
 
 def _facts(files: SliceFiles, read: Slice) -> SliceFacts:
     parts = {"mask": files.mask, "overlay": files.overlay}
-    kinds = [PurePosixPath(name).suffix.lstrip(".").upper() for name in [files.picture] if name]
+    kinds = [split_name(name)[1].lstrip(".").upper() for name in [files.picture] if name]
     kinds += ["DICOM"] if files.dicom else []
     kinds += [kind for kind, name in parts.items() if name]
     return SliceFacts(

@@ -106,11 +106,14 @@ def _read_table(settings: Input, table: Path) -> tuple[Source, dict[str, str]]:
 def _read_folder(settings: Input) -> Source:
     if settings.data is None:
         raise ValueError("--data must name a folder, or --table a table. Received: neither")
-    for flag in ("columns", "labels", "mask_values"):
+    labels = parse_classes("--labels", settings.labels)
+    source = find_slices(settings.data, layout=settings.layout, labels=labels)
+    used = {"labels"} if source.layout == "nnunet" else set()
+    for flag in {"columns", "labels", "mask_values"} - used:
         if given := getattr(settings, flag):
             name = flag.replace("_", "-")
             raise ValueError(f"--{name} must come with --table. Received: {list(given)}")
-    return find_slices(settings.data, layout=settings.layout)
+    return source
 
 
 def _mask_values(settings: Input) -> MaskValues:

@@ -16,9 +16,10 @@ from stroke_tf.text_tables import read_table
 
 
 def with_patients(source: Source, patients: Mapping[str, str], *, name: str = "--groups") -> Source:
-    """Returns the source with the patients of a `--groups` file, by slice id; others stay.
+    """Returns the source with the patients of a `--groups` file; others stay.
 
-    An id without a slice is a fault, and so is a slice that `only_with_patients` leaves out.
+    Ids are those of slices or volumes. An id without a slice is a fault, and so is a slice that
+    `only_with_patients` leaves out.
 
     Args:
         source: The slices.
@@ -28,15 +29,19 @@ def with_patients(source: Source, patients: Mapping[str, str], *, name: str = "-
     Raises:
         ValueError: If no slice has an id of the file.
     """
-    if source.slices and not any(it.source_id in patients for it in source.slices):
+    known = {name for it in source.slices for name in (it.source_id, it.case)}
+    if source.slices and known.isdisjoint(patients):
         raise ValueError(
             f"{name} must name slices by their ids, such as {source.slices[0].source_id!r}. "
             f"Received: {sorted(patients)[:3]}, of which no slice has any"
         )
-    slices = (it.of_patient(patients.get(it.source_id, it.patient)) for it in source.slices)
+    slices = (
+        it.of_patient(patients.get(it.source_id, patients.get(it.case, it.patient)))
+        for it in source.slices
+    )
     found = only_with_patients(replace(source, slices=tuple(slices)), name)
     left_out = {split_name(fault.file.rpartition("/")[2])[0] for fault in source.faults}
-    unknown = patients.keys() - {it.source_id for it in source.slices} - left_out
+    unknown = patients.keys() - known - left_out
     rule = "an id must be a slice's. Received: "
     faults = (Rejected(name, f"{rule}{source_id}") for source_id in sorted(unknown))
     return replace(found, faults=(*found.faults, *faults))

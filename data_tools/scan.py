@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -55,6 +55,7 @@ class SliceFiles:
         stage: The competition session, or None for training slices.
         mask_values: The class of each value of the mask.
         row: The row of a table that names it, for messages.
+        plane: Which slice of a volume it is; None where its picture is no volume.
     """
 
     source_id: str
@@ -68,6 +69,12 @@ class SliceFiles:
     stage: Stage | None
     mask_values: MaskValues = ()
     row: str = ""
+    plane: int | None = None
+
+    @property
+    def case(self) -> str:
+        """The id of its volume, or its own."""
+        return self.source_id if self.plane is None else self.source_id.rpartition("-")[0]
 
     @property
     def first(self) -> str:
@@ -200,9 +207,17 @@ class Group:
 
 @dataclass
 class Scan:
-    """What has been found under a root so far; all paths are relative to it."""
+    """What has been found under a root so far; all paths are relative to it.
+
+    Attributes:
+        root: The folder.
+        labels: The classes that `--labels` states.
+        slices: The slices.
+        faults: What is left out and why.
+    """
 
     root: Path
+    labels: Mapping[str, StrokeType] = field(default_factory=dict)
     slices: list[SliceFiles] = field(default_factory=list)
     faults: list[Rejected] = field(default_factory=list)
     _listings: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
@@ -287,6 +302,8 @@ class Scan:
 def split_name(name: str) -> tuple[str, str]:
     """Returns stem and lower-case suffix; digits after a dot belong to a DICOM UID."""
     stem, dot, suffix = name.rpartition(".")
+    if name.lower().endswith(".nii.gz"):
+        return name[: -len(".nii.gz")], ".nii.gz"
     return (stem, f".{suffix.lower()}") if dot and not suffix.isdigit() else (name, "")
 
 

@@ -21,10 +21,13 @@ from data_tools.scan import (
     one_spelling,
     split_name,
 )
+from data_tools.volumes import planes
 from stroke_tf.labels import StrokeType
+from stroke_tf.reading.nifti import SUFFIXES as VOLUMES
 from stroke_tf.text_tables import read_columns, read_table
 
 COLUMNS = ("image", "id", "mask", "overlay", "label", "patient", "series", "fold")
+_STROKES = {*StrokeType} - {StrokeType.NONE}
 _FIELD = re.compile(r"\{(\w+)")
 
 
@@ -127,13 +130,16 @@ class _Reader:
         self._check_series(where, row)
         if image is None or len(self.scan.faults) > before:
             return
+        if split_name(image)[1] in VOLUMES and label in _STROKES and not mask:
+            rule = "a stroke's volume must have a mask, which says which slices show it"
+            return self._reject(where, rule, row["label"])
         suffix = split_name(image)[1]
         self.images[image], self.series[source_id] = source_id, row["series"]
         self.folds |= {source_id: row["fold"]} if row["fold"] else {}
         self.drafts[source_id] = SliceFiles(
             source_id=source_id,
             stroke_type=label,
-            picture=image if suffix in PICTURE_SUFFIXES else None,
+            picture=image if suffix in PICTURE_SUFFIXES | VOLUMES else None,
             dicom=image if suffix in DICOM_SUFFIXES else None,
             mask=mask,
             overlay=overlay,
@@ -148,8 +154,11 @@ class _Reader:
         """Adds the slices to the scan; a series stands for its patient where none is named."""
         for source_id, files in self.drafts.items():
             series = self.series[source_id]
-            patient = files.patient or self.owner.get(series) or (series and f"series {series}")
-            self.scan.slices.append(files.of_patient(patient or None))
+            series = series and f"series {series}"
+            if not series and split_name(files.first)[1] in VOLUMES:
+                series = f"volume {source_id}"
+            patient = files.patient or self.owner.get(self.series[source_id]) or series or None
+            self.scan.slices.extend(planes(self.scan, files.of_patient(patient)))
         return self.folds
 
     def _reject(self, where: str, rule: str, received: object) -> None:
@@ -162,7 +171,7 @@ class _Reader:
                 self._reject(where, "`image` must be given", "an empty cell")
             return None
         kind: Kind = "picture" if column == "image" else "mask"
-        suffixes = PICTURE_SUFFIXES | (DICOM_SUFFIXES if kind == "picture" else set())
+        suffixes = PICTURE_SUFFIXES | VOLUMES | (DICOM_SUFFIXES if kind == "picture" else set())
         found = self.scan.find(path.replace("\\", "/"))
         if split_name(path)[1] not in suffixes:
             self._reject(where, f"`{column}` must end in one of {sorted(suffixes)}", path)

@@ -15,11 +15,13 @@ import numpy as np
 from data_tools.near_duplicates import dhash, turned_hashes
 from data_tools.options import Colour, MaskMethod, Prefer
 from data_tools.overlays import mask_from_binary, mask_from_overlay
-from data_tools.scan import SliceFiles
+from data_tools.scan import SliceFiles, split_name
 from stroke_tf.config import BRAIN, Window
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.manifest import Rejected
 from stroke_tf.reading.mask_pictures import is_coloured, mask_from_colours, mask_from_values
+from stroke_tf.reading.nifti import SUFFIXES as VOLUMES
+from stroke_tf.reading.nifti import check_same_place, read_plane, read_volume
 from stroke_tf.reading.other_pictures import as_png, hu_of_16_bits, is_16_bit_png
 from stroke_tf.reading.pictures import (
     ColouredPictureError,
@@ -68,6 +70,7 @@ class Slice:
         windows: HU windows that the DICOM header names.
         sha256: Hash of all its files' bytes.
         coloured: Whether a coloured picture was read as grey.
+        spacing_mm: Distance of rows, of columns and of slices; None where unknown.
     """
 
     image: np.ndarray
@@ -80,6 +83,7 @@ class Slice:
     windows: tuple[Window, ...]
     sha256: str
     coloured: bool = False
+    spacing_mm: tuple[float, float, float] | None = None
 
     @property
     def pixels(self) -> Pixels:
@@ -132,6 +136,7 @@ class _Reader:
         self.patient = files.patient
         self.plain_png: bytes | None = None
         self.coloured = False
+        self.spacing_mm: tuple[float, float, float] | None = None
 
     def read(self) -> Slice | list[Rejected]:
         image = self._read_image()
@@ -151,10 +156,13 @@ class _Reader:
             windows=self.windows,
             sha256=self.digest.hexdigest(),
             coloured=self.coloured,
+            spacing_mm=self.spacing_mm,
         )
 
     def _read_image(self) -> np.ndarray | None:
         files = self.files
+        if files.plane is not None and files.picture:
+            return self._try_volume(files.picture, self._read_plane)
         if files.dicom and (self.reading.prefer == "dicom" or not files.picture):
             return self._try(files.dicom, self._read_hu)
         if files.dicom:
@@ -195,7 +203,9 @@ class _Reader:
 
     def _read_mask(self, image: np.ndarray | None) -> np.ndarray | None:
         files = self.files
-        if files.mask:
+        if files.mask and split_name(files.mask)[1] in VOLUMES:
+            mask = self._try_volume(files.mask, self._read_mask_plane)
+        elif files.mask:
             mask = self._try(files.mask, self._decode_mask)
             if files.overlay and image is not None:  # the mask is taken, yet both must fit
                 self._try(files.overlay, partial(self._check_size, image.shape))
@@ -211,6 +221,19 @@ class _Reader:
                 f"must have the size of its picture, {image.shape}. Received: {mask.shape}",
             )
         return mask
+
+    def _read_plane(self, path: Path, name: str, plane: int) -> np.ndarray:
+        self.spacing_mm = read_volume(path, name=name).spacing_mm
+        return read_plane(path, plane, name=name)
+
+    def _read_mask_plane(self, path: Path, name: str, plane: int) -> np.ndarray:
+        picture = self.files.picture or ""
+        mask = read_volume(path, name=name)
+        check_same_place(mask, read_volume(self.root / picture, name=picture), name=name)
+        values = self.files.mask_values
+        if not values and self.files.stroke_type in LESION_CLASSES:
+            values = ((1, self.files.stroke_type),)
+        return mask_from_values(mask.values[plane], values, name=name)
 
     def _check_size(self, expected: tuple[int, ...], data: bytes, name: str) -> None:
         if (size := picture_size(data, name=name)) != expected:
@@ -254,6 +277,8 @@ class _Reader:
         areas = {kind: int(np.count_nonzero(mask == np.uint8(kind))) for kind in LESION_CLASSES}
         largest = max(areas, key=lambda kind: areas[kind])
         shown = largest if areas[largest] else StrokeType.NONE
+        if self.files.plane is not None and label != StrokeType.NONE:
+            return shown  # the label is that of the whole volume
         if label is not None and (label == StrokeType.NONE) != (shown == StrokeType.NONE):
             self._reject(
                 self.files.mask or self.files.overlay,
@@ -261,6 +286,19 @@ class _Reader:
                 f"{label.name}, {sum(areas.values())} lesion pixels",
             )
         return shown if label in (None, StrokeType.UNSPECIFIED) else label
+
+    def _try_volume(
+        self, file: str, read: Callable[[Path, str, int], np.ndarray]
+    ) -> np.ndarray | None:
+        try:
+            path, plane = self.root / file, self.files.plane or 0
+            self.digest.update(read_volume(path, name=file).sha256 + plane.to_bytes(4))
+            return read(path, file, plane)
+        except OSError as error:
+            self._reject(file, f"must be readable. Received: {error.strerror}")
+        except ValueError as error:
+            self._reject(file, str(error).removeprefix(f"{file}: "))
+        return None
 
     def _try(self, file: str, read: Callable[[bytes, str], _T]) -> _T | None:
         try:

@@ -18,6 +18,7 @@ from data_tools.class_folders import (
     read_class_folders,
 )
 from data_tools.ct_ich import CT_ICH_SHAPE, fit_ct_ich, read_ct_ich
+from data_tools.nnunet import NNUNET_SHAPE, fit_nnunet, read_nnunet
 from data_tools.plain_folders import PLAIN_SHAPE, fit_plain, read_plain
 from data_tools.scan import (
     MaskValues,
@@ -76,12 +77,15 @@ class Layout:
     read: Callable[[Scan, str], None]
 
 
-def find_slices(root: Path, *, layout: str = "auto") -> Source:
+def find_slices(
+    root: Path, *, layout: str = "auto", labels: Mapping[str, StrokeType] | None = None
+) -> Source:
     """Returns the slices of a data set that stands at `root` or at most three folders below.
 
     Args:
         root: The folder.
         layout: A key of `LAYOUTS`, or "auto" for the one that fits best.
+        labels: The class of each label of a dataset.json, beside those that `class_named` knows.
 
     Raises:
         ValueError: If the folder or the layout is unknown, the folder is not of that layout, or a
@@ -91,7 +95,7 @@ def find_slices(root: Path, *, layout: str = "auto") -> Source:
         raise ValueError(f"{root}: must be a folder. Received: a path that is none")
     if layout not in ("auto", *LAYOUTS):
         raise ValueError(f"`layout` must be auto or one of {list(LAYOUTS)}. Received: {layout!r}")
-    scan = Scan(root)
+    scan = Scan(root, labels or {})
     choices = list(LAYOUTS) if layout == "auto" else [layout]
     fits = (
         (LAYOUTS[name].fit(scan, base), name, base)
@@ -127,8 +131,8 @@ def read_table_source(
         ValueError: If the table cannot be read or its columns are not known; single rows that are
             wrong are among the faults instead.
     """
-    scan = Scan(root or table.parent)
     stated = labels or {}
+    scan = Scan(root or table.parent, stated)
     terms = TableTerms(
         columns or {},
         lambda text: stated.get(whole_number(text), class_named(text)),
@@ -263,6 +267,7 @@ LAYOUTS: dict[str, Layout] = {
         "{PNG,DICOM,MASK,OVERLAY}",
         flat=None,
     ),
+    "nnunet": Layout(NNUNET_SHAPE, fit_nnunet, partial(read_nnunet, class_of=class_named)),
     "ct-ich": Layout(CT_ICH_SHAPE, fit_ct_ich, read_ct_ich),
     "plain": Layout(PLAIN_SHAPE, fit_plain, read_plain),
 }

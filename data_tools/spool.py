@@ -80,6 +80,7 @@ class SpooledSlice:
     dhash: bytes
     turned: bytes | None
     coloured: bool
+    spacing_mm: str
     records: tuple[SpooledRecord, ...]
 
 
@@ -159,6 +160,7 @@ def _spool_slice(
         "dhash": read.dhash.hex(),
         "turned": read.turned and read.turned.hex(),
         "coloured": read.coloured,
+        "spacing_mm": "x".join(f"{length:.6g}" for length in read.spacing_mm or ()),
         "sha256": read.sha256,
         "lengths": lengths,
     }
