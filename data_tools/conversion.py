@@ -21,6 +21,7 @@ from data_tools.faults import FAULTS_NAME
 from data_tools.intake import no_labels, no_patients, reading_of, take_in
 from data_tools.options import Conversion
 from data_tools.progress import Progress
+from data_tools.scan import readable
 from data_tools.sources import Source
 from data_tools.spool import (
     CHUNK_SLICES,
@@ -220,7 +221,7 @@ def _plan(config: Conversion, source: Source) -> dict[str, object]:
         listing.update(f"{it.source_id}\t{said}\n".encode())
         for file in filter(None, (it.picture, it.dicom, it.mask, it.overlay)):
             size, time = _size_and_time(source.root / file)
-            listing.update(f"{it.source_id}\t{file}\t{size}\n".encode())
+            listing.update(f"{it.source_id}\t{readable(file)}\t{size}\n".encode())
             times.update(f"{time}\n".encode())
     return {
         **plain(settings),

@@ -78,8 +78,8 @@ class SliceFiles:
 
     @property
     def first(self) -> str:
-        """The file that the slice is called by."""
-        return self.picture or self.dicom or self.source_id
+        """The file that the slice is called by, as text."""
+        return readable(self.picture or self.dicom or self.source_id)
 
     def of_patient(self, patient: str | None) -> SliceFiles:
         """Returns the slice with another patient."""

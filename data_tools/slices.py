@@ -15,7 +15,7 @@ import numpy as np
 from data_tools.near_duplicates import dhash, turned_hashes
 from data_tools.options import Colour, MaskMethod, Prefer
 from data_tools.overlays import mask_from_binary, mask_from_overlay
-from data_tools.scan import SliceFiles, split_name
+from data_tools.scan import SliceFiles, readable, split_name
 from stroke_tf.config import BRAIN, Window
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.manifest import Rejected
@@ -314,4 +314,4 @@ class _Reader:
     def _reject(self, file: str | None, reason: str) -> None:
         if self.files.row:
             reason = f"{reason} ({self.files.row})"
-        self.faults.append(Rejected(file=file or self.files.source_id, reason=reason))
+        self.faults.append(Rejected(readable(file or self.files.source_id), readable(reason)))

@@ -50,8 +50,10 @@ def _png_of(image: ImageFile.ImageFile, *, name: str) -> bytes:
             f"{name}: must be one picture of at most {MAX_PIXELS} pixels. "
             f"Received: {count} of {image.width}x{image.height} (WxH)"
         )
+    if image.mode in ("F", "I"):
+        raise ValueError(f"{name}: must have 8 or 16 bits, unsigned. Received: mode {image.mode}")
     kept = image.mode in ("L", "RGB", "RGBA") or image.mode.startswith("I;16")
-    pixels = np.asarray(image if kept else image.convert("RGB"))
+    pixels = np.asarray(image if kept else image.convert("RGBA" if "A" in image.mode else "RGB"))
     if pixels.ndim == 3:
         order = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
         pixels = cv2.cvtColor(pixels, order)

@@ -236,6 +236,24 @@ def test_the_number_of_folds_has_bounds(tree, tmp_path, folds):
         convert(tree, tmp_path / "out", folds=folds)
 
 
+def test_names_in_cp1254_and_in_decomposed_letters_convert(tree, tmp_path):
+    none, stroke = tree / "TRAINING/INMEYOK/PNG", tree / "TRAINING/ISKEMI"
+    (none / "10000.png").rename(none / os.fsdecode(b"hasta\xfd.png"))  # ı in cp1254
+    (stroke / "PNG/10020.png").rename(stroke / "PNG/\u00e7.png")
+    for kind in ("MASK", "OVERLAY"):
+        (stroke / kind / "10020.png").rename(stroke / kind / "c\u0327.png")
+    (none / "10001.png").write_bytes(b"")
+    (none / "10001.png").rename(none / os.fsdecode(b"bo\xfe.png"))  # ş
+    none.parent.rename(tree / "TRAINING" / os.fsdecode(b"\xddnme Yok"))  # İ
+    manifest = convert(tree, tmp_path / "out", max_bad=1)
+    rows = {row.source_id: row for row in read_folds(tmp_path / "out")}
+    assert rows["hastaı"].file == "TRAINING/İnme Yok/PNG/hastaı.png"
+    assert rows["ç"].has_mask
+    assert [fault.file for fault in manifest.rejected] == ["TRAINING/İnme Yok/PNG/boş.png"]
+    with pytest.raises(BadInputError):
+        convert(tree, tmp_path / "out")
+
+
 def test_as_published_copies_are_folded_one_by_one(tree, tmp_path):
     manifest = convert(tree, tmp_path / "out", protocol="as-published", augment_before_folding=True)
     assert manifest.classes == {"NONE": 40, "ISCHEMIA": 40, "HEMORRHAGE": 40}  # x2, x4, x4

@@ -209,6 +209,11 @@ def test_a_picture_that_is_cut_short_is_a_fault(folder, suffix):
     assert faults[0].file == path.name
 
 
+def test_a_tiff_of_other_numbers_is_refused(folder):
+    cv2.imwrite(str(folder / "x.tif"), np.ones((20, 20), np.float32))
+    assert "must have 8 or 16 bits" in read(table(folder, "x.tif,normal"))[0][0].reason
+
+
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_sixteen_bits_are_hu_by_their_stated_offset(folder, suffix):
     values = np.full((20, 20), 24, np.uint16)
