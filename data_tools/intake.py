@@ -51,8 +51,12 @@ def no_labels(source: Source) -> str:
     """Returns why a source without any label or mask cannot be converted; "" for others."""
     if any(it.stroke_type is not None or it.mask or it.overlay for it in source.slices):
         return ""
-    seen = f"{len(source.slices)} pictures in layout {source.layout}"
-    return f"cannot be converted: no labels; give a table (--table). Received: {seen}"
+    folders = dict.fromkeys(it.first.rpartition("/")[0] for it in source.slices)
+    seen = f"{len(source.slices)} pictures in {len(folders)} folders, such as {[*folders][:5]}"
+    return (
+        "cannot be converted: no labels; give a table (--table), or name folders by classes, such "
+        f"as normal, ischemia, hemorrhage. Received: {seen}"
+    )
 
 
 def no_patients(source: Source) -> str:

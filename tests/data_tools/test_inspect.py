@@ -54,8 +54,9 @@ def test_a_folder_without_labels_cannot_be_converted(tmp_path, capsys):
     (tmp_path / "data/all.csv").write_text("file,Patient ID\n")
     assert main(Inspection(data=tmp_path / "data", out=tmp_path / "page.html", jobs=1)) == 1
     printed = capsys.readouterr().out
-    refused = "cannot be converted: no labels; give a table (--table). Received: 2 pictures"
+    refused = "cannot be converted: no labels; give a table (--table)"
     assert refused in printed
+    assert "Received: 2 pictures in 1 folders" in printed
     assert refused in (tmp_path / "page.html").read_text()
     assert "all.csv has a column Patient ID" in printed
     assert "1 faults in" in printed  # the mask, which is no slice
