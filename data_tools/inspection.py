@@ -68,6 +68,7 @@ class Findings:
         faults: Every fault.
         refusals: Why it cannot be converted, faults aside.
         warnings: What is doubtful.
+        reading: How its slices are read.
     """
 
     source: Source
@@ -75,6 +76,7 @@ class Findings:
     faults: tuple[Rejected, ...]
     refusals: tuple[str, ...]
     warnings: tuple[str, ...]
+    reading: Reading
 
 
 def inspect_folder(config: Inspection, *, progress: Progress | None = None) -> Findings:
@@ -104,6 +106,7 @@ def inspect_folder(config: Inspection, *, progress: Progress | None = None) -> F
         faults=tuple(sorted(faults, key=lambda it: (it.file, it.reason))),
         refusals=(reason,) if reason else tuple(_refusals(config, source, facts)),
         warnings=tuple(_warnings(config, source, facts)),
+        reading=reading,
     )
 
 
@@ -290,6 +293,7 @@ def _contact_sheets(findings: Findings, folder: Path) -> Iterator[str]:
     for it in findings.facts:
         kinds.setdefault((it.stage, it.label), []).append(it.source_id)
     for number, ((stage, label), ids) in enumerate(sorted(kinds.items(), reverse=True)):
-        cv2.imwrite(str(folder / f"{number}.png"), contact_sheet(findings.source, ids))
+        sheet = contact_sheet(findings.source, ids, findings.reading)
+        cv2.imwrite(str(folder / f"{number}.png"), sheet)
         caption = plain_text(f"{stage}, {label}: some of {len(ids)} slices")
         yield f"## {caption}\n\n![{caption}]({number}.png)"

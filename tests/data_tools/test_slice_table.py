@@ -6,7 +6,7 @@ import pytest
 from trees import head, write_png
 
 from data_tools.conversion import BadInputError, build_tfrecords
-from data_tools.inspection import inspect_folder
+from data_tools.inspection import inspect_folder, write_page
 from data_tools.intake import take_in
 from data_tools.options import Conversion, Input, Inspection
 from data_tools.slices import read_slice
@@ -237,8 +237,11 @@ def test_coloured_pictures_are_read_as_grey_when_told_so(folder, caplog):
     (found,) = read(path, colour="grey")
     assert found.coloured
     assert found.image[4, 4] == 226  # 0.587 * 255 + 0.299 * 255
-    found = inspect_folder(Inspection(table=path, colour="grey", jobs=1))
-    assert not found.faults
+    config = Inspection(table=path, colour="grey", out=folder / "page.html", jobs=1)
+    found = inspect_folder(config)
+    assert (found.faults, len(found.warnings)) == ((), 2)  # of colours, and of patients
+    write_page(found, config.out, title="a table")
+    assert "1 coloured pictures are read as grey, such as pictures/a" in config.out.read_text()
 
 
 def test_a_table_converts_and_warns_of_colours(tmp_path, caplog):
