@@ -1,8 +1,8 @@
 """Finds slices that are nearly the same picture, and copies of others, without comparing all pairs.
 
 Two slices are near-duplicates when their 256-bit difference hashes (dHash) differ in at most 6
-bits; a group is a connected component of that relation. One is a turned copy of another when that
-is so of one of its eight orientations.
+bits; a group is a connected component of that relation. A turned copy is found by the hashes of its
+eight orientations.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ _ENOUGH = 68  # 4 pixels for each of the 17 columns compared
 _BLOCK = 2048  # rows of one bucket compared at a time
 _SQUARE = 34
 _ORIENTATIONS = 8
+_TURNED_DISTANCE = 4  # bits; copies saved as JPEG differ in so many at most
+_TELLING_BITS = 32
 _NUMBER = re.compile(r"( ?\(\d+\))+$")
 _COPY = re.compile(
     r"([ _.-]+[hv]?(flip(ped|lr|ud)?|mirror(ed)?|rot(at(ed?|ion))?|aug(mented)?|copy|kopya(sı)?"
@@ -61,12 +63,16 @@ def turned_hashes(picture: np.ndarray) -> bytes:
 def _halved(picture: np.ndarray) -> np.ndarray:
     """Returns a picture averaged by halves to a few pixels for each bit: most of a hash's time."""
     while min(picture.shape) >= 2 * _ENOUGH:
-        picture = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        half = picture.shape[1] // 2, picture.shape[0] // 2  # a factor would leave a side out
+        picture = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
     return picture
 
 
 def turned_groups(hashes: np.ndarray) -> np.ndarray:
     """Labels slices by what they are copies of, flipped or turned by quarters.
+
+    Eight orientations are eight chances to be alike without being copies: hashes must be closer
+    than those of near-duplicates, and say something, unlike those of nearly empty slices.
 
     Args:
         hashes: uint8, shape (N, 8, 32): what `turned_hashes` gives of each.
@@ -77,12 +83,14 @@ def turned_groups(hashes: np.ndarray) -> np.ndarray:
     from scipy.sparse import coo_array  # see below
     from scipy.sparse.csgraph import connected_components
 
-    alike = near_duplicate_groups(hashes.reshape(-1, HASH_BITS // 8))
-    slices = np.repeat(np.arange(len(hashes)), _ORIENTATIONS)
+    told = np.flatnonzero(np.bitwise_count(hashes[:, 0]).sum(axis=1) >= _TELLING_BITS)
+    alike = near_duplicate_groups(
+        hashes[told].reshape(-1, HASH_BITS // 8), max_distance=_TURNED_DISTANCE
+    )
+    links = np.ones(len(alike), bool), (np.repeat(told, _ORIENTATIONS), len(hashes) + alike)
     nodes = len(hashes) + int(alike.max(initial=-1)) + 1
-    links = np.ones(len(alike), bool), (slices, len(hashes) + alike)
-    labels = connected_components(coo_array(links, shape=(nodes, nodes)), directed=False)[1]
-    return labels[: len(hashes)].astype(np.int32)
+    graph = coo_array(links, shape=(nodes, nodes))
+    return connected_components(graph, directed=False)[1][: len(hashes)].astype(np.int32)
 
 
 def stems(source_ids: Sequence[str]) -> list[str]:

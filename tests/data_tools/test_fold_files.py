@@ -88,7 +88,7 @@ def test_folds_that_fit_in_part_are_faults_and_such_slices_left_out():
 
 
 def test_an_audit_counts_what_lies_in_several_folds():
-    zero, far = bytes(32), b"\xff" * 32
+    zero, some, far = bytes(32), b"\x0f" * 32, b"\xff" * 32
     ids = ["1", "2", "3", "3_flip"]
     found = audit_folds(
         ids,
@@ -96,7 +96,7 @@ def test_an_audit_counts_what_lies_in_several_folds():
         patients=["a", "a", "b", None],
         pictures=[b"x", b"y", b"y", b"x"],
         hashes=[zero, far, far, zero],
-        turned=[zero * 8, far * 8, far * 7 + zero, far * 8],
+        turned=[some * 8, far * 8, far * 7 + some, far * 8],
     )
     assert found == [
         ("patients", "1", "2", "1 in 0, 2 in 1"),

@@ -31,8 +31,8 @@ def test_slices_without_patient_or_hash_stay_alone():
 
 
 def test_copies_by_name_and_turned_copies_are_of_one_group():
-    first, other = bytes(32), b"\xff" * 32
-    turned = [bytes(8 * 32), other * 7 + first, other * 8]
+    first, other = b"\x0f" * 32, b"\xff" * 32
+    turned = [first * 8, other * 7 + first, other * 8]
     ids, nobody = ["1", "2", "2_flip"], [None] * 3
     assert group_slices(ids, patients=nobody, hashes=nobody) == ["1", "2", "2"]
     assert group_slices(["1", "2", "3"], patients=nobody, hashes=nobody, turned=turned) == ["1"] * 3

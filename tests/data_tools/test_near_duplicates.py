@@ -87,6 +87,14 @@ def test_a_flipped_or_turned_copy_is_in_the_group_of_its_original(turns, mirrore
     assert labels[6] == labels[2]
 
 
+def test_nearly_empty_slices_are_no_copies_of_each_other():
+    pictures = np.zeros((2, 80, 80), np.uint8)
+    pictures[0, 40:44, 40:44] = pictures[1, 10:14, 10:14] = 200
+    hashes = b"".join(turned_hashes(picture) for picture in pictures)
+    labels = turned_groups(np.frombuffer(hashes, np.uint8).reshape(-1, 8, 32))
+    assert labels[0] != labels[1]
+
+
 @pytest.mark.parametrize(
     "copy",
     ["7_flip", "7_hflip2", "7-aug3", "7_rot8", "7_rot_-15.5", "7 - Kopya", "7 - Copy (2)", "7 (1)"],
