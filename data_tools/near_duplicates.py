@@ -8,7 +8,7 @@ eight orientations.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import imagehash
@@ -19,6 +19,7 @@ HASH_BITS = 256
 MAX_DISTANCE = 6
 _ENOUGH = 68  # 4 pixels for each of the 17 columns compared
 _BLOCK = 2048  # rows of one bucket compared at a time
+_SMALL = 16  # rows of a bucket that is compared together with others
 _SQUARE = 34
 _ORIENTATIONS = 8
 _TURNED_DISTANCE = 4  # bits; copies saved as JPEG differ in so many at most
@@ -164,11 +165,26 @@ def _close_pairs(words: np.ndarray, keys: np.ndarray, max_distance: int) -> np.n
     order = np.argsort(keys, kind="stable")
     edges = np.flatnonzero(np.diff(keys[order])) + 1
     starts, stops = np.append(0, edges), np.append(edges, len(order))
-    found = [np.zeros((2, 0), np.int64)]
-    for index in np.flatnonzero(stops - starts > 1):
+    none = np.zeros((2, 0), np.int64)
+    found = [none, *_close_in_small(words, order, stops - starts, max_distance)]
+    for index in np.flatnonzero(stops - starts > _SMALL):
         bucket = order[starts[index] : stops[index]]
         found.extend(_close_in_bucket(words, bucket, max_distance))
     return np.concatenate(found, axis=1)
+
+
+def _close_in_small(
+    words: np.ndarray, order: np.ndarray, sizes: np.ndarray, limit: int
+) -> Iterator[np.ndarray]:
+    """Yields the close pairs of all small buckets at once: of neighbours, of next but one, ..."""
+    bucket = np.repeat(np.arange(len(sizes)), sizes)
+    small = np.flatnonzero(np.repeat(sizes, sizes) <= _SMALL)
+    bucket, order = bucket[small], order[small]
+    for step in range(1, min(_SMALL, len(order))):
+        first = np.flatnonzero(bucket[step:] == bucket[: len(bucket) - step])
+        left, right = order[first], order[first + step]
+        close = np.bitwise_count(words[left] ^ words[right]).sum(axis=1) <= limit
+        yield np.stack([left[close], right[close]])
 
 
 def _close_in_bucket(words: np.ndarray, bucket: np.ndarray, limit: int) -> list[np.ndarray]:
