@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from data_tools.fold_audit import check_clean
 from data_tools.folds import assign_folds, group_slices
 from data_tools.options import Compression, CopiesFor
 from data_tools.shards import describe_shard, write_shard
@@ -49,6 +52,8 @@ class Assembly:
     shard_bytes: int
     shards: int
     jobs: int
+    fold_count: int
+    given_folds: Mapping[str, int]
 
 
 def assemble(
@@ -124,6 +129,7 @@ def _place(assembly: Assembly, slices: list[SpooledSlice]) -> dict[FoldName, lis
         [it.source_id for it in slices],
         patients=[it.patient for it in slices],
         hashes=[None if it.patient_given else it.dhash for it in slices],
+        turned=[it.turned for it in slices],
     )
     records = [
         (it, copy, group_id)
@@ -131,12 +137,7 @@ def _place(assembly: Assembly, slices: list[SpooledSlice]) -> dict[FoldName, lis
         for copy in range(len(it.records))
     ]
     trained = [record for record in records if record[0].stage is None]
-    numbers = assign_folds(
-        [it.stroke_type for it, _, _ in trained],
-        [group_id for _, _, group_id in trained],
-        protocol=assembly.protocol,
-        seed=assembly.seed,
-    )
+    numbers = _fold_numbers(assembly, trained)
     folds: dict[FoldName, list[_Placed]] = {name: [] for name in (*range(FOLDS), *STAGE_FOLDS)}
     for (it, copy, group_id), number in zip(trained, numbers, strict=True):
         folds[int(number)].append(_Placed(it, copy, group_id, int(number)))
@@ -148,6 +149,26 @@ def _place(assembly: Assembly, slices: list[SpooledSlice]) -> dict[FoldName, lis
         for name, placed in folds.items()
         if placed or isinstance(name, int)
     }
+
+
+def _fold_numbers(
+    assembly: Assembly, trained: list[tuple[SpooledSlice, int, str]]
+) -> Sequence[int] | np.ndarray:
+    """Returns the folds of records: those given, which must keep groups under `clean`, or dealt."""
+    ids = [it.source_id for it, _, _ in trained]
+    groups = [group_id for _, _, group_id in trained]
+    if assembly.given_folds:
+        if assembly.protocol == "clean":
+            check_clean(ids, assembly.given_folds, groups)
+        return [assembly.given_folds[source_id] for source_id in ids]
+    return assign_folds(
+        [it.stroke_type for it, _, _ in trained],
+        groups,
+        protocol=assembly.protocol,
+        seed=assembly.seed,
+        count=assembly.fold_count,
+        patients=[it.patient for it, _, _ in trained],
+    )
 
 
 def _shard_tasks(assembly: Assembly, name: FoldName, placed: list[_Placed]) -> Iterator[_ShardTask]:
@@ -244,6 +265,7 @@ def _folds_csv(placed: Iterable[_Placed]) -> str:
             height=spooled.height,
             file=spooled.file,
             copy=it.copy,
+            spacing_mm=spooled.spacing_mm,
         )
         writer.writerow(dataclasses.astuple(row))
     return text.getvalue()

@@ -2,9 +2,9 @@
 
     stroke-tf convert --data DATA --out RECORDS
 
-Every slice is read and checked first (`spool.py`), then folds are dealt and shards written. Faults
-are all listed; with more of them than `--max-bad` nothing is written and the exit code is 1. A run
-that was killed continues when it is started again; the same input and seed give the same bytes.
+Every slice is read and checked first (`spool.py`), then folds are dealt and shards written. With
+more faults than `--max-bad` only a list of them is written, `faults.csv`, and the exit code is 1. A
+run that was killed continues when it is started again; the same input and seed give the same bytes.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ def main(config: Conversion) -> int:
     if config.jobs > 1:
         start_ahead()
     from data_tools.conversion import BadInputError, build_tfrecords
+    from data_tools.faults import FAULTS_NAME, fault_lines, write_faults
     from data_tools.progress import progress_bar
 
     try:
         with progress_bar() as progress:
             manifest = build_tfrecords(config, progress=progress)
     except BadInputError as error:
-        for fault in error.faults:
-            print(f"{fault.file}: {fault.reason}", file=sys.stderr)
-        print(f"Nothing was written: {error}", file=sys.stderr)
+        for line in fault_lines(error.faults):
+            print(line, file=sys.stderr)
+        write_faults(config.out / FAULTS_NAME, error.faults)
+        print(f"Nothing was written but {config.out / FAULTS_NAME}: {error}", file=sys.stderr)
         return 1
     except OSError as error:
         raise OSError(f"{error}. Finished work is kept: run again to continue") from error

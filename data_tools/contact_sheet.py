@@ -18,12 +18,13 @@ _GAP = 4
 _COLUMNS = 8
 
 
-def contact_sheet(source: Source, source_ids: Sequence[str]) -> np.ndarray:
+def contact_sheet(source: Source, source_ids: Sequence[str], reading: Reading) -> np.ndarray:
     """Draws up to 16 of the named slices, evenly picked, lesions outlined in the mask colours.
 
     Args:
         source: Where the slices are.
         source_ids: Slices to pick from; all readable.
+        reading: How to read them.
 
     Returns:
         uint8 BGR, shape (H, W, 3).
@@ -31,15 +32,15 @@ def contact_sheet(source: Source, source_ids: Sequence[str]) -> np.ndarray:
     files = {it.source_id: it for it in source.slices}
     count = min(2 * _COLUMNS, len(source_ids))
     picked = np.unique(np.linspace(0, len(source_ids) - 1, count).round().astype(int))
-    tiles = [_thumbnail(source, files[source_ids[index]]) for index in picked]
+    tiles = [_thumbnail(source, files[source_ids[index]], reading) for index in picked]
     width = min(_COLUMNS, len(tiles))
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % width)
     lines = [np.hstack(tiles[start : start + width]) for start in range(0, len(tiles), width)]
     return np.vstack(lines)
 
 
-def _thumbnail(source: Source, files: SliceFiles) -> np.ndarray:
-    read = read_slice(source.root, files, Reading(patient_key=b"thumbnail"))
+def _thumbnail(source: Source, files: SliceFiles, reading: Reading) -> np.ndarray:
+    read = read_slice(source.root, files, reading)
     if not isinstance(read, Slice):
         raise ValueError(f"{files.source_id}: must be readable. Received: {read[0].reason}")
     tile = cv2.cvtColor(fit_square(grey_view(read.image), size=_SIDE), cv2.COLOR_GRAY2BGR)

@@ -8,19 +8,22 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import logging
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
 
 from data_tools.assemble import Assembly, assemble
 from data_tools.contradictions import contradictions
+from data_tools.faults import FAULTS_NAME
+from data_tools.intake import no_labels, no_patients, reading_of, take_in
 from data_tools.options import Conversion
 from data_tools.progress import Progress
-from data_tools.slices import Reading
-from data_tools.sources import Source, find_slices, read_groups, with_patients
+from data_tools.scan import readable
+from data_tools.sources import Source
 from data_tools.spool import (
     CHUNK_SLICES,
     ENCODING_VERSION,
@@ -32,12 +35,13 @@ from data_tools.spool import (
     spool_chunk,
 )
 from data_tools.workers import run_tasks
-from stroke_tf.files import locked, read_json, replacing, to_json
+from stroke_tf.files import locked, plain, read_json, replacing, to_json
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import MANIFEST_NAME, Manifest, Rejected, read_manifest
 
 _PARTIAL = ".partial"
 _PLAN_NAME = "conversion.json"
+_LISTING, _TIMES = "listing_sha256", "times_sha256"
 
 
 class BadInputError(ValueError):
@@ -70,22 +74,19 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
     # For dealing folds: a second and a half that pass while worker processes start.
     Thread(target=import_module, args=("sklearn.model_selection",), daemon=True).start()
     report = progress or (lambda what, done, total: None)
-    source = find_slices(config.data, layout=config.layout)
-    if config.groups:
-        source = with_patients(source, read_groups(config.groups))
-    if not source.slices:
-        raise BadInputError(
-            source.faults or [Rejected(str(config.data), "must hold slices. Received: none")], 0
-        )
-    with _claimed(config, _plan(config, source)) as partial:
-        if not (config.out / MANIFEST_NAME).exists():
-            chunks = _spool_all(config, source, partial, report)
-            assembly, known = _assembly(config, source, partial), source.faults
+    source = take_in(config)
+    plan = _plan(config, source)
+    with _claimed(config, plan) as (partial, stale):
+        if stale or not (config.out / MANIFEST_NAME).exists():
+            slices, faults, sha256 = _first_pass(config, source, partial, report)
+            assembly = _assembly(config, source, partial)
             del source  # hundreds of megabytes for a million slices
-            slices, faults, sha256 = _read_all(partial, chunks, known)
-            slices, faults = _without_contradictions(partial, slices, faults)
-            if len(faults) > config.max_bad:
-                raise BadInputError(faults, config.max_bad)
+        if stale:
+            if read_manifest(config.out).source_sha256 != sha256:
+                raise _another(config, ["the bytes of files"])
+            logging.warning("The files' times have changed, their bytes not: the records stand")
+            _write_plan(config.out, partial, plan)
+        elif not (config.out / MANIFEST_NAME).exists():
             assemble(
                 assembly,
                 slices,
@@ -98,6 +99,32 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
     if len(manifest.rejected) > config.max_bad:  # when it was converted, more were allowed
         raise BadInputError(manifest.rejected, config.max_bad)
     return manifest
+
+
+def _first_pass(
+    config: Conversion, source: Source, partial: Path, report: Progress
+) -> tuple[list[SpooledSlice], list[Rejected], str]:
+    """Returns what `_read_all` does of a source that may be converted; warns of what is doubtful.
+
+    Raises:
+        ValueError: If there are too many faults or no labels.
+    """
+    if not source.slices:
+        rule = "must hold slices. Received: none"
+        raise BadInputError(source.faults or [Rejected(config.name, rule)], 0)
+    if reason := no_labels(source):
+        raise ValueError(f"{config.name} {reason}")
+    chunks = _spool_all(config, source, partial, report)
+    slices, faults, sha256 = _read_all(partial, chunks, source.faults)
+    slices, faults = _without_contradictions(partial, slices, faults)
+    if len(faults) > config.max_bad:
+        raise BadInputError(faults, config.max_bad)
+    if coloured := [it.file for it in slices if it.coloured]:
+        count = len(coloured)
+        logging.warning("%d coloured pictures were read as grey, such as %s", count, coloured[0])
+    if config.protocol == "clean" and all(it.patient is None for it in slices):
+        logging.warning(no_patients(source))
+    return slices, faults, sha256
 
 
 def _check(config: Conversion) -> None:
@@ -117,63 +144,104 @@ def _check(config: Conversion) -> None:
 
 
 @contextlib.contextmanager
-def _claimed(config: Conversion, plan: dict[str, object]) -> Iterator[Path]:
-    """Yields the folder of unfinished work in `config.out`, held by this process alone."""
+def _claimed(config: Conversion, plan: Mapping[str, object]) -> Iterator[tuple[Path, bool]]:
+    """Yields the folder of unfinished work in `config.out`, held by this process alone.
+
+    And whether it holds finished records of files that have other times now. Nothing stays behind
+    where the input is refused.
+    """
     partial = config.out / _PARTIAL
     if config.out.is_dir() and not (config.out / _PLAN_NAME).exists():
-        found = sorted(path.name for path in config.out.iterdir() if path != partial)
-        if found:
+        names = sorted(path.name for path in config.out.iterdir())
+        if found := [name for name in names if name not in (_PARTIAL, FAULTS_NAME)]:
             raise ValueError(f"{config.out} must be new or empty. Received: {found[:5]}")
     with locked(partial):
-        _continue_or_start(config, plan, partial)
-        yield partial
+        stale = _continue_or_start(config, plan, partial)
+        try:
+            (config.out / FAULTS_NAME).unlink(missing_ok=True)
+            yield partial, stale
+        except ValueError:
+            _clear(config.out)
+            raise
 
 
-def _continue_or_start(config: Conversion, plan: dict[str, object], partial: Path) -> None:
-    """Keeps what the same conversion finished; starts anew where its input was mended since."""
+def _clear(out: Path) -> None:
+    """Removes unfinished work; finished records stay."""
+    shutil.rmtree(out / _PARTIAL)
+    if not (out / MANIFEST_NAME).exists():
+        (out / _PLAN_NAME).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # something else is in it
+            out.rmdir()
+
+
+def _continue_or_start(config: Conversion, plan: Mapping[str, object], partial: Path) -> bool:
+    """Keeps what the same conversion finished; starts anew where its input was mended since.
+
+    Returns whether the records are finished and the times of their files have changed since.
+    """
     path = config.out / _PLAN_NAME
     begun = read_json(path) if path.exists() else plan
     differs = sorted(name for name in plan if plan[name] != begun.get(name))
-    if differs == ["listing_sha256"] and not (config.out / MANIFEST_NAME).exists():
-        for stale in (*partial.glob("chunk-*"), *config.out.glob("*.tfrecord")):
-            stale.unlink()
+    finished = (config.out / MANIFEST_NAME).exists()
+    if finished and differs == [_TIMES]:
+        _remove(partial.glob("chunk-*"))
+        return True
+    if differs and not finished and {*differs} <= {_LISTING, _TIMES}:
+        _remove((*partial.glob("chunk-*"), *config.out.glob("*.tfrecord")))
     elif differs:
-        raise ValueError(
-            f"{config.out} must be new: it holds another data set, or the same with other settings "
-            f"(different: {', '.join(differs)}). Delete it or choose another folder"
-        )
-    with replacing(path, scratch=partial) as temporary:
+        raise _another(config, differs)
+    _write_plan(config.out, partial, plan)
+    return False
+
+
+def _write_plan(out: Path, partial: Path, plan: Mapping[str, object]) -> None:
+    with replacing(out / _PLAN_NAME, scratch=partial) as temporary:
         temporary.write_text(to_json(plan), encoding="utf-8")
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink()
+
+
+def _another(config: Conversion, differs: Sequence[str]) -> ValueError:
+    return ValueError(
+        f"{config.out} must be new: it holds another data set, or the same with other settings "
+        f"(different: {', '.join(differs)}). Delete it or choose another folder"
+    )
 
 
 def _plan(config: Conversion, source: Source) -> dict[str, object]:
     """What must be the same for a rerun to continue: settings, files' names, sizes and times."""
     settings = dataclasses.asdict(config)
-    for name in ("data", "out", "jobs", "max_bad", "groups"):
+    for name in ("data", "table", "out", "jobs", "max_bad", "groups"):
         del settings[name]
+    settings["folds"] = config.folds if isinstance(config.folds, int) else "file"
     groups = config.groups and hashlib.sha256(config.groups.read_bytes()).hexdigest()
-    listing = hashlib.sha256()
+    listing, times = hashlib.sha256(), hashlib.sha256()
     for it in source.slices:
-        said = (it.stage, it.stroke_type, it.patient, it.mask_kind)  # by tables and folders
+        fold = source.folds.get(it.source_id)
+        said = (it.stage, it.stroke_type, it.patient, it.mask_kind, it.mask_values, fold)
         listing.update(f"{it.source_id}\t{said}\n".encode())
         for file in filter(None, (it.picture, it.dicom, it.mask, it.overlay)):
-            listing.update(
-                f"{it.source_id}\t{file}\t{_size_and_time(source.root / file)}\n".encode()
-            )
+            size, time = _size_and_time(source.root / file)
+            listing.update(f"{it.source_id}\t{readable(file)}\t{size}\n".encode())
+            times.update(f"{time}\n".encode())
     return {
-        **settings,
+        **plain(settings),
         "encoding_version": ENCODING_VERSION,
         "groups_sha256": groups,
-        "listing_sha256": listing.hexdigest(),
+        _LISTING: listing.hexdigest(),
+        _TIMES: times.hexdigest(),
     }
 
 
-def _size_and_time(path: Path) -> str:
+def _size_and_time(path: Path) -> tuple[int, int]:
     try:
         stat = path.stat()
     except OSError:  # a broken link: a fault of its own when it is read
-        return "unreadable"
-    return f"{stat.st_size} {stat.st_mtime_ns}"
+        return -1, 0
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _patient_key(partial: Path) -> bytes:
@@ -198,6 +266,8 @@ def _assembly(config: Conversion, source: Source, partial: Path) -> Assembly:
         shard_bytes=config.shard_mb * 1_000_000,
         shards=config.shards,
         jobs=config.jobs,
+        fold_count=config.folds if isinstance(config.folds, int) else 0,
+        given_folds=source.folds,
     )
 
 
@@ -205,7 +275,7 @@ def _spool_all(config: Conversion, source: Source, partial: Path, report: Progre
     """Spools every slice; returns the number of chunks."""
     encoding = Encoding(
         size=config.size,
-        reading=Reading(config.prefer, config.mask_method, _patient_key(partial)),
+        reading=reading_of(config, _patient_key(partial)),
         copies_for=config.copies,
         seed=config.seed,
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeAlias
 
 import cv2
@@ -17,12 +18,16 @@ from rich.table import Table
 
 from data_tools.contact_sheet import contact_sheet
 from data_tools.contradictions import contradictions
-from data_tools.folds import group_slices
+from data_tools.faults import fault_rows
+from data_tools.fold_audit import audit_folds, check_clean
+from data_tools.folds import check_enough, group_slices
+from data_tools.intake import no_labels, no_patients, reading_of, take_in
+from data_tools.near_duplicates import turned_hashes
 from data_tools.options import Inspection
 from data_tools.progress import Progress
-from data_tools.scan import SliceFiles
-from data_tools.slices import Reading, Slice, read_slice
-from data_tools.sources import Source, find_slices, read_groups, with_patients
+from data_tools.scan import SliceFiles, split_name
+from data_tools.slices import Reading, Slice, grey_view, read_slice, unlabelled
+from data_tools.sources import Source
 from data_tools.workers import run_tasks
 from stroke_tf.config import Window
 from stroke_tf.files import write_text
@@ -31,8 +36,8 @@ from stroke_tf.manifest import Rejected
 from stroke_tf.page import markdown_table, plain_text, render_page
 
 _CHUNK = 32
+_TRAINING, _UNLABELLED = "training", "unlabelled"
 _Task: TypeAlias = tuple[Path, tuple[SliceFiles, ...], Reading]
-_FAULTS_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +54,30 @@ class SliceFacts:
     patient: str | None
     patient_given: bool
     dhash: bytes
+    turned: bytes
+    pixels: bytes
+    coloured: bool
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a folder holds: its source, the facts of its good slices, and every fault."""
+    """What a source holds.
+
+    Attributes:
+        source: Where its slices are.
+        facts: Facts of its good slices.
+        faults: Every fault.
+        refusals: Why it cannot be converted, faults aside.
+        warnings: What is doubtful.
+        reading: How its slices are read.
+    """
 
     source: Source
     facts: tuple[SliceFacts, ...]
     faults: tuple[Rejected, ...]
+    refusals: tuple[str, ...]
+    warnings: tuple[str, ...]
+    reading: Reading
 
 
 def inspect_folder(config: Inspection, *, progress: Progress | None = None) -> Findings:
@@ -66,13 +86,11 @@ def inspect_folder(config: Inspection, *, progress: Progress | None = None) -> F
     Raises:
         ValueError: If the layout is not recognised.
     """
-    source = find_slices(config.data, layout=config.layout)
-    if config.groups:
-        source = with_patients(source, read_groups(config.groups))
+    source = take_in(config)
     facts: list[SliceFacts] = []
     faults = list(source.faults)
     done = 0
-    reading = Reading(config.prefer, patient_key=secrets.token_bytes(32))
+    reading = reading_of(config, secrets.token_bytes(32))
     for good, bad in run_tasks(_gather, _tasks(source, reading), jobs=config.jobs):
         facts.extend(good)
         faults.extend(bad)
@@ -81,11 +99,53 @@ def inspect_folder(config: Inspection, *, progress: Progress | None = None) -> F
             progress("read and check slices", done, len(source.slices))
     facts, found = _without_contradictions(facts, source, reading)
     faults.extend(found)
+    facts.sort(key=lambda it: (it.stage, it.source_id))
+    if reason := no_labels(source):
+        alike = {unlabelled(it) for it in source.slices}
+        faults = [it for it in faults if it not in alike]
     return Findings(
         source=source,
-        facts=tuple(sorted(facts, key=lambda it: (it.stage, it.source_id))),
+        facts=tuple(facts),
         faults=tuple(sorted(faults, key=lambda it: (it.file, it.reason))),
+        refusals=(reason,) if reason else tuple(_refusals(config, source, facts)),
+        warnings=tuple(_warnings(config, source, facts)),
+        reading=reading,
     )
+
+
+def _refusals(config: Inspection, source: Source, facts: list[SliceFacts]) -> Iterator[str]:
+    trained = [it for it in facts if it.stage == _TRAINING and it.label != _UNLABELLED]
+    ids, groups = [it.source_id for it in trained], _groups(trained)
+    try:
+        if isinstance(config.folds, int) and not source.folds:
+            check_enough(
+                [StrokeType[it.label] for it in trained],
+                groups,
+                protocol=config.protocol,
+                count=config.folds,
+                patients=[it.patient for it in trained],
+            )
+        elif config.protocol == "clean":
+            check_clean(ids, source.folds, groups)
+    except ValueError as error:
+        yield f"cannot be converted: {error}"
+
+
+def _groups(facts: Sequence[SliceFacts]) -> list[str]:
+    """Returns the group of each slice, as the conversion deals them."""
+    return group_slices(
+        [it.source_id for it in facts],
+        patients=[it.patient for it in facts],
+        hashes=[None if it.patient_given else it.dhash for it in facts],
+        turned=[None if it.patient_given else it.turned for it in facts],
+    )
+
+
+def _warnings(config: Inspection, source: Source, facts: list[SliceFacts]) -> Iterator[str]:
+    if coloured := [it.source_id for it in facts if it.coloured]:
+        yield f"{len(coloured)} coloured pictures are read as grey, such as {coloured[0]}"
+    if config.protocol == "clean" and all(it.patient is None for it in facts):
+        yield no_patients(source)
 
 
 def tables(findings: Findings) -> dict[str, list[tuple[str, ...]]]:
@@ -100,7 +160,8 @@ def tables(findings: Findings) -> dict[str, list[tuple[str, ...]]]:
             *_counted(f"{centre:g}, {width:g}" for it in facts for centre, width in it.windows),
         ],
         "Groups": _group_rows(facts),
-        "Faults": [("file", "rule"), *((it.file, it.reason) for it in findings.faults)],
+        "Leaks between the given folds": _leak_rows(findings),
+        "Faults": [("faults", "rule", "files"), *fault_rows(findings.faults)],
     }
 
 
@@ -117,6 +178,7 @@ def _gather(task: _Task) -> tuple[list[SliceFacts], list[Rejected]]:
         read = read_slice(root, files, reading)
         if isinstance(read, Slice):
             facts.append(_facts(files, read))
+            faults += [unlabelled(files)] if read.stroke_type is None else []
         else:
             faults.extend(read)
     return facts, faults
@@ -144,13 +206,13 @@ def _without_contradictions(
 
 def _facts(files: SliceFiles, read: Slice) -> SliceFacts:
     parts = {"mask": files.mask, "overlay": files.overlay}
-    kinds = [PurePosixPath(name).suffix.lstrip(".").upper() for name in [files.picture] if name]
+    kinds = [split_name(name)[1].lstrip(".").upper() for name in [files.picture] if name]
     kinds += ["DICOM"] if files.dicom else []
     kinds += [kind for kind, name in parts.items() if name]
     return SliceFacts(
         source_id=files.source_id,
-        stage=files.stage or "training",
-        label="unlabelled" if read.stroke_type is None else read.stroke_type.name,
+        stage=files.stage or _TRAINING,
+        label=_UNLABELLED if read.stroke_type is None else read.stroke_type.name,
         files=tuple(kinds),
         has_mask=read.mask is not None,
         shape=(read.image.shape[0], read.image.shape[1]),
@@ -158,6 +220,9 @@ def _facts(files: SliceFiles, read: Slice) -> SliceFacts:
         patient=read.patient,
         patient_given=files.patient is not None,
         dhash=read.dhash,
+        turned=read.turned or turned_hashes(grey_view(read.image)),
+        pixels=hashlib.sha256(read.image.tobytes()).digest(),
+        coloured=read.coloured,
     )
 
 
@@ -172,28 +237,41 @@ def _slice_rows(facts: tuple[SliceFacts, ...]) -> list[tuple[str, ...]]:
 
 
 def _group_rows(facts: tuple[SliceFacts, ...]) -> list[tuple[str, ...]]:
-    groups = Counter(
-        group_slices(
-            [it.source_id for it in facts],
-            patients=[it.patient for it in facts],
-            hashes=[None if it.patient_given else it.dhash for it in facts],
-        )
-    )
-    near = Counter(
-        group_slices(
-            [it.source_id for it in facts],
-            patients=[None] * len(facts),
-            hashes=[it.dhash for it in facts],
-        )
+    ids, nobody = [it.source_id for it in facts], [None] * len(facts)
+    hashes = [it.dhash for it in facts]
+    groups = Counter(_groups(facts))
+    near = Counter(group_slices(ids, patients=nobody, hashes=hashes))
+    copies = Counter(
+        group_slices(ids, patients=nobody, hashes=hashes, turned=[it.turned for it in facts])
     )
     doubled = [count for count in near.values() if count > 1]
+    turns = sum(count for count in copies.values() if count > 1) - sum(doubled)
     return [
         ("what", "number"),
         ("slices whose patient is known", str(sum(it.patient is not None for it in facts))),
         ("near-duplicate groups of two or more slices", str(len(doubled))),
         ("slices in them", str(sum(doubled))),
+        ("further slices with a flipped or turned copy", str(turns)),
         ("groups that clean folds keep together", str(len(groups))),
         ("slices in the largest of these", str(max(groups.values(), default=0))),
+    ]
+
+
+def _leak_rows(findings: Findings) -> list[tuple[str, ...]]:
+    heading = ("what", "groups in several folds", "their slices", "such as")
+    trained = [it for it in findings.facts if it.stage == _TRAINING]
+    if not findings.source.folds:
+        return [heading]
+    return [
+        heading,
+        *audit_folds(
+            [it.source_id for it in trained],
+            findings.source.folds,
+            patients=[it.patient for it in trained],
+            pictures=[it.pixels for it in trained],
+            hashes=[it.dhash for it in trained],
+            turned=[it.turned for it in trained],
+        ),
     ]
 
 
@@ -206,22 +284,23 @@ def _size(shape: tuple[int, int]) -> str:
 
 
 def print_tables(findings: Findings) -> None:
-    """Prints the tables to the terminal, of a long one the beginning."""
+    """Prints the tables to the terminal, then what is doubtful or refused."""
     console = Console()
     for title, (heading, *rows) in tables(findings).items():
         if rows:
             table = Table(*heading, title=title, title_justify="left")
-            for row in rows[:_FAULTS_SHOWN]:
+            for row in rows:
                 table.add_row(*map(escape, row))
             console.print(table)
-            if len(rows) > _FAULTS_SHOWN:
-                console.print(f"... and {len(rows) - _FAULTS_SHOWN} more: see the page")
+    for text in (*findings.warnings, *findings.refusals):
+        console.print(escape(text), soft_wrap=True)
 
 
 def write_page(findings: Findings, path: Path, *, title: str) -> None:
     """Writes the tables and a contact sheet of each class as one HTML page."""
     with tempfile.TemporaryDirectory() as folder:
         blocks = [f"# {plain_text(title)}"]
+        blocks += map(plain_text, (*findings.refusals, *findings.warnings))
         for name, (heading, *rows) in tables(findings).items():
             if rows:
                 cells = [list(map(plain_text, row)) for row in rows]
@@ -237,6 +316,7 @@ def _contact_sheets(findings: Findings, folder: Path) -> Iterator[str]:
     for it in findings.facts:
         kinds.setdefault((it.stage, it.label), []).append(it.source_id)
     for number, ((stage, label), ids) in enumerate(sorted(kinds.items(), reverse=True)):
-        cv2.imwrite(str(folder / f"{number}.png"), contact_sheet(findings.source, ids))
+        sheet = contact_sheet(findings.source, ids, findings.reading)
+        cv2.imwrite(str(folder / f"{number}.png"), sheet)
         caption = plain_text(f"{stage}, {label}: some of {len(ids)} slices")
         yield f"## {caption}\n\n![{caption}]({number}.png)"

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,9 @@ from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
 
 Stage = Literal["stage1", "stage2"]
-MaskKind = Literal["class-colours", "binary"]
+MaskKind = Literal["class-colours", "binary", "values", "any"]
+MaskValues = tuple[tuple[int, StrokeType], ...]
+"""The class of each value of a grey mask."""
 Kind = Literal["picture", "dicom", "mask", "overlay"]
 Labels = dict[str, tuple[StrokeType, str]]
 """The label of each id and the file that gives it."""
@@ -47,10 +49,13 @@ class SliceFiles:
         dicom: Its DICOM file.
         mask: Its mask.
         overlay: The picture with the lesion drawn in; never an input.
-        mask_kind: "class-colours" as the competition draws them, or "binary": white is the
-            slice's own class.
+        mask_kind: "class-colours" as the competition draws them; "binary": white is the slice's
+            own class; "values": as `mask_values` says; "any": of these two whichever it is.
         patient: The patient, where the layout names one.
         stage: The competition session, or None for training slices.
+        mask_values: The class of each value of the mask.
+        row: The row of a table that names it, for messages.
+        plane: Which slice of a volume it is; None where its picture is no volume.
     """
 
     source_id: str
@@ -62,6 +67,23 @@ class SliceFiles:
     mask_kind: MaskKind
     patient: str | None
     stage: Stage | None
+    mask_values: MaskValues = ()
+    row: str = ""
+    plane: int | None = None
+
+    @property
+    def case(self) -> str:
+        """The id of its volume, or its own."""
+        return self.source_id if self.plane is None else self.source_id.rpartition("-")[0]
+
+    @property
+    def first(self) -> str:
+        """The file that the slice is called by, as text."""
+        return readable(self.picture or self.dicom or self.source_id)
+
+    def of_patient(self, patient: str | None) -> SliceFiles:
+        """Returns the slice with another patient."""
+        return replace(self, patient=patient)
 
 
 @dataclass(slots=True)
@@ -185,12 +207,21 @@ class Group:
 
 @dataclass
 class Scan:
-    """What has been found under a root so far; all paths are relative to it."""
+    """What has been found under a root so far; all paths are relative to it.
+
+    Attributes:
+        root: The folder.
+        labels: The classes that `--labels` states.
+        slices: The slices.
+        faults: What is left out and why.
+    """
 
     root: Path
+    labels: Mapping[str, StrokeType] = field(default_factory=dict)
     slices: list[SliceFiles] = field(default_factory=list)
     faults: list[Rejected] = field(default_factory=list)
     _listings: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
+    _spellings: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def reject(self, file: str, reason: str) -> None:
         """Notes that a file is left out."""
@@ -213,6 +244,22 @@ class Scan:
         except OSError as error:
             self.reject(folder, f"a folder must be readable. Received: {error.strerror}")
         return self._listings.setdefault(folder, (sorted(folders), sorted(files)))
+
+    def find(self, path: str) -> str | None:
+        """Returns a file's path as the disk spells it, whatever the Unicode form, or None."""
+        if (self.root / path).is_file():
+            return path
+        folder, _, name = path.rpartition("/")
+        if folder not in self._spellings:
+            self._spellings[folder] = {one_spelling(it): it for it in self._names(folder)}
+        found = self._spellings[folder].get(one_spelling(name))
+        return found and join(folder, found)
+
+    def _names(self, folder: str) -> list[str]:
+        try:
+            return [it.name for it in os.scandir(self.root / folder) if it.is_file()]
+        except OSError:
+            return []
 
     def walk(self, top: str) -> Iterator[tuple[str, list[str]]]:
         """Yields each folder at and below `top` once, however links go, with its file names."""
@@ -255,11 +302,13 @@ class Scan:
 def split_name(name: str) -> tuple[str, str]:
     """Returns stem and lower-case suffix; digits after a dot belong to a DICOM UID."""
     stem, dot, suffix = name.rpartition(".")
+    if name.lower().endswith(".nii.gz"):
+        return name[: -len(".nii.gz")], ".nii.gz"
     return (stem, f".{suffix.lower()}") if dot and not suffix.isdigit() else (name, "")
 
 
 def is_picture(name: str) -> bool:
-    """Returns whether a file name ends as a PNG, JPEG or DICOM file does."""
+    """Returns whether a file name ends as a picture or a DICOM file does."""
     return split_name(name)[1] in {".dcm", *PICTURE_SUFFIXES}
 
 
@@ -278,6 +327,16 @@ def readable(name: str) -> str:
 def one_spelling(name: str) -> str:
     """Returns a name in composed Unicode, whatever system wrote it."""
     return unicodedata.normalize("NFC", readable(name))
+
+
+def whole_number(text: str) -> str:
+    """Returns a text without the .0 that spreadsheets give whole numbers."""
+    return re.sub(r"^(\d+)\.0+$", r"\1", text)
+
+
+def one_patient(name: str) -> str:
+    """Returns a patient's name in one form: case, Unicode form and a final .0 aside."""
+    return whole_number(one_spelling(name)).casefold()
 
 
 def join(folder: str, name: str) -> str:

@@ -9,17 +9,26 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import cv2
 import numpy as np
 
-from data_tools.near_duplicates import dhash
-from data_tools.options import MaskMethod, Prefer
+from data_tools.near_duplicates import dhash, turned_hashes
+from data_tools.options import Colour, MaskMethod, Prefer
 from data_tools.overlays import check_overlay, mask_from_binary, mask_from_overlay
-from data_tools.scan import SliceFiles
+from data_tools.scan import SliceFiles, readable, split_name
 from stroke_tf.config import BRAIN, Window
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.manifest import Rejected
-from stroke_tf.reading.mask_pictures import mask_from_colours
-from stroke_tf.reading.pictures import decode_colours, decode_grey
+from stroke_tf.reading.hu_values import hu_of_16_bits
+from stroke_tf.reading.mask_pictures import is_coloured, mask_from_colours, mask_from_values
+from stroke_tf.reading.nifti import SUFFIXES as VOLUMES
+from stroke_tf.reading.nifti import check_same_place, read_plane, read_volume
+from stroke_tf.reading.pictures import (
+    ColouredPictureError,
+    decode_16_bits,
+    decode_colours,
+    decode_grey,
+)
 from stroke_tf.records import Pixels
 
 if TYPE_CHECKING:
@@ -34,11 +43,15 @@ class Reading:
         prefer: Which file gives the pixels where a slice has both.
         mask_method: How a mask is taken from an overlay where there is no mask file.
         patient_key: Key of the patient hashes.
+        colour: Whether coloured pictures are refused or read as grey.
+        hu_offset: What pictures of 16 bits hold more than HU.
     """
 
     prefer: Prefer = "png"
     mask_method: MaskMethod = "difference"
     patient_key: bytes = b""
+    colour: Colour = "refuse"
+    hu_offset: int | None = None
 
 
 @dataclass(frozen=True)
@@ -51,8 +64,11 @@ class Slice:
         stroke_type: What the slice shows; None where the source says nothing.
         patient: The layout's patient or a keyed hash of the DICOM header's; None where unknown.
         dhash: 32-byte difference hash of the picture (brain window where it is HU).
+        turned: Its hashes in eight orientations, 256 bytes; None where the source names patients.
         windows: HU windows that the DICOM header names.
         sha256: Hash of all its files' bytes.
+        coloured: Whether a coloured picture was read as grey.
+        spacing_mm: Distance of rows, of columns and of slices; None where unknown.
     """
 
     image: np.ndarray
@@ -60,8 +76,11 @@ class Slice:
     stroke_type: StrokeType | None
     patient: str | None
     dhash: bytes
+    turned: bytes | None
     windows: tuple[Window, ...]
     sha256: str
+    coloured: bool = False
+    spacing_mm: tuple[float, float, float] | None = None
 
     @property
     def pixels(self) -> Pixels:
@@ -78,6 +97,12 @@ def read_slice(root: Path, files: SliceFiles, reading: Reading) -> Slice | list[
         reading: How to read it.
     """
     return _Reader(root, files, reading).read()
+
+
+def unlabelled(files: SliceFiles) -> Rejected:
+    """Returns the fault of a slice of which neither a label nor a mask says what it shows."""
+    row = f" ({files.row})" if files.row else ""
+    return Rejected(files.first, f"must have a label or a mask. Received: neither{row}")
 
 
 def grey_view(image: np.ndarray, *, window: Window = BRAIN) -> np.ndarray:
@@ -97,10 +122,6 @@ def grey_view(image: np.ndarray, *, window: Window = BRAIN) -> np.ndarray:
 _T = TypeVar("_T")
 
 
-def _read_grey(data: bytes, name: str) -> np.ndarray:
-    return decode_grey(data, name=name)
-
-
 class _Reader:
     """Collects the faults of one slice while it is read, so that one run names them all."""
 
@@ -110,6 +131,8 @@ class _Reader:
         self.digest = hashlib.sha256()
         self.windows: tuple[Window, ...] = ()
         self.patient = files.patient
+        self.coloured = False
+        self.spacing_mm: tuple[float, float, float] | None = None
 
     def read(self) -> Slice | list[Rejected]:
         image = self._read_image()
@@ -117,23 +140,29 @@ class _Reader:
         stroke_type = self._stroke_type(mask)
         if self.faults or image is None:
             return self.faults
+        grey = grey_view(image)
         return Slice(
             image=image,
             mask=mask,
             stroke_type=stroke_type,
             patient=self.patient,
-            dhash=dhash(grey_view(image)),
+            dhash=dhash(grey),
+            turned=None if self.files.patient else turned_hashes(grey),
             windows=self.windows,
             sha256=self.digest.hexdigest(),
+            coloured=self.coloured,
+            spacing_mm=self.spacing_mm,
         )
 
     def _read_image(self) -> np.ndarray | None:
         files = self.files
+        if files.plane is not None and files.picture:
+            return self._try_volume(files.picture, self._read_plane)
         if files.dicom and (self.reading.prefer == "dicom" or not files.picture):
             return self._try(files.dicom, self._read_hu)
         if files.dicom:
             self._try(files.dicom, self._read_header)
-        return self._try(files.picture, _read_grey) if files.picture else None
+        return self._try(files.picture, self._read_grey) if files.picture else None
 
     def _read_hu(self, data: bytes, name: str) -> np.ndarray:
         from stroke_tf.reading.dicom import (
@@ -153,9 +182,25 @@ class _Reader:
         self.windows = header.windows
         self.patient = self.patient or header.patient
 
+    def _read_grey(self, data: bytes, name: str) -> np.ndarray:
+        offset = self.reading.hu_offset
+        if offset is not None and (values := decode_16_bits(data, name=name)) is not None:
+            return hu_of_16_bits(values, offset=offset, name=name)
+        try:
+            return decode_grey(data, name=name)
+        except ColouredPictureError as error:
+            if self.reading.colour == "refuse":
+                hint = "a tint or a caption is read as grey with --colour grey"
+                raise ValueError(f"{error}; {hint}") from error
+        self.coloured = True
+        colours = decode_colours(data, name=name)
+        return np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), np.uint8)
+
     def _read_mask(self, image: np.ndarray | None) -> np.ndarray | None:
         files = self.files
-        if files.mask:
+        if files.mask and split_name(files.mask)[1] in VOLUMES:
+            mask = self._try_volume(files.mask, self._read_mask_plane)
+        elif files.mask:
             mask = self._try(files.mask, self._decode_mask)
             if files.overlay:  # the mask is taken, yet both must show the same
                 self._try(files.overlay, partial(self._check_overlay, image, mask))
@@ -170,13 +215,37 @@ class _Reader:
             )
         return mask
 
+    def _read_plane(self, path: Path, name: str, plane: int) -> np.ndarray:
+        self.spacing_mm = read_volume(path, name=name).spacing_mm
+        return read_plane(path, plane, name=name)
+
+    def _read_mask_plane(self, path: Path, name: str, plane: int) -> np.ndarray:
+        picture = self.files.picture or ""
+        mask = read_volume(path, name=name)
+        check_same_place(mask, read_volume(self.root / picture, name=picture), name=name)
+        values = self.files.mask_values
+        if not values and self.files.stroke_type in LESION_CLASSES:
+            values = ((1, self.files.stroke_type),)
+        return mask_from_values(mask.values[plane], values, name=name)
+
     def _decode_mask(self, data: bytes, name: str) -> np.ndarray:
-        if self.files.mask_kind == "class-colours":
-            return mask_from_colours(decode_colours(data, name=name), name=name)
-        kind = self.files.stroke_type
-        if kind not in LESION_CLASSES:
-            raise ValueError(f"{name}: only a lesion slice may have a mask. Received: {kind}")
-        return mask_from_binary(decode_grey(data, name=name), kind, name=name)
+        files = self.files
+        if files.mask_kind == "values":
+            return mask_from_values(decode_grey(data, name=name), files.mask_values, name=name)
+        if files.mask_kind != "binary":
+            colours = decode_colours(data, name=name)
+            if files.mask_kind == "class-colours" or is_coloured(colours):
+                return mask_from_colours(colours, name=name)
+        grey = decode_grey(data, name=name)
+        if not grey.any():
+            return grey
+        if files.stroke_type not in LESION_CLASSES:
+            label = "no label" if files.stroke_type is None else files.stroke_type.name
+            raise ValueError(
+                f"{name}: white in a mask must be of the slice's label, ISCHEMIA or HEMORRHAGE, or "
+                f"--mask-values must say what it is. Received: {label}"
+            )
+        return mask_from_binary(grey, files.stroke_type, name=name)
 
     def _check_overlay(
         self, image: np.ndarray | None, mask: np.ndarray | None, data: bytes, name: str
@@ -203,6 +272,8 @@ class _Reader:
         areas = {kind: int(np.count_nonzero(mask == np.uint8(kind))) for kind in LESION_CLASSES}
         largest = max(areas, key=lambda kind: areas[kind])
         shown = largest if areas[largest] else StrokeType.NONE
+        if self.files.plane is not None and label != StrokeType.NONE:
+            return shown  # the label is that of the whole volume
         if label is not None and (label == StrokeType.NONE) != (shown == StrokeType.NONE):
             self._reject(
                 self.files.mask or self.files.overlay,
@@ -217,6 +288,19 @@ class _Reader:
             )
         return shown if label in (None, StrokeType.UNSPECIFIED) else label
 
+    def _try_volume(
+        self, file: str, read: Callable[[Path, str, int], np.ndarray]
+    ) -> np.ndarray | None:
+        try:
+            path, plane = self.root / file, self.files.plane or 0
+            self.digest.update(read_volume(path, name=file).sha256 + plane.to_bytes(4))
+            return read(path, file, plane)
+        except OSError as error:
+            self._reject(file, f"must be readable. Received: {error.strerror}")
+        except ValueError as error:
+            self._reject(file, str(error).removeprefix(f"{file}: "))
+        return None
+
     def _try(self, file: str, read: Callable[[bytes, str], _T]) -> _T | None:
         try:
             data = (self.root / file).read_bytes()
@@ -229,4 +313,6 @@ class _Reader:
         return None
 
     def _reject(self, file: str | None, reason: str) -> None:
-        self.faults.append(Rejected(file=file or self.files.source_id, reason=reason))
+        if self.files.row:
+            reason = f"{reason} ({self.files.row})"
+        self.faults.append(Rejected(readable(file or self.files.source_id), readable(reason)))

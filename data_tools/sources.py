@@ -6,8 +6,8 @@ opened. Paths are POSIX strings relative to the data set's root, spelled as on t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -18,20 +18,28 @@ from data_tools.class_folders import (
     read_class_folders,
 )
 from data_tools.ct_ich import CT_ICH_SHAPE, fit_ct_ich, read_ct_ich
+from data_tools.nnunet import NNUNET_SHAPE, fit_nnunet, read_nnunet
 from data_tools.plain_folders import PLAIN_SHAPE, fit_plain, read_plain
-from data_tools.scan import Scan, SliceFiles, one_spelling, readable
+from data_tools.scan import (
+    MaskValues,
+    Scan,
+    SliceFiles,
+    readable,
+    whole_number,
+)
+from data_tools.slice_table import TableTerms, parse_pairs, read_slice_table
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
-from stroke_tf.text_tables import read_table
 
 __all__ = [
     "LAYOUTS",
     "Layout",
     "SliceFiles",
     "Source",
+    "class_named",
     "find_slices",
-    "read_groups",
-    "with_patients",
+    "parse_classes",
+    "read_table_source",
 ]
 
 
@@ -44,12 +52,14 @@ class Source:
         layout: A key of `LAYOUTS`.
         slices: Its slices by stage (training first), then id.
         faults: What was left out and why, by file.
+        folds: The fold of each slice for training, by id; empty where they are yet to be dealt.
     """
 
     root: Path
     layout: str
     slices: tuple[SliceFiles, ...]
     faults: tuple[Rejected, ...]
+    folds: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,12 +77,15 @@ class Layout:
     read: Callable[[Scan, str], None]
 
 
-def find_slices(root: Path, *, layout: str = "auto") -> Source:
+def find_slices(
+    root: Path, *, layout: str = "auto", labels: Mapping[str, StrokeType] | None = None
+) -> Source:
     """Returns the slices of a data set that stands at `root` or at most three folders below.
 
     Args:
         root: The folder.
         layout: A key of `LAYOUTS`, or "auto" for the one that fits best.
+        labels: The class of each label of a dataset.json, beside those that `class_named` knows.
 
     Raises:
         ValueError: If the folder or the layout is unknown, the folder is not of that layout, or a
@@ -82,7 +95,7 @@ def find_slices(root: Path, *, layout: str = "auto") -> Source:
         raise ValueError(f"{root}: must be a folder. Received: a path that is none")
     if layout not in ("auto", *LAYOUTS):
         raise ValueError(f"`layout` must be auto or one of {list(LAYOUTS)}. Received: {layout!r}")
-    scan = Scan(root)
+    scan = Scan(root, labels or {})
     choices = list(LAYOUTS) if layout == "auto" else [layout]
     fits = (
         (LAYOUTS[name].fit(scan, base), name, base)
@@ -94,9 +107,68 @@ def find_slices(root: Path, *, layout: str = "auto") -> Source:
         raise ValueError(f"{root}: must have this layout:{_shapes(choices)}\n{_seen(scan)}")
     LAYOUTS[name].read(scan, base)
     scan.reject_beside(base)
+    return _source(scan, name)
+
+
+def read_table_source(
+    table: Path,
+    *,
+    root: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    labels: Mapping[str, StrokeType] | None = None,
+    mask_values: MaskValues = (),
+) -> tuple[Source, dict[str, str]]:
+    """Returns the slices that a table names, and the names of their folds; see `slice_table`.
+
+    Args:
+        table: A CSV or TSV file.
+        root: Folder that its paths start from; None takes its own.
+        columns: Other names of its columns.
+        labels: The class of each label, beside those that `class_named` knows.
+        mask_values: The class of each value of grey masks.
+
+    Raises:
+        ValueError: If the table cannot be read or its columns are not known; single rows that are
+            wrong are among the faults instead.
+    """
+    stated = labels or {}
+    scan = Scan(root or table.parent, stated)
+    terms = TableTerms(
+        columns or {},
+        lambda text: stated.get(whole_number(text), class_named(text)),
+        mask_values,
+    )
+    folds = read_slice_table(scan, table, terms)
+    return _source(scan, "table"), folds
+
+
+def class_named(name: str) -> StrokeType | None:
+    """Returns the class that a label says in words; None where it says none or several."""
+    said = _WORDS.classes_of(name)
+    if not said and not {*_WORDS.only_stroke}.isdisjoint(_WORDS.split(name)):
+        return StrokeType.UNSPECIFIED
+    return said.pop() if len(said) == 1 else None
+
+
+def parse_classes(flag: str, pairs: Sequence[str]) -> dict[str, StrokeType]:
+    """Returns the classes that a flag states as `label=class` pairs.
+
+    Raises:
+        ValueError: If a pair is none, or names no class.
+    """
+    stated = parse_pairs(flag, pairs)
+    classes = {whole_number(label): class_named(name) for label, name in stated.items()}
+    if unknown := [name for name in stated.values() if class_named(name) is None]:
+        raise ValueError(
+            f"{flag} must name classes: normal, ischemia, hemorrhage, stroke. Received: {unknown}"
+        )
+    return {label: kind for label, kind in classes.items() if kind is not None}
+
+
+def _source(scan: Scan, layout: str) -> Source:
     return Source(
-        root=root,
-        layout=name,
+        root=scan.root,
+        layout=layout,
         slices=tuple(sorted(scan.slices, key=lambda item: (item.stage or "", item.source_id))),
         faults=tuple(sorted(scan.faults, key=lambda fault: (fault.file, fault.reason))),
     )
@@ -109,42 +181,6 @@ def _shapes(names: list[str]) -> str:
 def _seen(scan: Scan) -> str:
     folders, files = ([readable(name) for name in names[:8]] for names in scan.listing(""))
     return f"Received: folders {folders}, files {files}"
-
-
-def with_patients(source: Source, patients: dict[str, str]) -> Source:
-    """Returns the source with the patients of a `--groups` file, by slice id; others stay.
-
-    Raises:
-        ValueError: If no slice has an id of the file.
-    """
-    if source.slices and not any(it.source_id in patients for it in source.slices):
-        raise ValueError(
-            f"--groups must name slices by their ids, such as {source.slices[0].source_id!r}. "
-            f"Received: {sorted(patients)[:3]}, of which no slice has any"
-        )
-    return replace(
-        source,
-        slices=tuple(
-            replace(it, patient=patients.get(it.source_id, it.patient)) for it in source.slices
-        ),
-    )
-
-
-def read_groups(path: Path) -> dict[str, str]:
-    """Returns the patient of each slice id from a CSV with the columns `id` and `patient`.
-
-    Raises:
-        ValueError: If a column is missing, an id or a patient is empty, or an id has two patients.
-    """
-    groups: dict[str, str] = {}
-    for line, row in read_table(path, ("id", "patient")):
-        source_id, patient = one_spelling(row["id"]), row["patient"]
-        if not source_id or not patient or groups.setdefault(source_id, patient) != patient:
-            raise ValueError(
-                f"{path}: an id must have one patient. Received on line {line}: "
-                f"id {source_id!r}, patient {patient!r}"
-            )
-    return groups
 
 
 _WORDS = Words(
@@ -231,6 +267,7 @@ LAYOUTS: dict[str, Layout] = {
         "{PNG,DICOM,MASK,OVERLAY}",
         flat=None,
     ),
+    "nnunet": Layout(NNUNET_SHAPE, fit_nnunet, partial(read_nnunet, class_of=class_named)),
     "ct-ich": Layout(CT_ICH_SHAPE, fit_ct_ich, read_ct_ich),
     "plain": Layout(PLAIN_SHAPE, fit_plain, read_plain),
 }

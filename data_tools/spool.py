@@ -20,7 +20,7 @@ import numpy as np
 from data_tools.offline_copies import augmented_copies, copies_of
 from data_tools.options import CopiesFor
 from data_tools.scan import SliceFiles
-from data_tools.slices import Reading, Slice, read_slice
+from data_tools.slices import Reading, Slice, read_slice, unlabelled
 from stroke_tf.files import read_json, replacing, write_text
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
@@ -78,6 +78,9 @@ class SpooledSlice:
     patient: str | None
     patient_given: bool
     dhash: bytes
+    turned: bytes | None
+    coloured: bool
+    spacing_mm: str
     records: tuple[SpooledRecord, ...]
 
 
@@ -91,8 +94,10 @@ def spool_chunk(task: ChunkTask) -> int:
     path = _spool_path(task.folder, task.number)
     with replacing(path, sync=True) as temporary, temporary.open("wb") as spool:
         for files in task.slices:
-            read = _read_labelled(task, files)
-            if isinstance(read, Slice):
+            read = read_slice(task.root, files, task.encoding.reading)
+            if isinstance(read, Slice) and read.stroke_type is None:
+                faults.append(unlabelled(files))
+            elif isinstance(read, Slice):
                 slices.append(_spool_slice(spool, files, read, task.encoding))
             else:
                 faults.extend(read)
@@ -119,7 +124,8 @@ def read_index(
             records.append(SpooledRecord(number, offset, image_bytes, mask_bytes))
             offset += image_bytes + mask_bytes
         digest.update(f"{value['source_id']}\t{value['stage']}\t{value.pop('sha256')}\n".encode())
-        value["dhash"] = bytes.fromhex(value["dhash"])
+        for name in ("dhash", "turned"):
+            value[name] = value[name] and bytes.fromhex(value[name])
         for name in ("stage", "pixels", "patient"):  # few that are different, many slices
             value[name] = value[name] and sys.intern(value[name])
         slices.append(SpooledSlice(**value, records=tuple(records)))
@@ -131,13 +137,6 @@ def read_spooled(folder: Path, record: SpooledRecord) -> tuple[bytes, bytes]:
     with _spool_path(folder, record.chunk).open("rb") as spool:
         spool.seek(record.offset)
         return spool.read(record.image_bytes), spool.read(record.mask_bytes)
-
-
-def _read_labelled(task: ChunkTask, files: SliceFiles) -> Slice | list[Rejected]:
-    read = read_slice(task.root, files, task.encoding.reading)
-    if isinstance(read, Slice) and read.stroke_type is None:
-        return [Rejected(_first_file(files), "must have a label or a mask. Received: neither")]
-    return read
 
 
 def _spool_slice(
@@ -152,13 +151,16 @@ def _spool_slice(
         "source_id": files.source_id,
         "stroke_type": int(label),
         "stage": files.stage,
-        "file": _first_file(files),
+        "file": files.first,
         "height": read.image.shape[0],
         "width": read.image.shape[1],
         "pixels": read.pixels,
         "patient": read.patient,
         "patient_given": files.patient is not None,
         "dhash": read.dhash.hex(),
+        "turned": read.turned and read.turned.hex(),
+        "coloured": read.coloured,
+        "spacing_mm": "x".join(f"{length:.6g}" for length in read.spacing_mm or ()),
         "sha256": read.sha256,
         "lengths": lengths,
     }
@@ -191,10 +193,6 @@ def _encode_mask(mask: np.ndarray | None) -> bytes:
 
 def _hu_to_uint16(image: np.ndarray) -> np.ndarray:
     return (image.astype(np.int32) + HU_OFFSET).astype(np.uint16)
-
-
-def _first_file(files: SliceFiles) -> str:
-    return files.picture or files.dicom or files.source_id
 
 
 def _spool_path(folder: Path, number: int) -> Path:

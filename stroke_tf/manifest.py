@@ -95,7 +95,11 @@ class Manifest:
 
 @dataclass(frozen=True)
 class FoldRow:
-    """One line of folds.csv: one record."""
+    """One line of folds.csv: one record.
+
+    `spacing_mm` is the distance of rows, columns and slices, such as 0.5x0.5x5, before a resize;
+    empty where the source does not say it.
+    """
 
     source_id: str
     group_id: str
@@ -106,6 +110,7 @@ class FoldRow:
     height: int
     file: str
     copy: int
+    spacing_mm: str = ""
 
 
 def read_manifest(records: Path | str) -> Manifest:

@@ -5,6 +5,7 @@ A mask file is named by the id of its slice and painted in `MASK_COLOURS`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -102,6 +103,38 @@ def mask_from_colours(mask_rgb: np.ndarray, *, name: str = "mask") -> np.ndarray
     for kind, where in found.items():
         mask[rows] |= where & np.uint8(kind)
     return mask
+
+
+def mask_from_values(
+    grey: np.ndarray, values: Iterable[tuple[int, StrokeType]], *, name: str = "mask"
+) -> np.ndarray:
+    """Returns the class ids of a mask whose values stand for classes; 0 is background.
+
+    Args:
+        grey: Whole numbers, shape (H, W).
+        values: Each value with its class.
+        name: File name or id for the error messages.
+
+    Returns:
+        uint8, shape (H, W): 0 background, 1 ischaemia, 2 haemorrhage.
+
+    Raises:
+        ValueError: If it holds any other value.
+    """
+    mask, known = np.zeros(grey.shape, np.uint8), grey == 0
+    for value, kind in values:
+        mask[grey == value] = kind
+        known |= grey == value
+    if not known.all():
+        stated = {value: kind.name for value, kind in values}
+        unknown = np.unique(grey[~known])[:5].tolist()
+        raise ValueError(f"{name}: mask values must be 0 or of {stated}. Received: {unknown}")
+    return mask
+
+
+def is_coloured(rgb: np.ndarray) -> bool:
+    """Returns whether any pixel of a uint8 RGB picture of shape (H, W, 3) is not grey."""
+    return bool((rgb[..., :1] != rgb[..., 1:]).any())
 
 
 def _is_colour(rgb: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:

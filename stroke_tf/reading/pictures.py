@@ -48,6 +48,10 @@ _ORIENTATION = 0x0112  # tag of TIFF and EXIF
 _FILTER_UP = 2
 
 
+class ColouredPictureError(ValueError):
+    """A picture that must be grey has colours."""
+
+
 def decode_grey(data: bytes, *, name: str) -> NDArray[np.uint8]:
     """Returns a CT picture.
 
@@ -77,7 +81,7 @@ def decode_grey(data: bytes, *, name: str) -> NDArray[np.uint8]:
     tolerance = LOSSY_TOLERANCE if lossy else 0
     if cv2.norm(again, pixels, cv2.NORM_INF) > tolerance:
         coloured = int((cv2.absdiff(again, pixels) > tolerance).any(axis=2).sum())
-        raise ValueError(
+        raise ColouredPictureError(
             f"{name}: a picture must be grey; an overlay is not an input. "
             f"Received: {coloured} coloured pixels"
         )
@@ -101,6 +105,16 @@ def decode_colours(data: bytes, *, name: str) -> NDArray[np.uint8]:
     if pixels.ndim == 3:
         return _opaque(pixels, name=name)
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+def decode_16_bits(data: bytes, *, name: str) -> NDArray[np.uint16] | None:
+    """Returns the values of a grey picture of 16 bits, shape (H, W); None if it has fewer.
+
+    Raises:
+        ValueError: As `decode_grey`.
+    """
+    image = _open(data, name=name)
+    return _pixels(data, image, name=name) if image.mode in _DEEP_MODES else None
 
 
 def picture_size(data: bytes, *, name: str) -> tuple[int, int]:
@@ -149,15 +163,19 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 def _decode(data: bytes, *, name: str) -> tuple[NDArray[np.uint8], bool]:
     """Returns uint8 grey, (H, W), RGB or RGBA; and whether they were stored with loss."""
     image = _open(data, name=name)
-    kind = type(image).format
-    try:
-        pixels = _decode_whole(data, image)
-    except Exception as error:  # the decoders raise nothing more exact, that of JPEGs says nothing
-        what = "damaged image data" if kind == "JPEG" else error
-        raise ValueError(f"{name}: a {kind} must be whole. Received: {what}") from error
+    pixels = _pixels(data, image, name=name)
     if pixels.itemsize == 2:
         pixels = _eight_bits(pixels, name=name)
     return pixels, isinstance(image, _LOSSY)
+
+
+def _pixels(data: bytes, image: ImageFile.ImageFile, *, name: str) -> NDArray[Any]:
+    kind = type(image).format
+    try:
+        return _decode_whole(data, image)
+    except Exception as error:  # the decoders raise nothing more exact, that of JPEGs says nothing
+        what = "damaged image data" if kind == "JPEG" else error
+        raise ValueError(f"{name}: a {kind} must be whole. Received: {what}") from error
 
 
 def _decode_whole(data: bytes, image: ImageFile.ImageFile) -> NDArray[Any]:
@@ -195,7 +213,7 @@ def _eight_bits(pixels: NDArray[np.uint16], *, name: str) -> NDArray[np.uint8]:
     raise ValueError(
         f"{name}: must have 8 bits per channel, or 16 that hold a picture of 8 (values to 255, or "
         f"multiples of 257). Received: 16 bits, values {pixels.min()} to {pixels.max()}, whose "
-        "black and white nobody states"
+        "black and white nobody states (HU: --hu-offset states what they are more)"
     )
 
 

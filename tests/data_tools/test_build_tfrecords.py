@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import re
 import resource
 import shutil
@@ -19,6 +20,7 @@ from data_tools.build_tfrecords import main
 from data_tools.conversion import BadInputError, build_tfrecords
 from data_tools.inspection import inspect_folder
 from data_tools.options import Conversion, Inspection
+from data_tools.sources import find_slices
 from stroke_tf.manifest import read_folds, read_manifest
 from stroke_tf.records import decode_record
 
@@ -152,6 +154,107 @@ def test_near_duplicates_stay_together_where_patients_are_unknown(tree, tmp_path
     assert len({it.fold for it in twins}) == 1
 
 
+def test_copies_stored_beside_their_originals_stay_with_them(tree, tmp_path):
+    pictures = tree / "TRAINING/INMEYOK/PNG"
+    for number in range(10000, 10014):
+        grey = cv2.imread(str(pictures / f"{number}.png"), cv2.IMREAD_GRAYSCALE)
+        write_png(pictures / f"{number}_flip.png", grey[:, ::-1])
+        write_png(pictures / f"{number + 20000}.png", grey[::-1])  # whose name says nothing
+        turn = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), 8, 1)
+        write_png(pictures / f"{number}_rot8.png", cv2.warpAffine(grey, turn, (SIDE, SIDE)))
+    convert(tree, tmp_path / "out")
+    folds = {row.source_id: row.fold for row in read_folds(tmp_path / "out")}
+    for number in range(10000, 10014):
+        copies = (f"{number}_flip", f"{number}_rot8", str(number + 20000))
+        assert {folds[copy] for copy in copies} == {folds[str(number)]}
+
+
+def test_groups_that_match_in_part_are_refused_and_patients_in_two_spellings_are_one(
+    tree, tmp_path
+):
+    def groups(suffix="", spell=str):
+        lines = [
+            f"{10000 + index}{suffix if index % 2 else ''},{spell(index // 3)}"
+            for index in range(40)
+        ]
+        (tmp_path / "groups.csv").write_text("\n".join(["id,patient", *lines]))
+        return tmp_path / "groups.csv"
+
+    with pytest.raises(BadInputError) as caught:
+        convert(tree, tmp_path / "out", groups=groups(".png"))
+    assert Counter(it.reason.partition(". ")[0] for it in caught.value.faults) == {
+        "an id must be a slice's": 20,
+        "must have a patient in groups.csv, as other slices have": 20,
+    }
+    spelled = iter(["{}", "{}.0", "{}.00"] * 14)
+    convert(tree, tmp_path / "out", groups=groups(spell=lambda it: next(spelled).format(it)))
+    assert len({row.group_id for row in read_folds(tmp_path / "out")}) == 14
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "table"])
+def test_folds_of_a_file_are_taken_as_they_are(tree, tmp_path, form):
+    wanted = {str(10000 + index): (0, 3, 8, 9)[index % 4] for index in range(40)}
+    settings = {"folds": tmp_path / f"folds.{form}"}
+    if form == "table":
+        rows = [
+            f"{row.picture},{row.source_id},normal,{wanted[row.source_id]}"
+            for row in find_slices(tree).slices
+        ]
+        (tmp_path / "folds.table").write_text("\n".join(["image,id,label,fold", *rows]))
+        settings = {"table": tmp_path / "folds.table"}
+    elif form == "csv":
+        rows = [f"{source_id},{fold}" for source_id, fold in wanted.items()]
+        (tmp_path / "folds.csv").write_text("\n".join(["id,fold", *rows]))
+    else:
+        lists = {fold: [it for it in wanted if wanted[it] == fold] for fold in (0, 3, 8, 9)}
+        (tmp_path / "folds.json").write_text(json.dumps(lists))
+    manifest = convert(tree, tmp_path / "out", **settings)
+    assert {row.source_id: int(row.fold) for row in read_folds(tmp_path / "out")} == wanted
+    assert [fold.records for fold in manifest.folds] == [10, 0, 0, 10, 0, 0, 0, 0, 10, 10]
+    assert convert(tree, tmp_path / "out", **settings) == manifest  # kept
+
+
+def test_folds_that_split_near_duplicates_are_refused_under_clean_alone(tree, tmp_path):
+    picture = tree / "TRAINING/INMEYOK/PNG/10000.png"
+    shutil.copy(picture, picture.with_name("10040.png"))
+    rows = [f"{10000 + index},{index % 9}" for index in range(41)]
+    (tmp_path / "folds.csv").write_text("\n".join(["id,fold", *rows]))
+    with pytest.raises(ValueError, match="split 1 of 40, such as 10000 in 0, 10040 in 4"):
+        convert(tree, tmp_path / "out", folds=tmp_path / "folds.csv")
+    assert not (tmp_path / "out").exists()
+    published = {"folds": tmp_path / "folds.csv", "protocol": "as-published"}
+    assert convert(tree, tmp_path / "out", **published).records == 41
+
+
+def test_fewer_folds_leave_the_last_ones_empty(tree, tmp_path):
+    manifest = convert(tree, tmp_path / "out", folds=5)
+    assert [fold.records for fold in manifest.folds] == [8] * 5 + [0] * 5
+
+
+@pytest.mark.parametrize("folds", [1, 11])
+def test_the_number_of_folds_has_bounds(tree, tmp_path, folds):
+    with pytest.raises(ValueError, match=f"--folds must be 2 to 10, or a file. Received: {folds}"):
+        convert(tree, tmp_path / "out", folds=folds)
+
+
+def test_names_in_cp1254_and_in_decomposed_letters_convert(tree, tmp_path):
+    none, stroke = tree / "TRAINING/INMEYOK/PNG", tree / "TRAINING/ISKEMI"
+    (none / "10000.png").rename(none / os.fsdecode(b"hasta\xfd.png"))  # ı in cp1254
+    (stroke / "PNG/10020.png").rename(stroke / "PNG/\u00e7.png")
+    for kind in ("MASK", "OVERLAY"):
+        (stroke / kind / "10020.png").rename(stroke / kind / "c\u0327.png")
+    (none / "10001.png").write_bytes(b"")
+    (none / "10001.png").rename(none / os.fsdecode(b"bo\xfe.png"))  # ş
+    none.parent.rename(tree / "TRAINING" / os.fsdecode(b"\xddnme Yok"))  # İ
+    manifest = convert(tree, tmp_path / "out", max_bad=1)
+    rows = {row.source_id: row for row in read_folds(tmp_path / "out")}
+    assert rows["hastaı"].file == "TRAINING/İnme Yok/PNG/hastaı.png"
+    assert rows["ç"].has_mask
+    assert [fault.file for fault in manifest.rejected] == ["TRAINING/İnme Yok/PNG/boş.png"]
+    with pytest.raises(BadInputError):
+        convert(tree, tmp_path / "out")
+
+
 def test_as_published_copies_are_folded_one_by_one(tree, tmp_path):
     manifest = convert(tree, tmp_path / "out", protocol="as-published", augment_before_folding=True)
     assert manifest.classes == {"NONE": 40, "ISCHEMIA": 40, "HEMORRHAGE": 40}  # x2, x4, x4
@@ -229,10 +332,64 @@ def test_one_run_names_every_fault_and_writes_nothing(tree, tmp_path, capsys):
     printed = capsys.readouterr().err
     assert status == 1
     for file in expected:
-        assert f"{file}: " in printed, file
-    assert "Nothing was written" in printed
-    assert not list((tmp_path / "out").glob("*.tfrecord"))
-    assert not (tmp_path / "out" / "manifest.json").exists()
+        assert file in printed, file
+    assert "Nothing was written but" in printed
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["faults.csv"]
+    listed = (tmp_path / "out/faults.csv").read_text().splitlines()
+    assert listed[0] == "file,fault"
+    assert len(listed) == 1 + 15
+
+
+def test_many_equal_faults_are_one_line(tree, tmp_path, capsys):
+    for path in (tree / "TRAINING/INMEYOK/PNG").iterdir():
+        path.write_bytes(b"")
+    assert main(Conversion(data=tree, out=tmp_path / "out", size=64, jobs=1)) == 1
+    (line,) = (it for it in capsys.readouterr().err.splitlines() if "WebP" in it)
+    names = ", ".join(f"TRAINING/INMEYOK/PNG/1000{number}.png" for number in range(5))
+    assert line == (
+        "20 faults: must be a PNG, JPEG, BMP, TIFF or WebP file. First received: an empty file. "
+        f"In {names} and 15 more"
+    )
+
+
+def test_nothing_stays_behind_where_a_folder_has_no_labels(tmp_path):
+    write_png(tmp_path / "a/1.png", head(np.random.default_rng(0)))
+    with pytest.raises(ValueError, match="a cannot be converted: no labels; give a table"):
+        convert(tmp_path / "a", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_finished_records_stand_when_only_times_have_changed(tree, tmp_path, caplog):
+    manifest = convert(tree, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    for path in tree.rglob("*.png"):
+        os.utime(path, (1, 1))
+    assert convert(tree, tmp_path / "out") == manifest
+    assert contents(tmp_path / "out") == before
+    assert "times have changed, their bytes not: the records stand" in caplog.text
+    caplog.clear()
+    convert(tree, tmp_path / "out")
+    assert "times" not in caplog.text
+
+
+def test_files_of_the_same_size_and_other_bytes_are_another_data_set(tree, tmp_path):
+    path = tree / "TRAINING/INMEYOK/PNG/10000.bmp"
+    path.with_suffix(".png").unlink()
+    write_png(path, head(np.random.default_rng(0)))
+    convert(tree, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    write_png(path, head(np.random.default_rng(1)))
+    with pytest.raises(ValueError, match="different: the bytes of files"):
+        convert(tree, tmp_path / "out")
+    assert contents(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("protocol", ["clean", "as-published"])
+def test_unknown_patients_are_warned_of_under_clean(tree, tmp_path, caplog, protocol):
+    (tree / "hasta.csv").write_text("id;patient\n10000;A\n")
+    convert(tree, tmp_path / "out", protocol=protocol)
+    said = "No patient is known" in caplog.text and "hasta.csv names them: --groups" in caplog.text
+    assert said == (protocol == "clean")
 
 
 def test_max_bad_leaves_faults_out_and_lists_them(tree, tmp_path):

@@ -30,6 +30,14 @@ def test_slices_without_patient_or_hash_stay_alone():
     assert groups_of(["1", "2"], [None, None], [None, None]) == ["1", "2"]
 
 
+def test_copies_by_name_and_turned_copies_are_of_one_group():
+    first, other = b"\x0f" * 32, b"\xff" * 32
+    turned = [first * 8, other * 7 + first, other * 8]
+    ids, nobody = ["1", "2", "2_flip"], [None] * 3
+    assert group_slices(ids, patients=nobody, hashes=nobody) == ["1", "2", "2"]
+    assert group_slices(["1", "2", "3"], patients=nobody, hashes=nobody, turned=turned) == ["1"] * 3
+
+
 def test_clean_folds_keep_groups_together_and_classes_balanced():
     random = np.random.default_rng(0)
     groups = [f"p{index}" for index in random.integers(0, 80, 600)]
@@ -66,6 +74,30 @@ def test_a_seed_gives_the_same_folds_and_another_seed_others():
 def test_too_few_for_ten_folds_is_refused(protocol, message):
     with pytest.raises(ValueError, match=message):
         assign_folds([0] * 9, [str(index % 3) for index in range(9)], protocol=protocol, seed=0)
+
+
+def test_fewer_folds_are_dealt_of_fewer_groups():
+    groups = [str(index % 3) for index in range(9)]
+    folds = assign_folds([0] * 9, groups, protocol="clean", seed=0, count=3)
+    assert sorted(set(folds)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("classes", "patients", "why"),
+    [
+        ([0] * 12, ["p"] * 12, "3: all 12 slices have the same patient"),
+        ([0] * 12, [None] * 12, "3, of 12 slices and 0 patients, the largest with 4 slices"),
+    ],
+)
+def test_the_message_says_why_groups_are_few(classes, patients, why):
+    groups = [str(index % 3) for index in range(12)]
+    with pytest.raises(ValueError, match=f"{why}.*--folds N deals fewer"):
+        assign_folds(classes, groups, protocol="clean", seed=0, patients=patients)
+
+
+def test_classes_that_are_all_small_are_refused():
+    with pytest.raises(ValueError, match="10 records of one class. Received: 5. --folds N"):
+        assign_folds([0, 1] * 5, list("abcdefghij"), protocol="clean", seed=0)
 
 
 def test_a_rare_class_is_allowed():

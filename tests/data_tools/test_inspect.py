@@ -1,7 +1,9 @@
 import re
 import shutil
 
+import numpy as np
 import pytest
+from trees import head, write_png
 
 from data_tools.inspect import main
 from data_tools.inspection import inspect_folder, tables
@@ -14,7 +16,7 @@ def test_a_folder_is_described_without_converting_it(tree):
     assert ("training", "NONE", "20", "0") in found["Slices"]
     assert found["Files"][1:] == [("PNG", "40"), ("mask", "20"), ("overlay", "20")]
     assert found["Sizes"][1:] == [("80 x 80", "40")]
-    assert found["Faults"] == [("file", "rule")]
+    assert found["Faults"] == [("faults", "rule", "files")]
 
 
 def test_near_duplicates_and_faults_are_counted(tree):
@@ -26,7 +28,7 @@ def test_near_duplicates_and_faults_are_counted(tree):
     assert groups["near-duplicate groups of two or more slices"] == "1"
     assert groups["slices in them"] == "2"
     assert groups["slices in the largest of these"] == "2"
-    assert [file for file, _ in found["Faults"][1:]] == ["TRAINING/INMEYOK/PNG/10001.png"]
+    assert [file for _, _, file in found["Faults"][1:]] == ["TRAINING/INMEYOK/PNG/10001.png"]
 
 
 def test_the_page_holds_tables_and_contact_sheets(tree, tmp_path, capsys):
@@ -43,6 +45,53 @@ def test_faults_are_printed_and_make_the_exit_code_one(tree, tmp_path, capsys):
     assert main(Inspection(data=tree, out=tmp_path / "page.html", jobs=1)) == 1
     assert "10031.png" in capsys.readouterr().out
     assert "10031.png" in (tmp_path / "page.html").read_text()
+    assert "10031.png" in (tmp_path / "page.faults.csv").read_text()
+
+
+def test_a_folder_without_labels_cannot_be_converted(tmp_path, capsys):
+    for name in ("1", "2", "2_PHE_Seg"):
+        write_png(tmp_path / f"data/{name}.png", head(np.random.default_rng(len(name))))
+    (tmp_path / "data/all.csv").write_text("file,Patient ID\n")
+    assert main(Inspection(data=tmp_path / "data", out=tmp_path / "page.html", jobs=1)) == 1
+    printed = capsys.readouterr().out
+    refused = "cannot be converted: no labels; give a table (--table)"
+    assert refused in printed
+    assert "Received: 2 pictures in 1 folders" in printed
+    assert refused in (tmp_path / "page.html").read_text()
+    assert "all.csv has a column Patient ID" in printed
+    assert "1 faults in" in printed  # the mask, which is no slice
+
+
+def test_single_slices_without_a_label_are_faults_as_in_the_conversion(tmp_path):
+    write_png(tmp_path / "1.png", head(np.random.default_rng(0)))
+    write_png(tmp_path / "2.png", head(np.random.default_rng(1)))
+    (tmp_path / "t.csv").write_text("image,label\n1.png,normal\n2.png,\n")
+    found = inspect_folder(Inspection(table=tmp_path / "t.csv", jobs=1))
+    assert [(it.file, it.reason) for it in found.faults] == [
+        ("2.png", "must have a label or a mask. Received: neither (t.csv:3)")
+    ]
+    assert "no labels" not in found.refusals[0]
+
+
+def test_given_folds_are_audited(tree, tmp_path):
+    pictures = tree / "TRAINING/INMEYOK/PNG"
+    shutil.copy(pictures / "10000.png", pictures / "10040.png")
+    lines = [f"{10000 + index},{index % 10}" for index in range(40)]
+    (tmp_path / "folds.csv").write_text("\n".join(["id,fold", *lines, "10040,7"]))
+    findings = inspect_folder(Inspection(data=tree, folds=tmp_path / "folds.csv", jobs=1))
+    leaks = {kind: row for kind, *row in tables(findings)["Leaks between the given folds"][1:]}
+    assert leaks["identical pictures"] == ["1", "2", "10000 in 0, 10040 in 7"]
+    assert leaks["patients"] == ["0", "0", ""]
+    assert "cannot be converted: clean folds must keep groups together" in findings.refusals[0]
+
+
+def test_too_few_groups_are_said_with_the_reason(tree, tmp_path):
+    lines = [f"{10000 + index},{index // 20}" for index in range(40)]
+    (tmp_path / "groups.csv").write_text("\n".join(["id,patient", *lines]))
+    config = Inspection(data=tree, groups=tmp_path / "groups.csv", jobs=1)
+    (reason,) = inspect_folder(config).refusals
+    assert "10 groups. Received: 2, of 40 slices and 2 patients" in reason
+    assert inspect_folder(Inspection(**{**vars(config), "folds": 2})).refusals == ()
 
 
 def test_an_unknown_layout_is_an_error(tmp_path):

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
+from trees import head
 
-from data_tools.near_duplicates import dhash, near_duplicate_groups
+from data_tools.near_duplicates import (
+    dhash,
+    near_duplicate_groups,
+    stems,
+    turned_groups,
+    turned_hashes,
+)
 
 
 def flip(packed, bits):
@@ -65,3 +72,43 @@ def test_dhash_of_a_ramp_is_all_ones_and_of_its_mirror_all_zeros():
     ramp = np.tile(np.arange(170, dtype=np.uint8), (170, 1))
     assert dhash(ramp) == b"\xff" * 32
     assert dhash(ramp[:, ::-1].copy()) == b"\x00" * 32
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("side", [80, 301, 512])
+def test_a_flipped_or_turned_copy_is_in_the_group_of_its_original(turns, mirrored, side):
+    random = np.random.default_rng(side)
+    pictures = [head(random, side) for _ in range(6)]
+    copy = np.rot90(pictures[2].T if mirrored else pictures[2], turns)
+    hashes = b"".join(turned_hashes(picture) for picture in (*pictures, copy))
+    labels = turned_groups(np.frombuffer(hashes, np.uint8).reshape(-1, 8, 32))
+    assert len(set(labels)) == 6
+    assert labels[6] == labels[2]
+
+
+def test_nearly_empty_slices_are_no_copies_of_each_other():
+    pictures = np.zeros((2, 80, 80), np.uint8)
+    pictures[0, 40:44, 40:44] = pictures[1, 10:14, 10:14] = 200
+    hashes = b"".join(turned_hashes(picture) for picture in pictures)
+    labels = turned_groups(np.frombuffer(hashes, np.uint8).reshape(-1, 8, 32))
+    assert labels[0] != labels[1]
+
+
+@pytest.mark.parametrize(
+    "copy",
+    ["7_flip", "7_hflip2", "7-aug3", "7_rot8", "7_rot_-15.5", "7 - Kopya", "7 - Copy (2)", "7 (1)"],
+)
+def test_names_of_copies_say_what_they_are_copies_of(copy):
+    assert stems(["7", copy, "8"]) == ["7", "7", "8"]
+
+
+@pytest.mark.parametrize(
+    "ids", [["normal (1)", "normal (2)"], ["ct_aug1", "ct_aug2"], ["7", "7_2"], ["12", "012"]]
+)
+def test_numbers_alone_do_not_make_copies(ids):
+    assert stems(ids) == ids
+
+
+def test_copies_whose_original_is_not_there_share_its_name():
+    assert stems(["a/7_flip", "a/7_rot8"]) == ["a/7", "a/7"]

@@ -134,7 +134,7 @@ def test_a_binary_mask_takes_the_class_of_its_slice(folder):
     found = read(folder, stroke_type=StrokeType.HEMORRHAGE, mask="white.png", mask_kind="binary")
     assert np.unique(found.mask).tolist() == [0, 2]
     (fault,) = read(folder, stroke_type=StrokeType.NONE, mask="white.png", mask_kind="binary")
-    assert "only a lesion slice may have a mask" in fault.reason
+    assert "white in a mask must be of the slice's label" in fault.reason
 
 
 def test_grey_view_windows_hu():

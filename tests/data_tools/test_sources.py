@@ -8,14 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from data_tools.sources import (
-    LAYOUTS,
-    SliceFiles,
-    Source,
-    find_slices,
-    read_groups,
-    with_patients,
-)
+from data_tools.patients import read_groups
+from data_tools.sources import LAYOUTS, SliceFiles, Source, find_slices
 from stroke_tf.labels import StrokeType
 
 NONE, ISCHEMIA, HEMORRHAGE = StrokeType.NONE, StrokeType.ISCHEMIA, StrokeType.HEMORRHAGE
@@ -633,45 +627,6 @@ def test_slices_are_frozen() -> None:
     item = SliceFiles("1", NONE, "1.png", None, None, None, "binary", None, None)
     with pytest.raises(dataclasses.FrozenInstanceError):
         item.source_id = "2"  # type: ignore[misc]
-
-
-def test_read_groups_reads_id_and_patient_among_other_columns(tmp_path: Path) -> None:
-    path = tmp_path / "groups.csv"
-    path.write_text("\ufeffnote,id,patient\nx,1,a\ny,2,a\nz,1,a\n", encoding="utf-8")
-    assert read_groups(path) == {"1": "a", "2": "a"}
-
-
-@pytest.mark.parametrize(
-    ("text", "part"),
-    [
-        ("id,person\n1,a\n", r"Missing: \['patient'\]"),
-        ("", r"Missing: \['id', 'patient'\]"),
-        ("id,patient\n1,a\n1,b\n", "line 3: id '1', patient 'b'"),
-        ("id,patient\n1, \n", "line 2: id '1', patient ''"),
-        ("id,patient\n1\n", "line 2: id '1', patient ''"),
-        ("id,patient\n,a\n", "line 2: id '', patient 'a'"),
-    ],
-)
-def test_read_groups_refuses_what_is_not_one_patient_an_id(
-    tmp_path: Path, text: str, part: str
-) -> None:
-    path = tmp_path / "groups.csv"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=part):
-        read_groups(path)
-
-
-def test_groups_that_name_no_slice_are_refused(tmp_path: Path) -> None:
-    source = find_slices(_ct_ich(tmp_path))
-    with pytest.raises(
-        ValueError, match=r"such as '049-001'\. Received: \['12\.png'\], of which no"
-    ):
-        with_patients(source, {"12.png": "p"})
-
-
-def test_with_patients_overrides_by_id_and_keeps_the_others(tmp_path: Path) -> None:
-    source = with_patients(find_slices(_ct_ich(tmp_path)), {"049-012": "b", "absent": "c"})
-    assert [item.patient for item in source.slices] == ["049", "b"]
 
 
 def test_open_stroke_ct_is_found_whole(open_data: Path) -> None:

@@ -1,0 +1,57 @@
+"""Many faults in few lines: equal ones together, all of them in a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable
+from io import StringIO
+from pathlib import Path
+
+from stroke_tf.files import write_text
+from stroke_tf.manifest import Rejected
+
+FAULTS_NAME = "faults.csv"
+_SHOWN = 5
+_RECEIVED = ". Received:"
+
+
+def fault_rows(faults: Iterable[Rejected]) -> list[tuple[str, str, str]]:
+    """Returns a row for each kind of fault: how many, the rule, the first files.
+
+    Faults are equal when their rules are, numbers aside; one alone keeps what was received.
+    """
+    kinds: dict[str, list[Rejected]] = {}
+    for fault in faults:
+        kinds.setdefault(re.sub(r"\d+", "#", _rule(fault)), []).append(fault)
+    return [_row(kind) for kind in kinds.values()]
+
+
+def fault_lines(faults: Iterable[Rejected]) -> list[str]:
+    """Returns a line for each kind of fault."""
+    return [
+        f"{files}: {rule}" if count == "1" else f"{count} faults: {rule}. In {files}"
+        for count, rule, files in fault_rows(faults)
+    ]
+
+
+def write_faults(path: Path, faults: Iterable[Rejected]) -> None:
+    """Writes every fault to a CSV file with the columns file and fault."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([("file", "fault"), *((fault.file, fault.reason) for fault in faults)])
+    write_text(path, text.getvalue())
+
+
+def _row(faults: list[Rejected]) -> tuple[str, str, str]:
+    if len(faults) == 1:
+        return "1", faults[0].reason, faults[0].file
+    files = list(dict.fromkeys(fault.file for fault in faults))
+    more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+    rule, _, received = faults[0].reason.partition(_RECEIVED)
+    first = f". First received:{received}" if received else ""
+    return str(len(faults)), rule + first, ", ".join(files[:_SHOWN]) + more
+
+
+def _rule(fault: Rejected) -> str:
+    return fault.reason.partition(_RECEIVED)[0]

@@ -1,0 +1,77 @@
+"""Says what leaks between folds that others have dealt: patients, copies, equal pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from data_tools.near_duplicates import near_duplicate_groups, stems, turned_groups
+
+
+def audit_folds(
+    source_ids: Sequence[str],
+    folds: Mapping[str, int],
+    *,
+    patients: Sequence[str | None],
+    pictures: Sequence[bytes],
+    hashes: Sequence[bytes],
+    turned: Sequence[bytes],
+) -> list[tuple[str, str, str, str]]:
+    """Returns for each kind of leak its name, how many groups and slices leak, and a pair of them.
+
+    Args:
+        source_ids: Id of each slice.
+        folds: The fold of each id; slices without one are left out.
+        patients: Patient of each slice, None where unknown.
+        pictures: What is equal for equal pictures.
+        hashes: 32-byte dHash of each slice.
+        turned: Its hashes in eight orientations.
+    """
+    near = near_duplicate_groups(np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32))
+    turns = turned_groups(np.frombuffer(b"".join(turned), np.uint8).reshape(-1, 8, 32))
+    kinds: dict[str, Sequence[object]] = {
+        "patients": patients,
+        "identical pictures": pictures,
+        "near-duplicates": near.tolist(),
+        "flipped or turned copies": turns.tolist(),
+        "ids that name copies": stems(source_ids),
+    }
+    return [(kind, *_leaks(source_ids, folds, labels)) for kind, labels in kinds.items()]
+
+
+def split_groups(
+    source_ids: Sequence[str], folds: Mapping[str, int], labels: Sequence[object]
+) -> list[list[str]]:
+    """Returns the ids of each group of equal labels that lies in several folds."""
+    groups: dict[object, list[str]] = {}
+    for source_id, label in zip(source_ids, labels, strict=True):
+        if label is not None and source_id in folds:
+            groups.setdefault(label, []).append(source_id)
+    return [ids for ids in groups.values() if len({folds[source_id] for source_id in ids}) > 1]
+
+
+def check_clean(source_ids: Sequence[str], folds: Mapping[str, int], groups: Sequence[str]) -> None:
+    """Raises ValueError if folds split the groups that `clean` keeps together."""
+    if split := split_groups(source_ids, folds, groups):
+        raise ValueError(
+            f"clean folds must keep groups together. Received: folds that split {len(split)} of "
+            f"{len(set(groups))}, such as {first_pair(split, folds)}. Mend them, or take them as "
+            "they are with --protocol as-published"
+        )
+
+
+def _leaks(
+    source_ids: Sequence[str], folds: Mapping[str, int], labels: Sequence[object]
+) -> tuple[str, str, str]:
+    groups = split_groups(source_ids, folds, labels)
+    return str(len(groups)), str(sum(map(len, groups))), first_pair(groups, folds)
+
+
+def first_pair(groups: Sequence[Sequence[str]], folds: Mapping[str, int]) -> str:
+    """Returns two ids of the first group that lie in different folds, with these."""
+    if not groups:
+        return ""
+    first = groups[0][0]
+    other = next(it for it in groups[0] if folds[it] != folds[first])
+    return f"{first} in {folds[first]}, {other} in {folds[other]}"
