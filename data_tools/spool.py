@@ -29,7 +29,7 @@ from stroke_tf.records import HU_OFFSET, Pixels
 from stroke_tf.square import fit_mask, fit_square
 
 CHUNK_SLICES = 32
-ENCODING_VERSION = 2
+ENCODING_VERSION = 3
 """Raised when equal sources give other records: what was converted before is not continued."""
 
 
