@@ -80,8 +80,7 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
             assembly, known = _assembly(config, source, partial), source.faults
             del source  # hundreds of megabytes for a million slices
             slices, faults, sha256 = _read_all(partial, chunks, known)
-            if len(faults) > config.max_bad:
-                raise BadInputError(faults, config.max_bad)
+            _check_faults(faults, config.max_bad)
             assemble(
                 assembly,
                 slices,
@@ -91,9 +90,14 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
             )
         shutil.rmtree(partial)
     manifest = read_manifest(config.out)
-    if len(manifest.rejected) > config.max_bad:  # when it was converted, more were allowed
-        raise BadInputError(manifest.rejected, config.max_bad)
+    _check_faults(manifest.rejected, config.max_bad)  # when it was converted, more were allowed
     return manifest
+
+
+def _check_faults(rejected: Sequence[Rejected], max_bad: int) -> None:
+    faults = [it for it in rejected if it.is_fault]
+    if len(faults) > max_bad:
+        raise BadInputError(faults, max_bad)
 
 
 def _check(config: Conversion) -> None:

@@ -6,7 +6,7 @@ import secrets
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
@@ -20,7 +20,7 @@ from data_tools.folds import group_slices
 from data_tools.options import Inspection
 from data_tools.progress import Progress
 from data_tools.scan import SliceFiles
-from data_tools.slices import Reading, Slice, read_slice
+from data_tools.slices import Reading, Slice, read_slices
 from data_tools.sources import Source, find_slices, read_groups, with_patients
 from data_tools.workers import run_tasks
 from stroke_tf.config import Window
@@ -96,7 +96,8 @@ def tables(findings: Findings) -> dict[str, list[tuple[str, ...]]]:
             *_counted(f"{centre:g}, {width:g}" for it in facts for centre, width in it.windows),
         ],
         "Groups": _group_rows(facts),
-        "Faults": [("file", "rule"), *((it.file, it.reason) for it in findings.faults)],
+        "Left out": _fault_rows(findings, is_fault=False),
+        "Faults": _fault_rows(findings, is_fault=True),
     }
 
 
@@ -110,11 +111,11 @@ def _gather(task: _Task) -> tuple[list[SliceFacts], list[Rejected]]:
     facts: list[SliceFacts] = []
     faults: list[Rejected] = []
     for files in slices:
-        read = read_slice(root, files, reading)
-        if isinstance(read, Slice):
-            facts.append(_facts(files, read))
-        else:
-            faults.extend(read)
+        for source_id, read in read_slices(root, files, reading):
+            if isinstance(read, Slice):
+                facts.append(_facts(replace(files, source_id=source_id), read))
+            else:
+                faults.extend(read)
     return facts, faults
 
 
@@ -171,6 +172,11 @@ def _group_rows(facts: tuple[SliceFacts, ...]) -> list[tuple[str, ...]]:
         ("groups that clean folds keep together", str(len(groups))),
         ("slices in the largest of these", str(max(groups.values(), default=0))),
     ]
+
+
+def _fault_rows(findings: Findings, *, is_fault: bool) -> list[tuple[str, ...]]:
+    found = [(it.file, it.reason) for it in findings.faults if it.is_fault == is_fault]
+    return [("file", "rule"), *found]
 
 
 def _counted(values: Iterator[str]) -> list[tuple[str, str]]:

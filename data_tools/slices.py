@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from data_tools.near_duplicates import dhash
 from data_tools.options import MaskMethod, Prefer
 from data_tools.overlays import mask_from_binary, mask_from_overlay
+from data_tools.same_picture import check_same_picture
 from data_tools.scan import SliceFiles
 from stroke_tf.config import BRAIN, Window
 from stroke_tf.labels import LESION_CLASSES, StrokeType
@@ -23,7 +24,7 @@ from stroke_tf.reading.pictures import decode_colours, decode_grey, is_plain_gre
 from stroke_tf.records import Pixels
 
 if TYPE_CHECKING:
-    from stroke_tf.reading.dicom import Header
+    from stroke_tf.reading.dicom import DicomFile, Header
 
 
 @dataclass(frozen=True)
@@ -71,15 +72,24 @@ class Slice:
         return "gray8" if self.image.dtype == np.uint8 else "hu16"
 
 
-def read_slice(root: Path, files: SliceFiles, reading: Reading) -> Slice | list[Rejected]:
-    """Reads one slice; a slice with faults gives all of them instead.
+def read_slices(
+    root: Path, files: SliceFiles, reading: Reading
+) -> Iterator[tuple[str, Slice | list[Rejected]]]:
+    """Yields the id of each slice and the slice, or all faults of one that has any.
+
+    There are several only where a DICOM file has several frames: then the ids are `id#1` and so on.
 
     Args:
         root: Folder that the paths of `files` are relative to.
-        files: Where the slice's parts are.
-        reading: How to read it.
+        files: Where the parts are.
+        reading: How to read them.
     """
     return _Reader(root, files, reading).read()
+
+
+def read_slice(root: Path, files: SliceFiles, reading: Reading) -> Slice | list[Rejected]:
+    """Returns the first of `read_slices`."""
+    return next(read_slices(root, files, reading))[1]
 
 
 def grey_view(image: np.ndarray, *, window: Window = BRAIN) -> np.ndarray:
@@ -110,8 +120,26 @@ class _Reader:
         self.patient = files.patient
         self.plain_png: bytes | None = None
 
-    def read(self) -> Slice | list[Rejected]:
-        image = self._read_image()
+    def read(self) -> Iterator[tuple[str, Slice | list[Rejected]]]:
+        files = self.files
+        if files.dicom and (self.reading.prefer == "dicom" or not files.picture):
+            yield from self._read_dicom(files.dicom)
+            return
+        if files.dicom:
+            self._try(files.dicom, self._read_header)
+        image = self._try(files.picture, self._read_grey) if files.picture else None
+        yield files.source_id, self._finish(image)
+
+    def _read_dicom(self, file: str) -> Iterator[tuple[str, Slice | list[Rejected]]]:
+        source_id, dicom = self.files.source_id, self._try(file, self._open_dicom)
+        if dicom is None or dicom.frames == 1:
+            yield source_id, self._finish(self._read_hu(dicom, 0) if dicom else None)
+            return
+        for frame in range(dicom.frames):
+            self.faults = []
+            yield f"{source_id}#{frame + 1}", self._finish(self._read_hu(dicom, frame))
+
+    def _finish(self, image: np.ndarray | None) -> Slice | list[Rejected]:
         mask = self._read_mask(image)
         stroke_type = self._stroke_type(mask)
         if self.faults or image is None:
@@ -127,22 +155,36 @@ class _Reader:
             sha256=self.digest.hexdigest(),
         )
 
-    def _read_image(self) -> np.ndarray | None:
-        files = self.files
-        if files.dicom and (self.reading.prefer == "dicom" or not files.picture):
-            return self._try(files.dicom, self._read_hu)
-        if files.dicom:
-            self._try(files.dicom, self._read_header)
-        return self._try(files.picture, self._read_grey) if files.picture else None
-
-    def _read_hu(self, data: bytes, name: str) -> np.ndarray:
+    def _open_dicom(self, data: bytes, name: str) -> DicomFile:
         from stroke_tf.reading.dicom import (
-            read_dicom,  # pictures need not wait for pydicom and SciPy
+            open_dicom,  # pictures need not wait for pydicom and SciPy
         )
 
-        read = read_dicom(data, name=name, key=self.reading.patient_key)
+        file = open_dicom(data, name=name, key=self.reading.patient_key)
+        beside = [it for it in (self.files.picture, self.files.mask, self.files.overlay) if it]
+        if file.frames > 1 and beside:
+            raise ValueError(
+                f"{name}: must have one frame where another file is of its id, {beside[0]}. "
+                f"Received: {file.frames} frames"
+            )
+        if file.frames > 1:  # of one patient, named or not
+            self.patient = self.patient or file.patient or self.digest.hexdigest()[:16]
+        return file
+
+    def _read_hu(self, file: DicomFile, frame: int) -> np.ndarray | None:
+        try:
+            read = file.read(frame)
+        except ValueError as error:
+            name = f"{self.files.dicom}#{frame + 1}" if file.frames > 1 else self.files.dicom
+            self._reject(name, str(error).removeprefix(f"{name}: "))
+            return None
         self._keep(read)
+        if self.files.picture:
+            self._try(self.files.picture, partial(self._compare, read.hu))
         return read.hu
+
+    def _compare(self, hu: np.ndarray, data: bytes, name: str) -> None:
+        check_same_picture(hu, decode_grey(data, name=name), name=name)
 
     def _read_header(self, data: bytes, name: str) -> None:
         from stroke_tf.reading.dicom import read_header
@@ -223,8 +265,17 @@ class _Reader:
         except OSError as error:
             self._reject(file, f"must be readable. Received: {error.strerror}")
         except ValueError as error:
-            self._reject(file, str(error).removeprefix(f"{file}: "))
+            alone = file == self.files.dicom and not (self.files.mask or self.files.overlay)
+            is_fault = not (alone and not self.files.picture and _is_no_slice(error))
+            self._reject(file, str(error).removeprefix(f"{file}: "), is_fault=is_fault)
         return None
 
-    def _reject(self, file: str | None, reason: str) -> None:
-        self.faults.append(Rejected(file=file or self.files.source_id, reason=reason))
+    def _reject(self, file: str | None, reason: str, *, is_fault: bool = True) -> None:
+        name = file or self.files.source_id
+        self.faults.append(Rejected(file=name, reason=reason, is_fault=is_fault))
+
+
+def _is_no_slice(error: ValueError) -> bool:
+    from stroke_tf.reading.axial_ct import NotAxialCtError
+
+    return isinstance(error, NotAxialCtError)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,7 +20,7 @@ import numpy as np
 from data_tools.offline_copies import augmented_copies, copies_of
 from data_tools.options import CopiesFor
 from data_tools.scan import SliceFiles
-from data_tools.slices import Reading, Slice, read_slice
+from data_tools.slices import Reading, Slice, read_slices
 from stroke_tf.files import read_json, replacing, write_text
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
@@ -91,12 +91,16 @@ def spool_chunk(task: ChunkTask) -> int:
     path = _spool_path(task.folder, task.number)
     with replacing(path, sync=True) as temporary, temporary.open("wb") as spool:
         for files in task.slices:
-            read = _read_labelled(task, files)
-            if isinstance(read, Slice):
-                slices.append(_spool_slice(spool, files, read, task.encoding))
-            else:
-                faults.extend(read)
-    text = json.dumps({"slices": slices, "faults": [[it.file, it.reason] for it in faults]})
+            for source_id, read in read_slices(task.root, files, task.encoding.reading):
+                if not isinstance(read, Slice):
+                    faults.extend(read)
+                elif read.stroke_type is None:
+                    rule = "must have a label or a mask. Received: neither"
+                    faults.append(Rejected(_first_file(files), rule))
+                else:
+                    this = replace(files, source_id=source_id)
+                    slices.append(_spool_slice(spool, this, read, task.encoding))
+    text = json.dumps({"slices": slices, "faults": [astuple(it) for it in faults]})
     write_text(index, text)
     return len(task.slices)
 
@@ -123,7 +127,7 @@ def read_index(
         for name in ("stage", "pixels", "patient"):  # few that are different, many slices
             value[name] = value[name] and sys.intern(value[name])
         slices.append(SpooledSlice(**value, records=tuple(records)))
-    return slices, [Rejected(file, reason) for file, reason in values["faults"]]
+    return slices, [Rejected(*fault) for fault in values["faults"]]
 
 
 def read_spooled(folder: Path, record: SpooledRecord) -> tuple[bytes, bytes]:
@@ -131,13 +135,6 @@ def read_spooled(folder: Path, record: SpooledRecord) -> tuple[bytes, bytes]:
     with _spool_path(folder, record.chunk).open("rb") as spool:
         spool.seek(record.offset)
         return spool.read(record.image_bytes), spool.read(record.mask_bytes)
-
-
-def _read_labelled(task: ChunkTask, files: SliceFiles) -> Slice | list[Rejected]:
-    read = read_slice(task.root, files, task.encoding.reading)
-    if isinstance(read, Slice) and read.stroke_type is None:
-        return [Rejected(_first_file(files), "must have a label or a mask. Received: neither")]
-    return read
 
 
 def _spool_slice(

@@ -5,8 +5,7 @@ It must not know of folders, records on disk or TensorFlow. No text of a header 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,7 +33,15 @@ from stroke_tf.reading.stored_values import (
     doubts_of_bits,
 )
 
-__all__ = ["Header", "HuSlice", "NotAxialCtError", "read_dicom", "read_frames", "read_header"]
+__all__ = [
+    "DicomFile",
+    "Header",
+    "HuSlice",
+    "NotAxialCtError",
+    "open_dicom",
+    "read_dicom",
+    "read_header",
+]
 
 _REACHES_AIR = -900  # the least value that a header must be able to say
 
@@ -59,55 +66,69 @@ class HuSlice(Header):
 
     Attributes:
         hu: int16, shape (H, W), in HU. What was padding is air, -1000.
-        frame: Its number in a file of several frames, from 1 on; 0 where the file has only one.
     """
 
     hu: np.ndarray
-    frame: int = 0
 
 
-def read_dicom(data: bytes, *, name: str, key: bytes) -> HuSlice:
-    """Returns the CT slice held by a DICOM file of one frame.
+@dataclass(frozen=True)
+class DicomFile:
+    """A DICOM file of axial CT slices, its pixels not yet decoded.
+
+    Attributes:
+        frames: Number of slices.
+        patient: As in `Header`.
+        tags: What its header says.
+    """
+
+    frames: int
+    patient: str | None
+    tags: Tags
+
+    def read(self, frame: int) -> HuSlice:
+        """Returns a slice, the first of them 0.
+
+        Header and picture must agree that the values are HU. A header that leaves nothing open is
+        believed unless the picture contradicts: an area at the far end of the scale, or air and
+        water 1024 HU off. Any other reading must show air outside and tissue inside, and must be
+        the only one that does. A missing intercept is never guessed. Padding becomes air: whatever
+        lies below -1024 HU, and the declared padding value where it reaches the edge of the slice
+        in one piece. The same value inside the head is left alone, because a declared padding of,
+        say, 0 HU is also that of fluid.
+
+        Raises:
+            ValueError: If the frame is damaged or its values cannot be proved to be HU. The message
+                holds no header text.
+        """
+        several = self.frames > 1
+        tags = replace(self.tags, name=f"{self.tags.name}#{frame + 1}") if several else self.tags
+        return HuSlice(windows_of(tags, frame), self.patient, _proved_hu(tags, frame))
+
+
+def open_dicom(data: bytes, *, name: str, key: bytes) -> DicomFile:
+    """Returns a DICOM file whose frames all may be axial CT slices.
 
     Args:
         data: Content of the file, with or without preamble; uncompressed, deflated, RLE, JPEG
             lossless or JPEG 2000.
-        name: File name for the error messages.
-        key: Secret for `HuSlice.patient`, at least one byte.
+        name: File name for the error messages; that of a frame is `name#1` and so on.
+        key: Secret for `Header.patient`, at least one byte.
 
     Raises:
         NotAxialCtError: If it is another kind of picture, such as a scout or a screen shot.
-        ValueError: If the file is not whole, has several frames, or its values cannot be proved
-            to be HU. The message holds no header text.
-    """
-    slices = read_frames(data, name=name, key=key)
-    first = next(slices)
-    if first.frame:
-        raise ValueError(f"{name}: NumberOfFrames must be 1. Received: more")
-    return first
-
-
-def read_frames(data: bytes, *, name: str, key: bytes) -> Iterator[HuSlice]:
-    """Yields the CT slices of a DICOM file; see `read_dicom`.
-
-    Header and picture must agree that the values are HU. A header that leaves nothing open is
-    believed unless the picture contradicts: an area at the far end of the scale, or air and water
-    1024 HU off. Any other reading must show air outside and tissue inside, and must be the only
-    one that does. A missing intercept is never guessed. Padding becomes air: whatever lies below
-    -1024 HU, and the declared padding value where it reaches the edge of the slice in one piece.
-    The same value inside the head is left alone, because a declared padding of, say, 0 HU is also
-    that of fluid.
-
-    Raises:
-        NotAxialCtError, ValueError: As `read_dicom` does.
+        ValueError: If the file is not whole. The message holds no header text.
     """
     _check_key(key)
     tags = parse(data, name=name)
-    frames = check_axial_ct(tags)
-    patient = patient_of(tags, key=key)
-    for frame in range(frames):
-        number = frame + 1 if frames > 1 else 0
-        yield HuSlice(windows_of(tags, frame), patient, _proved_hu(tags, frame), number)
+    return DicomFile(check_axial_ct(tags), patient_of(tags, key=key), tags)
+
+
+def read_dicom(data: bytes, *, name: str, key: bytes) -> HuSlice:
+    """Returns the slice of a DICOM file of one frame; see `open_dicom` and `DicomFile.read`."""
+    file = open_dicom(data, name=name, key=key)
+    if file.frames > 1:
+        raise ValueError(f"{name}: NumberOfFrames must be 1. Received: {file.frames}")
+    return file.read(0)
 
 
 def read_header(data: bytes, *, name: str, key: bytes) -> Header:

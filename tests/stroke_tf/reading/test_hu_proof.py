@@ -5,7 +5,7 @@ import pytest
 from dicom_files import head, head_with_metal, item, make_header, phantom_hu, to_bytes
 from pydicom import Dataset, uid
 
-from stroke_tf.reading.dicom import NotAxialCtError, read_dicom, read_frames
+from stroke_tf.reading.dicom import NotAxialCtError, open_dicom, read_dicom
 from stroke_tf.reading.hu_proof import judge
 
 HU = phantom_hu()
@@ -291,8 +291,9 @@ def test_frames_are_slices(syntax: uid.UID | None) -> None:
     )
     if syntax:
         header.compress(syntax, encoding_plugin="pylibjpeg")
-    slices = list(read_frames(to_bytes(header), name="a.dcm", key=b"key"))
-    assert [it.frame for it in slices] == [1, 2, 3]
+    file = open_dicom(to_bytes(header), name="a.dcm", key=b"key")
+    assert file.frames == 3
+    slices = [file.read(frame) for frame in range(3)]
     assert {it.windows for it in slices} == {((40.0, 80.0),)}
     for found, expected in zip(slices, (HU, HU[:, ::-1], HU), strict=True):
         np.testing.assert_array_equal(found.hu, expected)
