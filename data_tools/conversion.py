@@ -32,6 +32,7 @@ from data_tools.spool import (
 from data_tools.workers import run_tasks
 from stroke_tf.files import locked, read_json, replacing, to_json
 from stroke_tf.manifest import MANIFEST_NAME, Manifest, Rejected, read_manifest
+from stroke_tf.reading.archives import archive_of
 
 _PARTIAL = ".partial"
 _PLAN_NAME = "conversion.json"
@@ -170,7 +171,7 @@ def _plan(config: Conversion, source: Source) -> dict[str, object]:
 
 def _size_and_time(path: Path) -> str:
     try:
-        stat = path.stat()
+        stat = (archive_of(path) or path).stat()
     except OSError:  # a broken link: a fault of its own when it is read
         return "unreadable"
     return f"{stat.st_size} {stat.st_mtime_ns}"

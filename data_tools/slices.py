@@ -19,6 +19,7 @@ from data_tools.scan import SliceFiles
 from stroke_tf.config import BRAIN, Window
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.manifest import Rejected
+from stroke_tf.reading.archives import read_bytes
 from stroke_tf.reading.mask_pictures import mask_from_colours
 from stroke_tf.reading.pictures import decode_colours, decode_grey, is_plain_grey_png, picture_size
 from stroke_tf.records import Pixels
@@ -259,14 +260,13 @@ class _Reader:
 
     def _try(self, file: str, read: Callable[[bytes, str], _T]) -> _T | None:
         try:
-            data = (self.root / file).read_bytes()
+            data = read_bytes(self.root / file)
             self.digest.update(data)
             return read(data, file)
         except OSError as error:
             self._reject(file, f"must be readable. Received: {error.strerror}")
         except ValueError as error:
-            alone = file == self.files.dicom and not (self.files.mask or self.files.overlay)
-            is_fault = not (alone and not self.files.picture and _is_no_slice(error))
+            is_fault = file != self.files.dicom or not _is_companion(self.files, error)
             self._reject(file, str(error).removeprefix(f"{file}: "), is_fault=is_fault)
         return None
 
@@ -275,7 +275,15 @@ class _Reader:
         self.faults.append(Rejected(file=name, reason=reason, is_fault=is_fault))
 
 
-def _is_no_slice(error: ValueError) -> bool:
-    from stroke_tf.reading.axial_ct import NotAxialCtError
+def _is_companion(files: SliceFiles, error: ValueError) -> bool:
+    """Returns whether a file only goes along with slices: a scout, or a report in a series.
 
-    return isinstance(error, NotAxialCtError)
+    A file with a picture, mask or overlay of its id was meant to be a slice, and so was a labelled
+    file that stands by itself.
+    """
+    from stroke_tf.reading.axial_ct import NotAxialCtError, OtherViewError
+
+    if files.picture or files.mask or files.overlay:
+        return False
+    in_series = files.stroke_type is None or "/" in files.source_id
+    return isinstance(error, NotAxialCtError if in_series else OtherViewError)

@@ -18,15 +18,19 @@ _GREY = {"MONOCHROME1", "MONOCHROME2"}
 
 
 class NotAxialCtError(ValueError):
-    """A sound DICOM file that is no axial CT picture, such as a scout; nothing to be mended."""
+    """A sound DICOM file that is no axial CT picture; nothing to be mended."""
+
+
+class OtherViewError(NotAxialCtError):
+    """A CT picture of another plane, or a scout."""
 
 
 def check_axial_ct(tags: Tags) -> int:
     """Returns the number of frames of a file whose frames all may be axial CT slices.
 
     Raises:
-        NotAxialCtError: If it is of another SOP class or modality, a localizer, a colour picture,
-            or its planes lean by more than 45 degrees.
+        NotAxialCtError: If it is of another SOP class or modality, or in colour.
+        OtherViewError: If it is a localizer, or its planes lean by more than 45 degrees.
         ValueError: If its pixels are not there whole or make no single grey picture.
     """
     _check_class(tags)
@@ -71,7 +75,9 @@ def _check_kind(tags: Tags) -> None:
 def _check_plane(tags: Tags, frame: int) -> None:
     kind = tags.group("CTImageFrameTypeSequence", frame)
     if "LOCALIZER" in tags.words("ImageType") | (kind.words("FrameType") if kind else set()):
-        _refuse(tags, "must be an axial slice. Received: ImageType LOCALIZER (a scout)")
+        raise OtherViewError(
+            f"{tags.name}: must be an axial slice. Received: ImageType LOCALIZER (a scout)"
+        )
     place = tags.group("PlaneOrientationSequence", frame) or tags
     axes = place.numbers("ImageOrientationPatient")
     if len(axes) != 6:
@@ -81,7 +87,9 @@ def _check_plane(tags: Tags, frame: int) -> None:
     length = math.hypot(*normal)
     if length and abs(normal[2]) < _MOST_OBLIQUE * length:
         name = "sagittal" if abs(normal[0]) > abs(normal[1]) else "coronal"
-        _refuse(tags, f"must be an axial slice. Received: a {name} one (ImageOrientationPatient)")
+        raise OtherViewError(
+            f"{tags.name}: must be an axial slice. Received: a {name} one (ImageOrientationPatient)"
+        )
 
 
 def _refuse(tags: Tags, rule: str) -> None:
