@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stroke_tf.reading.axial_ct import NotAxialCtError, check_axial_ct
-from stroke_tf.reading.dicom_header import Tags, parse, patient_of, windows_of
+from stroke_tf.reading.dicom_header import Tags, parse, patient_of, silence, windows_of
 from stroke_tf.reading.hu_proof import (
+    LOWEST_HU,
     PADDING,
     Verdict,
     describe,
@@ -85,6 +86,7 @@ class DicomFile:
     patient: str | None
     tags: Tags
 
+    @silence()
     def read(self, frame: int) -> HuSlice:
         """Returns a slice, the first of them 0.
 
@@ -105,6 +107,7 @@ class DicomFile:
         return HuSlice(windows_of(tags, frame), self.patient, _proved_hu(tags, frame))
 
 
+@silence()
 def open_dicom(data: bytes, *, name: str, key: bytes) -> DicomFile:
     """Returns a DICOM file whose frames all may be axial CT slices.
 
@@ -131,6 +134,7 @@ def read_dicom(data: bytes, *, name: str, key: bytes) -> HuSlice:
     return file.read(0)
 
 
+@silence()
 def read_header(data: bytes, *, name: str, key: bytes) -> Header:
     """Returns what a DICOM file says besides its pixels, which are not decoded.
 
@@ -155,13 +159,12 @@ def _proved_hu(tags: Tags, frame: int) -> np.ndarray:
     words = decode_words(tags, frame)
     declared = Reading(bits, rescale)
     hu = declared.hounsfield(words)
-    hu[_declared_padding(tags, bits.values(words))] = PADDING
+    _set_padding(hu, tags, declared, words)
     doubts = [*rescale.doubts, *doubts_of_bits(tags, words, bits, frame), *_unreachable(declared)]
     verdict = judge_whole(hu)
     if doubts or verdict in ("odd", "wrong"):
         hu = _settled(tags, declared, words, hu, doubts, verdict)
-    limits = np.iinfo(np.int16)
-    return cleared(hu).clip(limits.min, limits.max).astype(np.int16)
+    return cleared(hu).astype(np.int16)
 
 
 def _settled(
@@ -195,13 +198,15 @@ def _unreachable(declared: Reading) -> list[str]:
     return ["values that cannot reach air by sign and RescaleIntercept"]
 
 
-def _declared_padding(tags: Tags, stored: np.ndarray) -> np.ndarray:
-    """Returns where the declared padding value or range reaches the slice's edge in one piece."""
+def _set_padding(hu: np.ndarray, tags: Tags, declared: Reading, words: np.ndarray) -> None:
+    """Sets the declared padding value or range to `PADDING` where it reaches the slice's edge."""
     value = tags.numbers("PixelPaddingValue")
     if not value:
-        return np.zeros(stored.shape, bool)
+        return
+    stored = declared.bits.values(words)
     limit = tags.numbers("PixelPaddingRangeLimit") or value
     # Some writers give a negative padding as unsigned: -2000 as 63536.
     ends = np.array([value[0], limit[0]]).astype(np.int64)
-    low, high = np.sort(ends.astype(np.int16 if stored.dtype.kind == "i" else np.uint16))
-    return touching_edge((stored >= low) & (stored <= high))
+    ends = np.sort(ends.astype(np.int16 if stored.dtype.kind == "i" else np.uint16))
+    if (declared.rescale.hounsfield(ends) >= LOWEST_HU).any():  # else it is told by its HU
+        hu[touching_edge((stored >= ends[0]) & (stored <= ends[1]))] = PADDING
