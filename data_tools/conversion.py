@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import logging
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -82,6 +84,7 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
             del source  # hundreds of megabytes for a million slices
             slices, faults, sha256 = _read_all(partial, chunks, known)
             _check_faults(faults, config.max_bad)
+            _tell_repairs(slices)
             assemble(
                 assembly,
                 slices,
@@ -93,6 +96,13 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
     manifest = read_manifest(config.out)
     _check_faults(manifest.rejected, config.max_bad)  # when it was converted, more were allowed
     return manifest
+
+
+def _tell_repairs(slices: Sequence[SpooledSlice]) -> None:
+    """Warns of DICOM files that were read otherwise than their headers say."""
+    for repair, count in sorted(Counter(it.repair for it in slices if it.repair).items()):
+        first = next(it.file for it in slices if it.repair == repair)
+        logging.warning("%d DICOM files were read as %s, such as %s", count, repair, first)
 
 
 def _check_faults(rejected: Sequence[Rejected], max_bad: int) -> None:

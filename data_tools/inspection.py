@@ -47,6 +47,7 @@ class SliceFacts:
     patient: str | None
     patient_given: bool
     dhash: bytes
+    repair: str
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,10 @@ def tables(findings: Findings) -> dict[str, list[tuple[str, ...]]]:
             ("window", "slices"),
             *_counted(f"{centre:g}, {width:g}" for it in facts for centre, width in it.windows),
         ],
+        "DICOM read otherwise than the header says": [
+            ("read as", "slices"),
+            *_counted(it.repair for it in facts if it.repair),
+        ],
         "Groups": _group_rows(facts),
         "Left out": _fault_rows(findings, is_fault=False),
         "Faults": _fault_rows(findings, is_fault=True),
@@ -135,6 +140,7 @@ def _facts(files: SliceFiles, read: Slice) -> SliceFacts:
         patient=read.patient,
         patient_given=files.patient is not None,
         dhash=read.dhash,
+        repair=read.repair,
     )
 
 

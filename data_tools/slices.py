@@ -56,6 +56,7 @@ class Slice:
         dhash: 32-byte difference hash of the picture (brain window where it is HU).
         windows: HU windows that the DICOM header names.
         sha256: Hash of all its files' bytes.
+        repair: How a DICOM file was read otherwise than its header says; mostly empty.
     """
 
     image: np.ndarray
@@ -66,6 +67,7 @@ class Slice:
     dhash: bytes
     windows: tuple[Window, ...]
     sha256: str
+    repair: str
 
     @property
     def pixels(self) -> Pixels:
@@ -119,6 +121,7 @@ class _Reader:
         self.digest = hashlib.sha256()
         self.windows: tuple[Window, ...] = ()
         self.patient = files.patient
+        self.repair = ""
         self.plain_png: bytes | None = None
 
     def read(self) -> Iterator[tuple[str, Slice | list[Rejected]]]:
@@ -154,6 +157,7 @@ class _Reader:
             dhash=dhash(grey_view(image)),
             windows=self.windows,
             sha256=self.digest.hexdigest(),
+            repair=self.repair,
         )
 
     def _open_dicom(self, data: bytes, name: str) -> DicomFile:
@@ -180,6 +184,7 @@ class _Reader:
             self._reject(name, str(error).removeprefix(f"{name}: "))
             return None
         self._keep(read)
+        self.repair = read.repair
         if self.files.picture:
             self._try(self.files.picture, partial(self._compare, read.hu))
         return read.hu

@@ -78,6 +78,7 @@ class SpooledSlice:
     patient: str | None
     patient_given: bool
     dhash: bytes
+    repair: str
     records: tuple[SpooledRecord, ...]
 
 
@@ -124,7 +125,7 @@ def read_index(
             offset += image_bytes + mask_bytes
         digest.update(f"{value['source_id']}\t{value['stage']}\t{value.pop('sha256')}\n".encode())
         value["dhash"] = bytes.fromhex(value["dhash"])
-        for name in ("stage", "pixels", "patient"):  # few that are different, many slices
+        for name in ("stage", "pixels", "patient", "repair"):  # few that are different, many slices
             value[name] = value[name] and sys.intern(value[name])
         slices.append(SpooledSlice(**value, records=tuple(records)))
     return slices, [Rejected(*fault) for fault in values["faults"]]
@@ -156,6 +157,7 @@ def _spool_slice(
         "patient": read.patient,
         "patient_given": files.patient is not None,
         "dhash": read.dhash.hex(),
+        "repair": read.repair,
         "sha256": read.sha256,
         "lengths": lengths,
     }

@@ -67,9 +67,11 @@ class HuSlice(Header):
 
     Attributes:
         hu: int16, shape (H, W), in HU. What was padding is air, -1000.
+        repair: How the values were read otherwise than the header says, in words; mostly empty.
     """
 
     hu: np.ndarray
+    repair: str
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class DicomFile:
         """
         several = self.frames > 1
         tags = replace(self.tags, name=f"{self.tags.name}#{frame + 1}") if several else self.tags
-        return HuSlice(windows_of(tags, frame), self.patient, _proved_hu(tags, frame))
+        return HuSlice(windows_of(tags, frame), self.patient, *_proved_hu(tags, frame))
 
 
 @silence()
@@ -153,8 +155,8 @@ def _check_key(key: bytes) -> None:
         raise ValueError("`key` must not be empty. Received: 0 bytes")
 
 
-def _proved_hu(tags: Tags, frame: int) -> np.ndarray:
-    """Returns int16 HU of a frame, padding as air."""
+def _proved_hu(tags: Tags, frame: int) -> tuple[np.ndarray, str]:
+    """Returns int16 HU of a frame, padding as air, and how they were read."""
     bits, rescale = declared_bits(tags), rescale_of(tags, frame)
     words = decode_words(tags, frame)
     declared = Reading(bits, rescale)
@@ -163,8 +165,9 @@ def _proved_hu(tags: Tags, frame: int) -> np.ndarray:
     doubts = [*rescale.doubts, *doubts_of_bits(tags, words, bits, frame), *_unreachable(declared)]
     verdict = judge_whole(hu)
     if doubts or verdict in ("odd", "wrong"):
-        hu = _settled(tags, declared, words, hu, doubts, verdict)
-    return cleared(hu).astype(np.int16)
+        reading, hu = _settled(tags, declared, words, hu, doubts, verdict)
+        return cleared(hu).astype(np.int16), reading.told_against(declared)
+    return cleared(hu).astype(np.int16), ""
 
 
 def _settled(
@@ -174,15 +177,15 @@ def _settled(
     hu: np.ndarray,
     doubts: list[str],
     verdict: Verdict,
-) -> np.ndarray:
-    """Returns the HU of the one reading that is proved, or of a header that nothing contradicts."""
+) -> tuple[Reading, np.ndarray]:
+    """Returns the one reading that is proved, or a header that nothing contradicts, and its HU."""
     found = proved_readings(declared, words)
     if declared.rescale.intercept is None and declared.rescale.table is None:
         found = [it for it in found if it[0] == declared]  # never guessed
     if verdict == "odd" and not doubts:
         found.append((declared, hu))
     if best := smoothest(found):
-        return hu if best[0] == declared else best[1]
+        return (declared, hu) if best[0] == declared else best
     seen = describe(thin_out(hu))
     ways = f"{len(found)} ways to read it that do" if found else "no way to read it that does"
     raise tags.fault(

@@ -24,13 +24,15 @@ LOWEST_HU = -1024  # nothing measured lies below; padding often does (-1500, -20
 _SIDE = 128
 _AIR_WITHIN = 150  # of -1000: calibration and noise, not yet another intercept
 _OUTSIDE = -700  # between air and skin
-_NOISE_BELOW = -1200  # unclipped noise of air ends here
+# Unclipped noise of air ends here; dense bone of the wrong sign lies lower.
+_NOISE_BELOW = -1500
 _FAR = 2500  # above all bone; what wrapped air has at least
 _INT16 = 1 << 15
 _LEAST_AIR, _LEAST_INSIDE, _LEAST_TISSUE, _MUCH_INSIDE = 0.01, 0.02, 0.25, 0.08
 _MOST_FAR_AT_EDGE, _MOST_FAR = 0.01, 0.1
 _MOST_AT_EDGE = 0.05
 _ONE_VALUE = 0.9
+_MOSTLY, _SURROUNDED, _LEAST_RIM = 0.5, 0.8, 0.01
 _BIN = 100
 _SHIFT = 1024
 
@@ -49,9 +51,9 @@ def judge(hu: np.ndarray) -> Verdict:
     inside = hu[~outside]
     if _is_head(hu, outside, inside):
         return "proved"
-    if _is_dense(inside, hu.size) or _is_shifted(hu):
+    if _is_dense(hu, outside, inside) or _is_shifted(hu):
         return "wrong"
-    return "odd" if _has_holes(inside) or _has_rim(hu, outside) else "open"
+    return "odd" if _has_holes(hu, inside) or _has_rim(hu, outside) else "open"
 
 
 def describe(hu: np.ndarray) -> str:
@@ -65,9 +67,10 @@ def describe(hu: np.ndarray) -> str:
 
 
 def one_valued_rim(hu: np.ndarray) -> np.ndarray:
-    """Returns where the value that is most frequent at the edge reaches in from there."""
+    """Returns where the value that is most frequent at the edge reaches in, if it reaches far."""
     values, counts = np.unique(_edge(hu), return_counts=True)
-    return touching_edge(hu == values[counts.argmax()])
+    rim = touching_edge(hu == values[counts.argmax()])
+    return rim if rim.mean() >= _LEAST_RIM else np.zeros_like(rim)
 
 
 def touching_edge(chosen: np.ndarray) -> np.ndarray:
@@ -99,14 +102,18 @@ def _is_head(hu: np.ndarray, outside: np.ndarray, inside: np.ndarray) -> bool:
     """Returns whether air surrounds something that is mostly like water."""
     if _air(hu, outside).mean() < _LEAST_AIR or inside.size < _LEAST_INSIDE * hu.size:
         return False
-    if _has_holes(inside) or _has_rim(hu, outside):
+    if _edge(outside).mean() < _MOSTLY or _has_holes(hu, inside) or _has_rim(hu, outside):
         return False
     tissue, commonest = _tissue(inside)
     return tissue >= _LEAST_TISSUE and abs(commonest) <= _AIR_WITHIN
 
 
-def _has_holes(inside: np.ndarray) -> bool:
-    return inside.size > 0 and int(inside.min()) < _NOISE_BELOW
+def _has_holes(hu: np.ndarray, inside: np.ndarray) -> bool:
+    """Returns whether something lies below air that is not padding: inside, or of many values."""
+    low = hu[hu < _NOISE_BELOW]
+    if low.size == 0:
+        return False
+    return bool((inside < _NOISE_BELOW).any()) or _share_of_one_value(low) < 0.5
 
 
 def _has_rim(hu: np.ndarray, outside: np.ndarray) -> bool:
@@ -115,9 +122,9 @@ def _has_rim(hu: np.ndarray, outside: np.ndarray) -> bool:
     return at_edge.size > _MOST_AT_EDGE * _edge(hu).size and _share_of_one_value(at_edge) > 0.5
 
 
-def _is_dense(inside: np.ndarray, size: int) -> bool:
-    """Returns whether there is much inside, and it is not like water."""
-    if inside.size < _MUCH_INSIDE * size or inside.size == size:
+def _is_dense(hu: np.ndarray, outside: np.ndarray, inside: np.ndarray) -> bool:
+    """Returns whether air surrounds much that is not like water."""
+    if _edge(outside).mean() < _SURROUNDED or inside.size < _MUCH_INSIDE * hu.size:
         return False
     tissue, commonest = _tissue(inside)
     return tissue < _LEAST_TISSUE and abs(commonest) > _AIR_WITHIN

@@ -20,6 +20,7 @@ from stroke_tf.records import AIR_HU
 
 _TWELVE_BITS = 1 << 12
 _TOP = LOWEST_HU + _TWELVE_BITS
+_AIR_UP_TO = -900
 _SMOOTHER = 3  # times smaller jumps are clearly smaller
 
 
@@ -38,6 +39,18 @@ class Reading:
     rescale: Rescale
     wrapped: bool = False
     rim: bool = False
+
+    def told_against(self, declared: Reading) -> str:
+        """Returns in words how it differs from what the header says; empty where it does not."""
+        bits = self.bits
+        told = []
+        if bits != declared.bits and not self.wrapped:
+            sign = "signed" if bits.signed else "unsigned"
+            told.append(f"{bits.count} {sign} bits from bit {bits.low} on")
+        told += ["values wrapped at 4096"] if self.wrapped else []
+        told += ["HU already before the rescale"] if self.rescale != declared.rescale else []
+        told += ["a rim of one value as padding"] if self.rim else []
+        return ", ".join(told)
 
     def hounsfield(self, words: np.ndarray) -> np.ndarray:
         """Returns int32 HU of words; what is known to be padding has the value `PADDING`."""
@@ -60,7 +73,7 @@ def proved_readings(declared: Reading, words: np.ndarray) -> list[tuple[Reading,
         for reading in (plain, replace(plain, rim=True)):
             if judge(reading.hounsfield(thin)) == "proved":
                 hu = reading.hounsfield(words)
-                known = any(np.array_equal(cleared(hu), cleared(other)) for _, other in found)
+                known = any(np.array_equal(_matter(hu), _matter(other)) for _, other in found)
                 if not known and judge_whole(hu) == "proved":
                     found.append((reading, hu))
                 break
@@ -102,6 +115,11 @@ def _readings(declared: Reading, width: int) -> list[Reading]:
     if rescale.intercept:
         plain += [Reading(it, rescale.without_intercept()) for it in layouts]
     return plain
+
+
+def _matter(hu: np.ndarray) -> np.ndarray:
+    """Returns HU without the differences of air."""
+    return np.maximum(hu, _AIR_UP_TO)
 
 
 def _is_smoother(hu: np.ndarray, other: np.ndarray) -> bool:

@@ -261,3 +261,15 @@ def test_a_screen_shot_in_a_series_is_left_out_and_one_by_itself_is_a_fault(tree
     write_dicom(tree / "TRAINING/INMEYOK/DICOM/100.dcm", 1, PhotometricInterpretation="RGB")
     assert list(faults_of(tree)) == ["TRAINING/INMEYOK/DICOM/100.dcm"]
     assert len(convert(tree, max_bad=1).rejected) == 3
+
+
+def test_repairs_are_told(tree, caplog):
+    path = tree / "TRAINING/INMEYOK/DICOM/100.dcm"
+    header = make_header(hu_of(1).view(np.uint16), RescaleIntercept=0)
+    path.write_bytes(to_bytes(header))
+    convert(tree)
+    told = "1 DICOM files were read as 16 signed bits from bit 0 on, such as TRAINING/INMEYOK"
+    assert told in caplog.text
+    findings = inspect_folder(Inspection(tree, prefer="dicom", jobs=1))
+    found = tables(findings)["DICOM read otherwise than the header says"]
+    assert found[1:] == [("16 signed bits from bit 0 on", "1")]

@@ -213,7 +213,7 @@ def test_air_without_a_head_is_taken_at_its_headers_word(padding: int, intercept
 
 def test_holes_near_metal_are_taken_at_the_headers_word() -> None:
     y, x = np.mgrid[-48:48, -48:48]
-    stored = (HU - np.rint(1500 * np.exp(-(x**2 + y**2) / 50))).astype(np.int16)
+    stored = (HU - np.rint(1800 * np.exp(-(x**2 + y**2) / 50))).astype(np.int16)
     expected = np.where(stored < -1024, -1000, stored)
     np.testing.assert_array_equal(hu_of(make_header(stored)), expected)
 
@@ -308,3 +308,27 @@ def test_sign_of_a_jpeg_2000_stream_is_heard(declared: int) -> None:
     header.compress(uid.JPEG2000Lossless, encoding_plugin="pylibjpeg")
     header.PixelRepresentation = declared
     np.testing.assert_array_equal(hu_of(header), HU)
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        (make_header(STORED), ""),
+        (make_header((STORED << 4).astype(np.uint16), BitsStored=12, HighBit=15), ""),
+        (make_header(head().view(np.uint16), RescaleIntercept=0), "16 signed bits from bit 0 on"),
+        (make_header(head(), RescaleIntercept=-1024), "HU already before the rescale"),
+    ],
+)
+def test_a_repair_is_told(header: Dataset, told: str) -> None:
+    assert read_dicom(to_bytes(header), name="a.dcm", key=b"key").repair == told
+
+
+def test_padding_blurred_by_compression_is_padding() -> None:
+    y, x = np.mgrid[-48:48, -48:48]
+    rim = x**2 + y**2 > 44**2
+    noise = np.random.default_rng(0).normal(0, 150, HU.shape)
+    stored = np.where(rim, -2000 + noise, HU + 1024).astype(np.int16)
+    header = make_header(stored, BitsStored=14, HighBit=13, RescaleIntercept=-1024)
+    slice_ = read_dicom(to_bytes(header), name="a.dcm", key=b"key")
+    np.testing.assert_array_equal(slice_.hu, np.where(rim, -1000, HU))
+    assert slice_.repair == ""
