@@ -15,6 +15,8 @@ from data_tools.options import Conversion
 from data_tools.workers import start_ahead
 from stroke_tf import command
 
+_NAMED = 20
+
 
 def main(config: Conversion) -> int:
     """Converts, shows progress, prints what was written or every fault; returns the exit code."""
@@ -35,6 +37,11 @@ def main(config: Conversion) -> int:
         return 1
     except OSError as error:
         raise OSError(f"{error}. Finished work is kept: run again to continue") from error
+    no_slices = [it for it in manifest.rejected if not it.is_fault]
+    for left_out in no_slices[:_NAMED]:
+        print(f"Left out: {left_out.file}: {left_out.reason}", file=sys.stderr)
+    if len(no_slices) > _NAMED:
+        print(f"Left out: {len(no_slices) - _NAMED} more, see manifest.json", file=sys.stderr)
     classes = ", ".join(f"{count} {name}" for name, count in manifest.classes.items())
     print(
         f"{config.out}: {manifest.records} records ({classes}), protocol {manifest.protocol}, "

@@ -19,6 +19,7 @@ from data_tools.scan import (
     Scan,
     Stage,
     fold_name,
+    is_dicom,
     is_mask_name,
     is_picture,
     join,
@@ -296,11 +297,14 @@ def _read_kind(
         group.paired.add(home)
     folders, files = scan.listing(folder)
     for name in folders:
-        scan.reject_unused(join(folder, name))
+        if kind == "dicom":
+            _read_series(scan, join(folder, name), group, home=home, label=label)
+        else:
+            scan.reject_unused(join(folder, name))
     for name in files:
         stem, suffix = split_name(name)
         path = join(folder, name)
-        this: Kind = kind or ("dicom" if suffix == ".dcm" else "picture")
+        this: Kind = kind or ("dicom" if is_dicom(scan.root / path) else "picture")
         suffixes = DICOM_SUFFIXES if this == "dicom" else PICTURE_SUFFIXES
         if suffix not in suffixes:
             scan.reject(path, f"a {this} must end in one of {sorted(suffixes)}")
@@ -308,6 +312,21 @@ def _read_kind(
             scan.reject(path, "a mask must be in a folder MASK or in a table, not with pictures")
         else:
             group.add(stem, path, kind=this, home=home, label=label)
+
+
+def _read_series(
+    scan: Scan, top: str, group: Group, *, home: str, label: StrokeType | None
+) -> None:
+    """Reads the DICOM files at and below a folder or zip; their ids begin with its name."""
+    above = top.rpartition("/")[0]
+    for folder, names in scan.walk(top):
+        for name in names:
+            path = join(folder, name)
+            if is_dicom(scan.root / path):
+                stem = join(folder, split_name(name)[0]).removeprefix(f"{above}/")
+                group.add(stem, path, kind="dicom", home=home, label=label)
+            elif is_picture(name):
+                scan.reject(path, "a picture must be in a folder of a kind, such as PNG")
 
 
 def _read_labels(scan: Scan, folders: Iterable[str], labels: Labels) -> None:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from data_tools.scan import SliceFiles
-from data_tools.slices import Reading, Slice, grey_view, read_slice
+from data_tools.slices import Reading, Slice, grey_view, read_slices
 from data_tools.sources import Source
 from stroke_tf.reading.mask_pictures import MASK_COLOURS
 from stroke_tf.square import fit_mask, fit_square
@@ -32,17 +32,21 @@ def contact_sheet(source: Source, source_ids: Sequence[str], reading: Reading) -
     files = {it.source_id: it for it in source.slices}
     count = min(2 * _COLUMNS, len(source_ids))
     picked = np.unique(np.linspace(0, len(source_ids) - 1, count).round().astype(int))
-    tiles = [_thumbnail(source, files[source_ids[index]], reading) for index in picked]
+    tiles = [_thumbnail(source, files, source_ids[index], reading) for index in picked]
     width = min(_COLUMNS, len(tiles))
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % width)
     lines = [np.hstack(tiles[start : start + width]) for start in range(0, len(tiles), width)]
     return np.vstack(lines)
 
 
-def _thumbnail(source: Source, files: SliceFiles, reading: Reading) -> np.ndarray:
-    read = read_slice(source.root, files, reading)
+def _thumbnail(
+    source: Source, files: dict[str, SliceFiles], source_id: str, reading: Reading
+) -> np.ndarray:
+    parts = files.get(source_id) or files[source_id.rpartition("#")[0]]  # a frame
+    slices = read_slices(source.root, parts, reading)
+    read = next(read for name, read in slices if name == source_id)
     if not isinstance(read, Slice):
-        raise ValueError(f"{files.source_id}: must be readable. Received: {read[0].reason}")
+        raise ValueError(f"{source_id}: must be readable. Received: {read[0].reason}")
     tile = cv2.cvtColor(fit_square(grey_view(read.image), size=_SIDE), cv2.COLOR_GRAY2BGR)
     if read.mask is not None:
         mask = fit_mask(read.mask, size=_SIDE)

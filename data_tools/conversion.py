@@ -11,6 +11,7 @@ import hashlib
 import logging
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -38,6 +39,7 @@ from data_tools.workers import run_tasks
 from stroke_tf.files import locked, plain, read_json, replacing, to_json
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import MANIFEST_NAME, Manifest, Rejected, read_manifest
+from stroke_tf.reading.archives import archive_of
 
 _PARTIAL = ".partial"
 _PLAN_NAME = "conversion.json"
@@ -96,8 +98,7 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
             )
         shutil.rmtree(partial)
     manifest = read_manifest(config.out)
-    if len(manifest.rejected) > config.max_bad:  # when it was converted, more were allowed
-        raise BadInputError(manifest.rejected, config.max_bad)
+    _check_faults(manifest.rejected, config.max_bad)  # when it was converted, more were allowed
     return manifest
 
 
@@ -117,14 +118,27 @@ def _first_pass(
     chunks = _spool_all(config, source, partial, report)
     slices, faults, sha256 = _read_all(partial, chunks, source.faults)
     slices, faults = _without_contradictions(partial, slices, faults)
-    if len(faults) > config.max_bad:
-        raise BadInputError(faults, config.max_bad)
+    _check_faults(faults, config.max_bad)
+    _tell_repairs(slices)
     if coloured := [it.file for it in slices if it.coloured]:
         count = len(coloured)
         logging.warning("%d coloured pictures were read as grey, such as %s", count, coloured[0])
     if config.protocol == "clean" and all(it.patient is None for it in slices):
         logging.warning(no_patients(source))
     return slices, faults, sha256
+
+
+def _tell_repairs(slices: Sequence[SpooledSlice]) -> None:
+    """Warns of DICOM files that were read otherwise than their headers say."""
+    for repair, count in sorted(Counter(it.repair for it in slices if it.repair).items()):
+        first = next(it.file for it in slices if it.repair == repair)
+        logging.warning("%d DICOM files were read as %s, such as %s", count, repair, first)
+
+
+def _check_faults(rejected: Sequence[Rejected], max_bad: int) -> None:
+    faults = [it for it in rejected if it.is_fault]
+    if len(faults) > max_bad:
+        raise BadInputError(faults, max_bad)
 
 
 def _check(config: Conversion) -> None:
@@ -238,7 +252,7 @@ def _plan(config: Conversion, source: Source) -> dict[str, object]:
 
 def _size_and_time(path: Path) -> tuple[int, int]:
     try:
-        stat = path.stat()
+        stat = (archive_of(path) or path).stat()
     except OSError:  # a broken link: a fault of its own when it is read
         return -1, 0
     return stat.st_size, stat.st_mtime_ns

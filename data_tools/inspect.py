@@ -27,11 +27,12 @@ def main(config: Inspection) -> int:
     write_page(findings, config.out, title=title)
     listed = config.out.with_suffix(".faults.csv")
     listed.unlink(missing_ok=True)
-    if findings.faults:
-        write_faults(listed, findings.faults)
-    number = f"{len(findings.faults)} faults" + (f" in {listed}" if findings.faults else "")
+    faults = [fault for fault in findings.faults if fault.is_fault]
+    if faults:
+        write_faults(listed, faults)
+    number = f"{len(faults)} faults" + (f" in {listed}" if faults else "")
     print(f"{number}. Page: {config.out}")
-    return 1 if findings.faults or findings.refusals else 0
+    return 1 if faults or findings.refusals else 0
 
 
 if __name__ == "__main__":

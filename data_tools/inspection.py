@@ -7,7 +7,7 @@ import secrets
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,7 +26,7 @@ from data_tools.near_duplicates import turned_hashes
 from data_tools.options import Inspection
 from data_tools.progress import Progress
 from data_tools.scan import SliceFiles, split_name
-from data_tools.slices import Reading, Slice, grey_view, read_slice, unlabelled
+from data_tools.slices import Reading, Slice, grey_view, read_slices, unlabelled
 from data_tools.sources import Source
 from data_tools.workers import run_tasks
 from stroke_tf.config import Window
@@ -47,6 +47,7 @@ class SliceFacts:
     source_id: str
     stage: str
     label: str
+    file: str
     files: tuple[str, ...]
     has_mask: bool
     shape: tuple[int, int]
@@ -57,6 +58,7 @@ class SliceFacts:
     turned: bytes
     pixels: bytes
     coloured: bool
+    repair: str
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def inspect_folder(config: Inspection, *, progress: Progress | None = None) -> F
         done = min(done + _CHUNK, len(source.slices))
         if progress:
             progress("read and check slices", done, len(source.slices))
-    facts, found = _without_contradictions(facts, source, reading)
+    facts, found = _without_contradictions(facts)
     faults.extend(found)
     facts.sort(key=lambda it: (it.stage, it.source_id))
     if reason := no_labels(source):
@@ -159,9 +161,14 @@ def tables(findings: Findings) -> dict[str, list[tuple[str, ...]]]:
             ("window", "slices"),
             *_counted(f"{centre:g}, {width:g}" for it in facts for centre, width in it.windows),
         ],
+        "DICOM read otherwise than the header says": [
+            ("read as", "slices"),
+            *_counted(it.repair for it in facts if it.repair),
+        ],
         "Groups": _group_rows(facts),
         "Leaks between the given folds": _leak_rows(findings),
-        "Faults": [("faults", "rule", "files"), *fault_rows(findings.faults)],
+        "Left out": _fault_rows(findings, is_fault=False),
+        "Faults": _fault_rows(findings, is_fault=True),
     }
 
 
@@ -175,31 +182,24 @@ def _gather(task: _Task) -> tuple[list[SliceFacts], list[Rejected]]:
     facts: list[SliceFacts] = []
     faults: list[Rejected] = []
     for files in slices:
-        read = read_slice(root, files, reading)
-        if isinstance(read, Slice):
-            facts.append(_facts(files, read))
-            faults += [unlabelled(files)] if read.stroke_type is None else []
-        else:
-            faults.extend(read)
+        for source_id, read in read_slices(root, files, reading):
+            if isinstance(read, Slice):
+                facts.append(_facts(replace(files, source_id=source_id), read))
+                faults += [unlabelled(files)] if read.stroke_type is None else []
+            else:
+                faults.extend(read)
     return facts, faults
 
 
 def _without_contradictions(
-    facts: list[SliceFacts], source: Source, reading: Reading
+    facts: list[SliceFacts],
 ) -> tuple[list[SliceFacts], list[Rejected]]:
     """Moves the slices whose picture is in two classes to the faults."""
-    slices = {(str(it.stage or "training"), it.source_id): it for it in source.slices}
-    files = [slices[it.stage, it.source_id] for it in facts]
-
-    def pixels_of(number: int) -> bytes:
-        read = read_slice(source.root, files[number], reading)
-        return read.image.tobytes() if isinstance(read, Slice) else b""
-
     found = contradictions(
-        [it.picture or it.dicom or it.source_id for it in files],
+        [it.file for it in facts],
         [StrokeType.__members__.get(it.label) for it in facts],
         [it.dhash for it in facts],
-        pixels_of,
+        lambda number: facts[number].pixels,
     )
     return [it for number, it in enumerate(facts) if number not in found], list(found.values())
 
@@ -213,6 +213,7 @@ def _facts(files: SliceFiles, read: Slice) -> SliceFacts:
         source_id=files.source_id,
         stage=files.stage or _TRAINING,
         label=_UNLABELLED if read.stroke_type is None else read.stroke_type.name,
+        file=files.first,
         files=tuple(kinds),
         has_mask=read.mask is not None,
         shape=(read.image.shape[0], read.image.shape[1]),
@@ -223,6 +224,7 @@ def _facts(files: SliceFiles, read: Slice) -> SliceFacts:
         turned=read.turned or turned_hashes(grey_view(read.image)),
         pixels=hashlib.sha256(read.image.tobytes()).digest(),
         coloured=read.coloured,
+        repair=read.repair,
     )
 
 
@@ -255,6 +257,11 @@ def _group_rows(facts: tuple[SliceFacts, ...]) -> list[tuple[str, ...]]:
         ("groups that clean folds keep together", str(len(groups))),
         ("slices in the largest of these", str(max(groups.values(), default=0))),
     ]
+
+
+def _fault_rows(findings: Findings, *, is_fault: bool) -> list[tuple[str, ...]]:
+    found = [it for it in findings.faults if it.is_fault == is_fault]
+    return [("faults" if is_fault else "left out", "rule", "files"), *fault_rows(found)]
 
 
 def _leak_rows(findings: Findings) -> list[tuple[str, ...]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from data_tools.scan import (
     PICTURE_SUFFIXES,
     Group,
     Kind,
     Scan,
+    is_dicom,
     is_mask_name,
     join,
     key_of,
@@ -47,14 +46,4 @@ def _kind(scan: Scan, folder: str, name: str) -> Kind | None:
     stem, suffix = split_name(name)
     if suffix in PICTURE_SUFFIXES:
         return "mask" if is_mask_name(stem) else "picture"
-    if suffix == ".dcm" or (suffix == "" and _is_dicom(scan.root / folder / name)):
-        return "dicom"
-    return None
-
-
-def _is_dicom(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+    return "dicom" if is_dicom(scan.root / folder / name) else None

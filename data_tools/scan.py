@@ -16,6 +16,7 @@ from typing import Literal
 
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
+from stroke_tf.reading.archives import archive_of, files_of, holds, is_zip_name, read_bytes
 
 Stage = Literal["stage1", "stage2"]
 MaskKind = Literal["class-colours", "binary", "values", "any"]
@@ -26,7 +27,7 @@ Labels = dict[str, tuple[StrokeType, str]]
 """The label of each id and the file that gives it."""
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
-DICOM_SUFFIXES = {".dcm", ""}
+DICOM_SUFFIXES = {".dcm", ".dicom", ".ima", ""}
 
 _IGNORED = re.compile(
     r"\.|readme|license|.*:zone\.identifier$"
@@ -230,19 +231,22 @@ class Scan:
     def listing(self, folder: str) -> tuple[list[str], list[str]]:
         """Returns the sorted names of the folders and of the files in a folder.
 
-        System files and READMEs are left out; a folder that cannot be read is a fault.
+        A zip of DICOM files is a folder. System files and READMEs are left out; a folder that
+        cannot be read is a fault.
         """
         if folder in self._listings:
             return self._listings[folder]
         folders: list[str] = []
         files: list[str] = []
         try:
-            with os.scandir(self.root / folder) as entries:
-                for entry in entries:
-                    if not _IGNORED.match(entry.name):
-                        (folders if _is_folder(entry) else files).append(entry.name)
+            for name, is_folder in list_folder(self.root / folder):
+                if not _IGNORED.match(name):
+                    is_folder = is_folder or self._is_series(folder, name)
+                    (folders if is_folder else files).append(name)
         except OSError as error:
             self.reject(folder, f"a folder must be readable. Received: {error.strerror}")
+        except ValueError as error:
+            self.reject(folder, str(error).partition(": ")[2])
         return self._listings.setdefault(folder, (sorted(folders), sorted(files)))
 
     def find(self, path: str) -> str | None:
@@ -257,9 +261,26 @@ class Scan:
 
     def _names(self, folder: str) -> list[str]:
         try:
-            return [it.name for it in os.scandir(self.root / folder) if it.is_file()]
+            return [name for name, is_folder in list_folder(self.root / folder) if not is_folder]
         except OSError:
             return []
+
+    def _is_series(self, folder: str, name: str) -> bool:
+        """Returns whether a file is a zip of DICOM files, not yet unpacked beside it."""
+        if not is_zip_name(name):
+            return False
+        path = self.root / folder / name
+        if path.with_suffix("").is_dir() or archive_of(path.parent):
+            return False
+        try:
+            if holds(path, lambda it: split_name(it)[1] in PICTURE_SUFFIXES):
+                return False
+            return any(is_dicom(path / it) for it in files_of(path))
+        except OSError as error:
+            self.reject(join(folder, name), f"must be readable. Received: {error.strerror}")
+        except ValueError as error:
+            self.reject(join(folder, name), str(error).partition(": ")[2])
+        return False
 
     def walk(self, top: str) -> Iterator[tuple[str, list[str]]]:
         """Yields each folder at and below `top` once, however links go, with its file names."""
@@ -283,11 +304,15 @@ class Scan:
     def reject_unused(self, top: str, rule: str = "must be part of the layout") -> None:
         """Rejects a folder that the layout does not know, if it holds pictures."""
         for folder, files in self.walk(top):
-            picture = next((name for name in files if is_picture(name)), None)
+            picture = next((name for name in files if self.is_slice(folder, name)), None)
             if picture:
                 received = f"Received: {join(folder, picture)}"
                 self.reject(top, f"a folder with pictures {rule}. {received}")
                 return
+
+    def is_slice(self, folder: str, name: str) -> bool:
+        """Returns whether a file is a picture by its name, or DICOM."""
+        return is_picture(name) or is_dicom(self.root / folder / name)
 
     def reject_beside(self, base: str) -> None:
         """Rejects the folders with pictures that stand beside `base` or one of its parents."""
@@ -309,7 +334,18 @@ def split_name(name: str) -> tuple[str, str]:
 
 def is_picture(name: str) -> bool:
     """Returns whether a file name ends as a picture or a DICOM file does."""
-    return split_name(name)[1] in {".dcm", *PICTURE_SUFFIXES}
+    return split_name(name)[1] in DICOM_SUFFIXES.union(PICTURE_SUFFIXES) - {""}
+
+
+def is_dicom(path: Path) -> bool:
+    """Returns whether a file is DICOM by its ending, or without one by its beginning."""
+    suffix = split_name(path.name)[1]
+    if suffix or suffix not in DICOM_SUFFIXES:
+        return suffix in DICOM_SUFFIXES
+    try:
+        return read_bytes(path, 132)[128:] == b"DICM"
+    except (OSError, ValueError):
+        return False
 
 
 def is_mask_name(stem: str) -> bool:
@@ -355,6 +391,26 @@ def fold_name(name: str) -> str:
 def key_of(name: str) -> str:
     """Returns what folder names are matched by: the letters and digits of `fold_name`."""
     return re.sub(r"[\W_]", "", fold_name(name))
+
+
+def list_folder(path: Path) -> Iterator[tuple[str, bool]]:
+    """Yields the names in a folder or a zip, and whether each is a folder.
+
+    Raises:
+        OSError, ValueError: If it cannot be read.
+    """
+    if archive := archive_of(path):
+        inner = path.relative_to(archive).parts
+        below = (it.split("/") for it in files_of(archive))
+        found = {
+            (it[len(inner)], len(it) > len(inner) + 1)
+            for it in below
+            if it[: len(inner)] == [*inner]
+        }
+        yield from found
+        return
+    with os.scandir(path) as entries:
+        yield from ((entry.name, _is_folder(entry)) for entry in entries)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,12 @@ import numpy as np
 from data_tools.near_duplicates import dhash, turned_hashes
 from data_tools.options import Colour, MaskMethod, Prefer
 from data_tools.overlays import check_overlay, mask_from_binary, mask_from_overlay
+from data_tools.same_picture import check_same_picture
 from data_tools.scan import SliceFiles, readable, split_name
 from stroke_tf.config import BRAIN, Window
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.manifest import Rejected
+from stroke_tf.reading.archives import read_bytes
 from stroke_tf.reading.hu_values import hu_of_16_bits
 from stroke_tf.reading.mask_pictures import is_coloured, mask_from_colours, mask_from_values
 from stroke_tf.reading.nifti import SUFFIXES as VOLUMES
@@ -32,7 +34,7 @@ from stroke_tf.reading.pictures import (
 from stroke_tf.records import Pixels
 
 if TYPE_CHECKING:
-    from stroke_tf.reading.dicom import Header
+    from stroke_tf.reading.dicom import DicomFile, Header
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Slice:
         sha256: Hash of all its files' bytes.
         coloured: Whether a coloured picture was read as grey.
         spacing_mm: Distance of rows, of columns and of slices; None where unknown.
+        repair: How a DICOM file was read otherwise than its header says; mostly empty.
     """
 
     image: np.ndarray
@@ -81,6 +84,7 @@ class Slice:
     sha256: str
     coloured: bool = False
     spacing_mm: tuple[float, float, float] | None = None
+    repair: str = ""
 
     @property
     def pixels(self) -> Pixels:
@@ -88,13 +92,17 @@ class Slice:
         return "gray8" if self.image.dtype == np.uint8 else "hu16"
 
 
-def read_slice(root: Path, files: SliceFiles, reading: Reading) -> Slice | list[Rejected]:
-    """Reads one slice; a slice with faults gives all of them instead.
+def read_slices(
+    root: Path, files: SliceFiles, reading: Reading
+) -> Iterator[tuple[str, Slice | list[Rejected]]]:
+    """Yields the id of each slice and the slice, or all faults of one that has any.
+
+    There are several only where a DICOM file has several frames: then the ids are `id#1` and so on.
 
     Args:
         root: Folder that the paths of `files` are relative to.
-        files: Where the slice's parts are.
-        reading: How to read it.
+        files: Where the parts are.
+        reading: How to read them.
     """
     return _Reader(root, files, reading).read()
 
@@ -133,9 +141,31 @@ class _Reader:
         self.patient = files.patient
         self.coloured = False
         self.spacing_mm: tuple[float, float, float] | None = None
+        self.repair = ""
 
-    def read(self) -> Slice | list[Rejected]:
-        image = self._read_image()
+    def read(self) -> Iterator[tuple[str, Slice | list[Rejected]]]:
+        files = self.files
+        if files.dicom and (self.reading.prefer == "dicom" or not files.picture):
+            yield from self._read_dicom(files.dicom)
+            return
+        if files.dicom:
+            self._try(files.dicom, self._read_header)
+        if files.plane is not None and files.picture:
+            image = self._try_volume(files.picture, self._read_plane)
+        else:
+            image = self._try(files.picture, self._read_grey) if files.picture else None
+        yield files.source_id, self._finish(image)
+
+    def _read_dicom(self, file: str) -> Iterator[tuple[str, Slice | list[Rejected]]]:
+        source_id, dicom = self.files.source_id, self._try(file, self._open_dicom)
+        if dicom is None or dicom.frames == 1:
+            yield source_id, self._finish(self._read_hu(dicom, 0) if dicom else None)
+            return
+        for frame in range(dicom.frames):
+            self.faults = []
+            yield f"{source_id}#{frame + 1}", self._finish(self._read_hu(dicom, frame))
+
+    def _finish(self, image: np.ndarray | None) -> Slice | list[Rejected]:
         mask = self._read_mask(image)
         stroke_type = self._stroke_type(mask)
         if self.faults or image is None:
@@ -152,26 +182,40 @@ class _Reader:
             sha256=self.digest.hexdigest(),
             coloured=self.coloured,
             spacing_mm=self.spacing_mm,
+            repair=self.repair,
         )
 
-    def _read_image(self) -> np.ndarray | None:
-        files = self.files
-        if files.plane is not None and files.picture:
-            return self._try_volume(files.picture, self._read_plane)
-        if files.dicom and (self.reading.prefer == "dicom" or not files.picture):
-            return self._try(files.dicom, self._read_hu)
-        if files.dicom:
-            self._try(files.dicom, self._read_header)
-        return self._try(files.picture, self._read_grey) if files.picture else None
-
-    def _read_hu(self, data: bytes, name: str) -> np.ndarray:
+    def _open_dicom(self, data: bytes, name: str) -> DicomFile:
         from stroke_tf.reading.dicom import (
-            read_dicom,  # pictures need not wait for pydicom and SciPy
+            open_dicom,  # pictures need not wait for pydicom and SciPy
         )
 
-        read = read_dicom(data, name=name, key=self.reading.patient_key)
+        file = open_dicom(data, name=name, key=self.reading.patient_key)
+        beside = [it for it in (self.files.picture, self.files.mask, self.files.overlay) if it]
+        if file.frames > 1 and beside:
+            raise ValueError(
+                f"{name}: must have one frame where another file is of its id, {beside[0]}. "
+                f"Received: {file.frames} frames"
+            )
+        if file.frames > 1:  # of one patient, named or not
+            self.patient = self.patient or file.patient or self.digest.hexdigest()[:16]
+        return file
+
+    def _read_hu(self, file: DicomFile, frame: int) -> np.ndarray | None:
+        try:
+            read = file.read(frame)
+        except ValueError as error:
+            name = f"{self.files.dicom}#{frame + 1}" if file.frames > 1 else self.files.dicom
+            self._reject(name, str(error).removeprefix(f"{name}: "))
+            return None
         self._keep(read)
+        self.repair = read.repair
+        if self.files.picture:
+            self._try(self.files.picture, partial(self._compare, read.hu))
         return read.hu
+
+    def _compare(self, hu: np.ndarray, data: bytes, name: str) -> None:
+        check_same_picture(hu, self._read_grey(data, name), name=name)
 
     def _read_header(self, data: bytes, name: str) -> None:
         from stroke_tf.reading.dicom import read_header
@@ -303,16 +347,32 @@ class _Reader:
 
     def _try(self, file: str, read: Callable[[bytes, str], _T]) -> _T | None:
         try:
-            data = (self.root / file).read_bytes()
+            data = read_bytes(self.root / file)
             self.digest.update(data)
             return read(data, file)
         except OSError as error:
             self._reject(file, f"must be readable. Received: {error.strerror}")
         except ValueError as error:
-            self._reject(file, str(error).removeprefix(f"{file}: "))
+            is_fault = file != self.files.dicom or not _is_companion(self.files, error)
+            self._reject(file, str(error).removeprefix(f"{file}: "), is_fault=is_fault)
         return None
 
-    def _reject(self, file: str | None, reason: str) -> None:
+    def _reject(self, file: str | None, reason: str, *, is_fault: bool = True) -> None:
         if self.files.row:
             reason = f"{reason} ({self.files.row})"
-        self.faults.append(Rejected(readable(file or self.files.source_id), readable(reason)))
+        name = readable(file or self.files.source_id)
+        self.faults.append(Rejected(name, readable(reason), is_fault=is_fault))
+
+
+def _is_companion(files: SliceFiles, error: ValueError) -> bool:
+    """Returns whether a file only goes along with slices: a scout, or a report in a series.
+
+    A file with a picture, mask or overlay of its id was meant to be a slice, and so was a labelled
+    file that stands by itself.
+    """
+    from stroke_tf.reading.axial_ct import NotAxialCtError, OtherViewError
+
+    if files.picture or files.mask or files.overlay:
+        return False
+    in_series = files.stroke_type is None or "/" in files.source_id
+    return isinstance(error, NotAxialCtError if in_series else OtherViewError)

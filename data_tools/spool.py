@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,7 +20,7 @@ import numpy as np
 from data_tools.offline_copies import augmented_copies, copies_of
 from data_tools.options import CopiesFor
 from data_tools.scan import SliceFiles
-from data_tools.slices import Reading, Slice, read_slice, unlabelled
+from data_tools.slices import Reading, Slice, read_slices, unlabelled
 from stroke_tf.files import read_json, replacing, write_text
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
@@ -81,6 +81,7 @@ class SpooledSlice:
     turned: bytes | None
     coloured: bool
     spacing_mm: str
+    repair: str
     records: tuple[SpooledRecord, ...]
 
 
@@ -94,14 +95,15 @@ def spool_chunk(task: ChunkTask) -> int:
     path = _spool_path(task.folder, task.number)
     with replacing(path, sync=True) as temporary, temporary.open("wb") as spool:
         for files in task.slices:
-            read = read_slice(task.root, files, task.encoding.reading)
-            if isinstance(read, Slice) and read.stroke_type is None:
-                faults.append(unlabelled(files))
-            elif isinstance(read, Slice):
-                slices.append(_spool_slice(spool, files, read, task.encoding))
-            else:
-                faults.extend(read)
-    text = json.dumps({"slices": slices, "faults": [[it.file, it.reason] for it in faults]})
+            for source_id, read in read_slices(task.root, files, task.encoding.reading):
+                if not isinstance(read, Slice):
+                    faults.extend(read)
+                elif read.stroke_type is None:
+                    faults.append(unlabelled(files))
+                else:
+                    this = replace(files, source_id=source_id)
+                    slices.append(_spool_slice(spool, this, read, task.encoding))
+    text = json.dumps({"slices": slices, "faults": [astuple(it) for it in faults]})
     write_text(index, text)
     return len(task.slices)
 
@@ -126,10 +128,10 @@ def read_index(
         digest.update(f"{value['source_id']}\t{value['stage']}\t{value.pop('sha256')}\n".encode())
         for name in ("dhash", "turned"):
             value[name] = value[name] and bytes.fromhex(value[name])
-        for name in ("stage", "pixels", "patient"):  # few that are different, many slices
+        for name in ("stage", "pixels", "patient", "repair"):  # few that are different, many slices
             value[name] = value[name] and sys.intern(value[name])
         slices.append(SpooledSlice(**value, records=tuple(records)))
-    return slices, [Rejected(file, reason) for file, reason in values["faults"]]
+    return slices, [Rejected(*fault) for fault in values["faults"]]
 
 
 def read_spooled(folder: Path, record: SpooledRecord) -> tuple[bytes, bytes]:
@@ -161,6 +163,7 @@ def _spool_slice(
         "turned": read.turned and read.turned.hex(),
         "coloured": read.coloured,
         "spacing_mm": "x".join(f"{length:.6g}" for length in read.spacing_mm or ()),
+        "repair": read.repair,
         "sha256": read.sha256,
         "lengths": lengths,
     }

@@ -47,10 +47,17 @@ class Fold:
 
 @dataclass(frozen=True)
 class Rejected:
-    """One file that was left out: its path relative to the input folder and the rule it broke."""
+    """One file that was left out.
+
+    Attributes:
+        file: Its path relative to the input folder.
+        reason: The rule it broke.
+        is_fault: False for a sound file that is no slice, such as a scout beside a series.
+    """
 
     file: str
     reason: str
+    is_fault: bool = True
 
 
 @dataclass(frozen=True)

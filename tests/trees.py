@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from data_tools.slices import read_slices
+
 SIDE = 80
 
 
@@ -46,3 +48,9 @@ def write_tree(root, *, none=20, ischemia=10, hemorrhage=10, seed=0, side=SIDE):
             write_slice(root, folder, str(source_id), random, side=side)
             source_id += 1
     return root
+
+
+def read_slice(root, files, reading):
+    """Returns the slice of a file that holds one, or its faults."""
+    ((_, read),) = read_slices(root, files, reading)
+    return read

@@ -3,13 +3,12 @@
 import cv2
 import numpy as np
 import pytest
-from trees import head, write_png
+from trees import head, read_slice, write_png
 
 from data_tools.conversion import BadInputError, build_tfrecords
 from data_tools.inspection import inspect_folder, write_page
 from data_tools.intake import take_in
 from data_tools.options import Conversion, Input, Inspection
-from data_tools.slices import read_slice
 from data_tools.sources import read_table_source
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import read_folds
@@ -211,7 +210,8 @@ def test_a_picture_that_is_cut_short_is_a_fault(folder, suffix):
 
 def test_a_tiff_of_other_numbers_is_refused(folder):
     cv2.imwrite(str(folder / "x.tif"), np.ones((20, 20), np.float32))
-    assert "must be grey, palette or RGB. Received: F" in read(table(folder, "x.tif,normal"))[0][0].reason
+    (faults,) = read(table(folder, "x.tif,normal"))
+    assert "must be grey, palette or RGB. Received: F" in faults[0].reason
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])

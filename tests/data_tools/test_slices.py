@@ -1,9 +1,10 @@
 import cv2
 import numpy as np
 import pytest
+from trees import read_slice
 
 from data_tools.scan import SliceFiles
-from data_tools.slices import Reading, Slice, grey_view, read_slice
+from data_tools.slices import Reading, Slice, grey_view
 from data_tools.sources import find_slices
 from stroke_tf.labels import StrokeType
 

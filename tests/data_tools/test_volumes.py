@@ -5,12 +5,12 @@ import json
 import nibabel
 import numpy as np
 import pytest
-from trees import head, write_png
+from trees import head, read_slice, write_png
 
 from data_tools.conversion import build_tfrecords
 from data_tools.intake import reading_of, take_in
 from data_tools.options import Conversion, Input
-from data_tools.slices import Slice, read_slice
+from data_tools.slices import Slice
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import read_folds
 
