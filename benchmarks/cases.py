@@ -2,9 +2,9 @@
 
     python -m benchmarks.cases --cases <folder of cases> [--quick] [--code <another checkout>]
 
-Each case is a folder of bad or odd files with a README.md that says what they are and what is right. This
-puts them among sound slices, runs `data_tools.build_tfrecords` (or a training), and compares what came out:
-records, values, messages and the exit code. It prints a table, and last one line of JSON.
+Each case is a folder of bad or odd files; its README.md says what they are and what is right. They
+are put among sound slices and converted (or a training is tried). Records, values, messages and the
+exit code are compared with what is right. It prints a table, and last one line of JSON.
 """
 
 from __future__ import annotations
@@ -13,25 +13,19 @@ import csv
 import json
 import os
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-import cv2
 import numpy as np
 import tyro
 
+from benchmarks.case_bench import ENOUGH, SIDE, Bench, Done, decode, short, write, write_head
 from stroke_tf.page import markdown_table
-from stroke_tf.records import HU_OFFSET, Record, decode_record
-
-_ENOUGH = 14  # slices for ten folds
-_SIDE = 96
+from stroke_tf.records import HU_OFFSET
 
 
 @dataclass(frozen=True)
@@ -59,95 +53,6 @@ class Outcome(NamedTuple):
     right: bool
 
 
-@dataclass
-class Done:
-    """A command that ended: its exit code, what it said, and the records that it wrote by id."""
-
-    code: int
-    said: str
-    records: dict[str, Record] = field(default_factory=dict)
-
-    def names(self, name: str) -> str:
-        """Returns what was said of a file, without its folder; empty where nothing was."""
-        lines = [line for line in self.said.splitlines() if name in line]
-        return re.sub(r"\S*/(?=[^/\s]+[:\s])", "", lines[0])[:110] if lines else ""
-
-    def __str__(self) -> str:
-        if not self.code:
-            return f"{len(self.records)} records"
-        said = self.said.strip().splitlines() or [""]
-        return f"exit {self.code}: {said[0][:110]}"
-
-
-@dataclass(frozen=True)
-class Bench:
-    """One case at work: its files, the code, and a folder that is thrown away."""
-
-    case: Path
-    code: Path
-    scratch: Path
-
-    def tree(self, files: Mapping[str, str], *, ids: range = range(50000, 50000 + _ENOUGH)) -> Path:
-        """Returns a new data set: normal slices of these ids, and files of the case."""
-        root = Path(tempfile.mkdtemp(dir=self.scratch))
-        for number in ids:
-            path = root / f"TRAINING/INMEYOK/PNG/{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), _head(number))
-        for place, name in files.items():
-            (root / place).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(self.case / name, root / place)
-        return root
-
-    def unpack(self, name: str) -> Path:
-        """Returns the folder that holds what a tar file holds, its names byte by byte."""
-        root = Path(tempfile.mkdtemp(dir=self.scratch))
-        subprocess.run(
-            ["tar", "xzf", str(self.case / name), "-C", str(root)], check=True, stderr=subprocess.DEVNULL
-        )
-        return root
-
-    def run(self, *command: str | Path, cwd: Path | None = None) -> Done:
-        """Runs a command with the code under test."""
-        env = os.environ | {"PYTHONPATH": str(self.code), "TF_CPP_MIN_LOG_LEVEL": "3", "COLUMNS": "400"}
-        done = subprocess.run(
-            list(map(str, command)), cwd=cwd or self.code, env=env, capture_output=True, text=True,
-            errors="backslashreplace",
-        )  # fmt: skip
-        said = (done.stderr + done.stdout).splitlines()
-        return Done(done.returncode, "\n".join(line for line in said if "━" not in line))
-
-    def convert(self, data: Path, *flags: str | Path, size: int = _SIDE, out: Path | None = None) -> Done:
-        """Converts a data set."""
-        out = out or Path(tempfile.mkdtemp(dir=self.scratch)) / "records"
-        where = ("--data", data, "--out", out, "--size", str(size), "--jobs", "1")
-        done = self.run(sys.executable, "-m", "data_tools.build_tfrecords", *where, *flags)
-        if not done.code:
-            records = (decode_record(it) for path in out.glob("*.tfrecord") for it in _examples(path))
-            done.records = {record.source_id: record for record in records}
-        return done
-
-
-def _head(seed: int) -> np.ndarray:
-    """A disc with a pattern of its own, uint8: no two look alike."""
-    y, x = np.mgrid[:_SIDE, :_SIDE] - _SIDE / 2
-    coarse = np.random.default_rng(seed).integers(40, 220, (12, 12)).astype(np.uint8)
-    inside = x**2 + y**2 < (0.45 * _SIDE) ** 2
-    return np.where(inside, cv2.resize(coarse, (_SIDE, _SIDE)), 0).astype(np.uint8)
-
-
-def _examples(path: Path) -> Iterator[bytes]:
-    data, start = zlib.decompress(path.read_bytes()), 0
-    while start < len(data):
-        length = int.from_bytes(data[start : start + 8], "little")
-        yield data[start + 12 : start + 12 + length]
-        start += length + 16
-
-
-def _picture(png: bytes) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
-
-
 def _named(done: Done, *names: str) -> Iterator[Outcome]:
     """Each file must be named in a fault."""
     for name in names:
@@ -156,14 +61,16 @@ def _named(done: Done, *names: str) -> Iterator[Outcome]:
 
 
 def _dicom(bench: Bench) -> Iterator[Outcome]:
-    done = bench.convert(bench.tree({"TRAINING/INMEYOK/DICOM/99.dcm": "slice.dcm"}), "--prefer", "dicom")
+    done = bench.convert(
+        bench.tree({"TRAINING/INMEYOK/DICOM/99.dcm": "slice.dcm"}), "--prefer", "dicom"
+    )
     said, expected = done.names("99.dcm"), bench.case / "expected_hu_plus_32768.png"
     if "99" not in done.records:
         yield Outcome("slice.dcm", f"exit {done.code}: {said}", bool(said))
     elif not expected.exists():
         yield Outcome("slice.dcm", f"{done}, silent: taken for a slice", False)
     else:
-        hu, right = _picture(done.records["99"].image), _picture(expected.read_bytes())
+        hu, right = decode(done.records["99"].image), decode(expected.read_bytes())
         wrong = np.count_nonzero(hu != right)
         air = f", air {int(np.median(hu[right < HU_OFFSET - 900])) - HU_OFFSET} HU" if wrong else ""
         yield Outcome("slice.dcm", f"read, {wrong} of {hu.size} HU wrong{air}", not wrong)
@@ -189,9 +96,13 @@ def _of(folder: str, **files: str) -> Callable[[Bench], Iterator[Outcome]]:
 
 def _copies(bench: Bench) -> Iterator[Outcome]:
     names = ("10001", "10001_flip", "10001_rot8")
-    done = bench.convert(bench.tree({f"TRAINING/INMEYOK/PNG/{name}.png": f"{name}.png" for name in names}))
+    done = bench.convert(
+        bench.tree({f"TRAINING/INMEYOK/PNG/{name}.png": f"{name}.png" for name in names})
+    )
     folds = [done.records[name].fold for name in names if name in done.records]
-    yield Outcome("flip, rotation", f"{done}, in folds {folds}", len(folds) == 3 and len(set(folds)) == 1)
+    yield Outcome(
+        "flip, rotation", f"{done}, in folds {folds}", len(folds) == 3 and len(set(folds)) == 1
+    )
 
 
 def _times(bench: Bench) -> Iterator[Outcome]:
@@ -208,14 +119,8 @@ def _times(bench: Bench) -> Iterator[Outcome]:
 def _groups(bench: Bench) -> Iterator[Outcome]:
     ids = (bench.case / "ids.txt").read_text().split()
     for name in ("groups_png_suffix.csv", "groups_float.csv", "groups_numbers.csv"):
-        tree = bench.tree({}, ids=range(0))
-        for source_id in ids:
-            path = tree / f"TRAINING/INMEYOK/PNG/{source_id}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), _head(int(source_id)))
+        tree = bench.tree({}, ids=map(int, ids))
         done = bench.convert(tree, "--groups", bench.case / name)
-        if "--folds" in done.said:  # six groups are too few for ten folds
-            done = bench.convert(tree, "--groups", bench.case / name, "--folds", "5")
         if done.code:
             yield Outcome(name, str(done), "must" in done.said and ".csv" in done.said)
         else:
@@ -238,7 +143,9 @@ def _texts(bench: Bench) -> Iterator[Outcome]:
     for name, word in (("text.png", b"MUSTERMANN"), ("trailing.png", b"PatientID=12345")):
         done = bench.convert(bench.tree({"TRAINING/INMEYOK/PNG/99.png": name}))
         found = not done.code and word in done.records["99"].image
-        yield Outcome(name, f"{done}, name {'in' if found else 'not in'} them", not (done.code or found))
+        yield Outcome(
+            name, f"{done}, name {'in' if found else 'not in'} them", not (done.code or found)
+        )
 
 
 def _make(bench: Bench) -> Iterator[Outcome]:
@@ -260,7 +167,7 @@ def _shift(bench: Bench) -> Iterator[Outcome]:
     files = {"TRAINING/KANAMA/PNG/99.png": "picture.png", "TRAINING/KANAMA/MASK/99.png": "mask.png"}
     done = bench.convert(bench.tree(files), size=512)
     record = done.records["99"]
-    disc, mask = (_picture(png).astype(float) for png in (record.image, record.mask))
+    disc, mask = (decode(png).astype(float) for png in (record.image, record.mask))
     centres = [np.array(np.nonzero(it)) @ it[it > 0] / it.sum() for it in (disc, mask)]
     apart = float(np.abs(centres[0] - centres[1]).max())
     yield Outcome("650 to 512", f"centroids {apart:.3f} px apart", apart < 0.1)
@@ -268,7 +175,10 @@ def _shift(bench: Bench) -> Iterator[Outcome]:
 
 def _ministry(bench: Bench) -> Iterator[Outcome]:
     done = bench.convert(bench.unpack("tree.tar.gz"), size=48)
-    kinds = [sum(it.stroke_type == kind and it.fold >= 0 for it in done.records.values()) for kind in range(3)]
+    kinds = [
+        sum(it.stroke_type == kind and it.fold >= 0 for it in done.records.values())
+        for kind in range(3)
+    ]
     lost = sum(it.stroke_type > 0 and it.fold >= 0 and not it.mask for it in done.records.values())
     session = sum(it.fold == -1 for it in done.records.values())
     right = kinds == [8, 2, 2] and session == 4 and not lost
@@ -289,11 +199,15 @@ def _cp1254(bench: Bench) -> Iterator[Outcome]:
 
 def _shifted_overlay(bench: Bench) -> Iterator[Outcome]:
     yield from _of("KANAMA", PNG="picture.png", OVERLAY="overlay.png")(bench)
-    yield from _of("KANAMA", PNG="picture.png", MASK="mask.png", OVERLAY="overlay_shifted.png")(bench)
+    yield from _of("KANAMA", PNG="picture.png", MASK="mask.png", OVERLAY="overlay_shifted.png")(
+        bench
+    )
 
 
 def _jpeg_overlays(bench: Bench) -> Iterator[Outcome]:
-    for number, name in enumerate(("KANAMA_overlay.jpg", "ISKEMI_overlay.jpg", "ISKEMI_overlay_from_jpeg.png")):
+    for number, name in enumerate(
+        ("KANAMA_overlay.jpg", "ISKEMI_overlay.jpg", "ISKEMI_overlay_from_jpeg.png")
+    ):
         folder, suffix = f"TRAINING/{name[:6]}", Path(name).suffix
         files = {f"{folder}/PNG/9{number}.png": f"{name[:6]}_picture.png"}
         done = bench.convert(bench.tree(files | {f"{folder}/OVERLAY/9{number}{suffix}": name}))
@@ -302,7 +216,11 @@ def _jpeg_overlays(bench: Bench) -> Iterator[Outcome]:
 
 
 def _two_classes(bench: Bench) -> Iterator[Outcome]:
-    files = {"KANAMA/PNG/20008": "picture", "KANAMA/MASK/20008": "mask", "INMEYOK/PNG/90001": "picture"}
+    files = {
+        "KANAMA/PNG/20008": "picture",
+        "KANAMA/MASK/20008": "mask",
+        "INMEYOK/PNG/90001": "picture",
+    }
     tree = bench.tree({f"TRAINING/{place}.png": f"{name}.png" for place, name in files.items()})
     yield from _named(bench.convert(tree), "90001")
 
@@ -310,41 +228,50 @@ def _two_classes(bench: Bench) -> Iterator[Outcome]:
 def _tables(bench: Bench) -> Iterator[Outcome]:
     for kind in ("cp1254", "utf16", "semicolon"):
         groups = bench.case / f"groups_{kind}.csv"
-        ids = [int(number) for number in re.findall(rb"2\d{4}", groups.read_bytes().replace(b"\0", b""))]
-        tree = bench.tree({}, ids=ids)  # type: ignore[arg-type]
+        ids = [
+            int(number)
+            for number in re.findall(rb"2\d{4}", groups.read_bytes().replace(b"\0", b""))
+        ]
+        tree = bench.tree({}, ids=ids)
         done = bench.convert(tree, "--groups", groups)
         yield Outcome(groups.name, str(done), len(done.records) == len(ids))
     for kind in ("cp1254", "utf16", "semicolon"):
         session, name = "YarismaVeriSeti_1_Oturum", f"labels_{kind}.txt"
         tree = bench.tree({f"{session}/{name}": name})
-        (tree / session / "PNG").mkdir()
         for number in (20104, 20110, 20111, 20112):
-            cv2.imwrite(str(tree / session / f"PNG/{number}.png"), _head(number))
+            write_head(tree / session / f"PNG/{number}.png", number)
         done = bench.convert(tree)
-        yield Outcome(name, str(done), len(done.records) == _ENOUGH + 4)
+        yield Outcome(name, str(done), len(done.records) == ENOUGH + 4)
     tree, name = Path(tempfile.mkdtemp(dir=bench.scratch)), "hemorrhage_utf16.csv"
     rows = list(csv.reader((bench.case / name).read_text("utf-16").splitlines()))
-    rows += [[str(patient), *rows[1][1:]] for patient in range(50, 50 + _ENOUGH)]
+    rows += [[str(patient), *rows[1][1:]] for patient in range(50, 50 + ENOUGH)]
     for patient, number, *_ in rows[1:]:
-        path = tree / f"Patients_CT/{int(patient):03d}/brain/{number}.jpg"
-        path.parent.mkdir(parents=True)
-        cv2.imwrite(str(path), _head(int(patient)))
+        write_head(tree / f"Patients_CT/{int(patient):03d}/brain/{number}.jpg", int(patient))
     (tree / "hemorrhage_diagnosis.csv").write_text("\r\n".join(map(",".join, rows)), "utf-16")
     done = bench.convert(tree)
-    yield Outcome(name, str(done), len(done.records) == _ENOUGH + 1)
+    yield Outcome(name, str(done), len(done.records) == ENOUGH + 1)
 
 
 def _tiny(bench: Bench) -> Iterator[Outcome]:
     files = {"TRAINING/KANAMA/PNG/99.png": "picture.png", "TRAINING/KANAMA/MASK/99.png": "mask.png"}
     done = bench.convert(bench.tree(files), size=128)
-    pixels = np.count_nonzero(_picture(done.records["99"].mask)) if "99" in done.records else 0
+    pixels = np.count_nonzero(decode(done.records["99"].mask)) if "99" in done.records else 0
     yield Outcome("2 x 2 pixels to 128", f"{done}, {pixels} lesion pixels", pixels > 0)
 
 
 def _unet(bench: Bench) -> Iterator[Outcome]:
     records = bench.scratch / "records"
     bench.convert(bench.tree({}), out=records)
-    flags = ("--weights", "None", "--encoder", "mobilenetv2", "--image-size", "64", "--fit.epochs", "1")
+    flags = (
+        "--weights",
+        "None",
+        "--encoder",
+        "mobilenetv2",
+        "--image-size",
+        "64",
+        "--fit.epochs",
+        "1",
+    )
     where = ("--records", records, "--out", bench.scratch / "results")
     done = bench.run(sys.executable, "-m", "experiments.train_unet", *where, *flags)
     yield Outcome("train-unet", _ending(done), done.code != 0 and "lesion" in done.said)
@@ -355,15 +282,22 @@ def _weights(bench: Bench) -> Iterator[Outcome]:
 
     given, records = bench.scratch / "other.weights.h5", bench.scratch / "records"
     build_classifier("mobilenet025", image_size=64, weights=None).save_weights(given)
-    files = {f"TRAINING/KANAMA/{kind}/9{number}.png" for number in range(9) for kind in ("PNG", "MASK")}
-    tree = bench.tree({})
-    for place in sorted(files):
-        (tree / place).parent.mkdir(parents=True, exist_ok=True)
-        mask = np.zeros((_SIDE, _SIDE, 3), np.uint8)
-        mask[40:50, 40:50, 1] = 255
-        cv2.imwrite(str(tree / place), mask if "MASK" in place else _head(int(Path(place).stem)))
+    tree, mask = bench.tree({}), np.zeros((SIDE, SIDE, 3), np.uint8)
+    mask[40:50, 40:50, 1] = 255
+    for number in range(90, 99):
+        write_head(tree / f"TRAINING/KANAMA/PNG/{number}.png", number)
+        write(tree / f"TRAINING/KANAMA/MASK/{number}.png", mask)
     bench.convert(tree, out=records)
-    flags = ("--backbone", "mobilenetv2", "--weights", given, "--image-size", "64", "--fit.epochs", "1")
+    flags = (
+        "--backbone",
+        "mobilenetv2",
+        "--weights",
+        given,
+        "--image-size",
+        "64",
+        "--fit.epochs",
+        "1",
+    )
     where = ("--records", records, "--out", bench.scratch / "results")
     done = bench.run(sys.executable, "-m", "experiments.train_classifier", *where, *flags)
     yield Outcome("train-classifier", _ending(done), done.code != 0 and len(done.said) < 1000)
@@ -371,7 +305,7 @@ def _weights(bench: Bench) -> Iterator[Outcome]:
 
 def _ending(done: Done) -> str:
     last = (done.said.strip().splitlines() or [""])[-1]
-    return f"exit {done.code}, {len(done.said)} characters: {last[-140:]}"
+    return f"exit {done.code}, {len(done.said)} characters: {short(last)}"
 
 
 def _keras(bench: Bench) -> Iterator[Outcome]:
@@ -387,7 +321,7 @@ class Case(NamedTuple):
     tensorflow: bool = False
 
 
-_NO_SLICE, _HU = "left out by name", "the expected HU, or a fault"
+_NO_SLICE, _HU = "named as no CT slice", "the expected HU, or a fault"
 CASES: dict[str, Case] = {
     "augmented_copies_leak_under_clean": Case("one fold", _copies),
     "dicom_coronal_reformat": Case(_NO_SLICE, _dicom),
@@ -442,7 +376,9 @@ def main(settings: Settings) -> None:
         print(name, file=sys.stderr)
         for outcome in outcomes:
             happened = outcome.happened.replace("|", "/")
-            rows.append((name, case.expected, outcome.kind, happened, "yes" if outcome.right else "NO"))
+            rows.append(
+                (name, case.expected, outcome.kind, happened, "yes" if outcome.right else "NO")
+            )
         right.append(all(outcome.right for outcome in outcomes))
     print(markdown_table(("case", "expected", "kind", "what happened", "right"), rows))
     print(json.dumps({"name": "cases", "right": sum(right), "n": len(right), "kinds": len(rows)}))
