@@ -70,7 +70,7 @@ class Slice:
         windows: HU windows that the DICOM header names.
         sha256: Hash of all its files' bytes.
         coloured: Whether a coloured picture was read as grey.
-        spacing_mm: Distance of rows, of columns and of slices; None where unknown.
+        spacing_mm: Distance of rows, of columns and of slices; empty where unknown.
         repair: How a DICOM file was read otherwise than its header says; mostly empty.
     """
 
@@ -83,7 +83,7 @@ class Slice:
     windows: tuple[Window, ...]
     sha256: str
     coloured: bool = False
-    spacing_mm: tuple[float, float, float] | None = None
+    spacing_mm: tuple[float, ...] = ()
     repair: str = ""
 
     @property
@@ -140,7 +140,7 @@ class _Reader:
         self.windows: tuple[Window, ...] = ()
         self.patient = files.patient
         self.coloured = False
-        self.spacing_mm: tuple[float, float, float] | None = None
+        self.spacing_mm: tuple[float, ...] = ()
         self.repair = ""
 
     def read(self) -> Iterator[tuple[str, Slice | list[Rejected]]]:
@@ -209,7 +209,7 @@ class _Reader:
             self._reject(name, str(error).removeprefix(f"{name}: "))
             return None
         self._keep(read)
-        self.repair = read.repair
+        self.repair, self.spacing_mm = read.repair, read.spacing_mm
         if self.files.picture:
             self._try(self.files.picture, partial(self._compare, read.hu))
         return read.hu

@@ -29,7 +29,7 @@ from stroke_tf.records import HU_OFFSET, Pixels
 from stroke_tf.square import fit_mask, fit_square
 
 CHUNK_SLICES = 32
-ENCODING_VERSION = 3
+ENCODING_VERSION = 4
 """Raised when equal sources give other records: what was converted before is not continued."""
 
 
@@ -162,7 +162,7 @@ def _spool_slice(
         "dhash": read.dhash.hex(),
         "turned": read.turned and read.turned.hex(),
         "coloured": read.coloured,
-        "spacing_mm": "x".join(f"{length:.6g}" for length in read.spacing_mm or ()),
+        "spacing_mm": "x".join(f"{length:.6g}" for length in read.spacing_mm),
         "repair": read.repair,
         "sha256": read.sha256,
         "lengths": lengths,

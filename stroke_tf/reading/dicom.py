@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stroke_tf.reading.axial_ct import NotAxialCtError, check_axial_ct
-from stroke_tf.reading.dicom_header import Tags, parse, patient_of, silence, windows_of
+from stroke_tf.reading.dicom_header import Tags, parse, patient_of, silence, spacing_of, windows_of
 from stroke_tf.reading.hu_proof import (
     LOWEST_HU,
     PADDING,
@@ -68,10 +68,12 @@ class HuSlice(Header):
     Attributes:
         hu: int16, shape (H, W), in HU. What was padding is air, -1000.
         repair: How the values were read otherwise than the header says, in words; mostly empty.
+        spacing_mm: Distance of rows, of columns and of slices; empty where the header gives none.
     """
 
     hu: np.ndarray
     repair: str
+    spacing_mm: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,8 @@ class DicomFile:
         """
         several = self.frames > 1
         tags = replace(self.tags, name=f"{self.tags.name}#{frame + 1}") if several else self.tags
-        return HuSlice(windows_of(tags, frame), self.patient, *_proved_hu(tags, frame))
+        hu, repair = _proved_hu(tags, frame)
+        return HuSlice(windows_of(tags, frame), self.patient, hu, repair, spacing_of(tags, frame))
 
 
 @silence()

@@ -30,6 +30,7 @@ _TAGS: list[Any] = [
     *("BitsAllocated", "BitsStored", "HighBit", "PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
     *("WindowCenter", "WindowWidth", "ImageOrientationPatient", "PixelData"),
+    *("PixelSpacing", "SpacingBetweenSlices", "SliceThickness"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *OVERLAY_BIT_POSITIONS,
 ]
@@ -163,6 +164,20 @@ def windows_of(tags: Tags, frame: int) -> tuple[tuple[float, float], ...]:
     except ValueError:  # a hint for display only: no reason to lose the slice
         return ()
     return tuple((c, w) for c, w in zip(centres, widths, strict=False) if w > 0)
+
+
+def spacing_of(tags: Tags, frame: int) -> tuple[float, ...]:
+    """Returns the distance in mm of rows, of columns and of slices; empty where one is missing.
+
+    Where no distance of slices is given, their thickness stands for it.
+    """
+    place = tags.group("PixelMeasuresSequence", frame) or tags
+    try:
+        apart = place.numbers("SpacingBetweenSlices") or place.numbers("SliceThickness")
+        found = (*place.numbers("PixelSpacing"), *map(abs, apart[:1]))
+    except ValueError:  # not needed for the slice
+        return ()
+    return found if len(found) == 3 and min(found) > 0 else ()
 
 
 def patient_of(tags: Tags, *, key: bytes) -> str | None:

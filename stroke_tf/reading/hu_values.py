@@ -1,6 +1,6 @@
 """HU from files that are no DICOM: pictures of 16 bits and volumes.
 
-Knows arrays only.
+Knows arrays only. The proofs are imported when they are needed: they bring SciPy.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_AIR_BELOW, _METAL = -500, 32767  # HU
+_AIR_BELOW = -500  # HU
+_INT16 = np.iinfo(np.int16)
 
 
 def hu_of_16_bits(values: NDArray[np.uint16], *, offset: int, name: str) -> NDArray[np.int16]:
-    """Returns the HU of a grey picture of 16 bits: int16, shape (H, W).
+    """Returns the HU of a grey picture of 16 bits: int16, shape (H, W), padding as air.
 
     Args:
         values: uint16, shape (H, W).
@@ -20,18 +21,43 @@ def hu_of_16_bits(values: NDArray[np.uint16], *, offset: int, name: str) -> NDAr
         name: Where they come from, for the error messages.
 
     Raises:
-        ValueError: If the values are no HU with air.
+        ValueError: If the values hold no air, or no head in HU looks like that.
     """
-    return check_hu(values.astype(np.int32) - offset, name=name)
+    from stroke_tf.reading.known_readings import cleared, judge_whole
+
+    hu = values.astype(np.int32) - offset
+    if hu.min() >= _AIR_BELOW or judge_whole(hu) == "wrong":
+        raise _no_head(hu, name)
+    return cleared(hu).astype(np.int16)
 
 
-def check_hu(values: np.ndarray, *, name: str) -> NDArray[np.int16]:
-    """Returns values as int16 HU.
+def hu_of_volume(values: np.ndarray, *, name: str) -> NDArray[np.int16]:
+    """Returns the HU of a volume: int16, shape (slices, H, W), padding as air.
+
+    Args:
+        values: Shape (slices, H, W).
+        name: Where they come from, for the error messages.
 
     Raises:
-        ValueError: If they cannot be HU of a slice with air around it.
+        ValueError: If no slice is proved to show a head in HU, or one is proved not to.
     """
+    from stroke_tf.reading.known_readings import cleared, judge_whole
+
     low, high = values.min(), values.max()
-    if not (-32768 <= low < _AIR_BELOW and high <= _METAL):
+    if not (_INT16.min <= low and high <= _INT16.max):
         raise ValueError(f"{name}: must hold HU, air near -1000. Received: {low:g} to {high:g}")
-    return np.rint(values).astype(np.int16)
+    hu = np.rint(values).astype(np.int32)
+    verdicts = [judge_whole(plane) for plane in hu]
+    if "wrong" in verdicts or "proved" not in verdicts:
+        worst = verdicts.index("wrong") if "wrong" in verdicts else len(hu) // 2
+        raise _no_head(hu[worst], name)
+    return cleared(hu).astype(np.int16)
+
+
+def _no_head(hu: np.ndarray, name: str) -> ValueError:
+    from stroke_tf.reading.hu_proof import describe
+
+    return ValueError(
+        f"{name}: must show a head in HU, air near -1000 outside and tissue inside. "
+        f"Received: {describe(hu)}"
+    )

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stroke_tf.reading.hu_values import check_hu
+from stroke_tf.reading.hu_values import hu_of_volume
 
 SUFFIXES = {".nii", ".nii.gz"}
 
@@ -102,7 +102,7 @@ def _as_pixels(sha256: bytes, path: Path, name: str) -> np.ndarray:
     values = read_volume(path, name=name).values
     if values.min() >= 0 and values.max() <= 255 and np.array_equal(values, np.rint(values)):
         return values.astype(np.uint8)
-    return check_hu(values, name=name)
+    return hu_of_volume(values, name=name)
 
 
 def _load(path: Path, *, name: str) -> Any:

@@ -42,7 +42,8 @@ def write_frames(path, numbers, **values):
         item(
             PixelValueTransformationSequence=[
                 item(RescaleIntercept=-1024, RescaleSlope=1, RescaleType="HU")
-            ]
+            ],
+            PixelMeasuresSequence=[item(PixelSpacing=[0.4, 0.5], SliceThickness=5)],
         )
     ]
     frames = np.stack([stored(it) for it in numbers])
@@ -126,6 +127,7 @@ def test_frames_become_slices_of_one_patient(tree):
     write_frames(tree / "TRAINING/INMEYOK/DICOM/200.dcm", (1, 5, 9), PatientID="")
     convert(tree)
     rows = [row for row in read_folds(tree.parent / "records") if row.source_id[:3] == "200"]
+    assert {row.spacing_mm for row in rows} == {"0.4x0.5x5"}
     assert sorted(row.source_id for row in rows) == ["200#1", "200#2", "200#3"]
     assert len({row.group_id for row in rows}) == 1
     assert len({row.fold for row in rows}) == 1

@@ -20,7 +20,8 @@ NONE, ISCHEMIA, HEMORRHAGE = StrokeType.NONE, StrokeType.ISCHEMIA, StrokeType.HE
 def write_case(folder, case, *, images="", masks="masks/", channel="", classes=(0, 1, 2), seed=0):
     """Writes a volume of three slices and its mask, whose slices show the classes."""
     random = np.random.default_rng(seed)
-    slices = [head(random, 32).astype(np.int16) * 4 - 1000 for _ in classes]
+    heads = [head(random, 32).astype(np.int16) for _ in classes]
+    slices = [np.where(it, it // 4, -1000) for it in heads]
     mask = np.zeros((32, 32, 3), np.uint8)
     for plane, value in enumerate(classes):
         mask[10:14, 20:26, plane] = value

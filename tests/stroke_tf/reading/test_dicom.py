@@ -76,6 +76,21 @@ def test_every_window_is_given() -> None:
     assert read(head()).windows == ()
 
 
+@pytest.mark.parametrize(
+    ("values", "spacing"),
+    [
+        ({"SpacingBetweenSlices": -5, "SliceThickness": 1.25}, (0.4, 0.5, 5)),
+        ({"SliceThickness": 1.25}, (0.4, 0.5, 1.25)),
+        ({"SliceThickness": ""}, ()),
+        ({"PixelSpacing": None, "SliceThickness": 1.25}, ()),
+        ({"PixelSpacing": [0, 0], "SliceThickness": 1.25}, ()),
+    ],
+)
+def test_spacing_is_that_of_rows_columns_and_slices(values, spacing) -> None:
+    found = read((head() + 1024).astype(np.uint16), **{"PixelSpacing": [0.4, 0.5]} | values)
+    assert found.spacing_mm == pytest.approx(spacing)
+
+
 def test_windows_without_a_meaning_are_left_out() -> None:
     assert read(head(), WindowCenter=[40, 50], WindowWidth=[0, 80]).windows == ((50.0, 80.0),)
     header = make_header(head(), WindowWidth=80)
