@@ -75,6 +75,11 @@ class Words:
             found |= {StrokeType.UNSPECIFIED} if StrokeType.NONE in found else set()
         return found
 
+    def says_stroke_alone(self, name: str) -> bool:
+        """Returns whether a folder's name says that it is of strokes, and nothing else."""
+        words = [word for word in self.split(name) if not word.isdigit()]
+        return bool(words) and {*words} <= {*self.only_stroke}
+
     def kinds_of(self, name: str) -> set[Kind]:
         """Returns the kinds of files that a class folder's name says, pictures aside."""
         kinds = {self.kinds[word] for word in self.split(name) if word in self.kinds}
@@ -221,14 +226,19 @@ def _look(scan: Scan, words: Words, found: Found, place: _Place, name: str) -> s
         found.homes.append(_session(scan, words, folder, stage))
         return ""
     said = words.classes_of(name)
+    flat, nested = _holds(scan, words, folder)
+    if (flat or nested) and words.says_stroke_alone(name):  # else a wrapper: `stroke`, `inme`
+        beside = [words.classes_of(it) for it in scan.listing(place.folder)[0]]
+        said = {StrokeType.UNSPECIFIED} if {StrokeType.NONE} in beside else said
     classes = said | place.classes
     held_out = place.held_out or words.is_held_out(name)
-    flat, nested = _holds(scan, words, folder)
     if not said or not (flat or nested):
         wrappers = place.wrappers - (not said)
         narrowed = frozenset(classes if len(classes) == 1 else ())
         inner = _Place(folder, narrowed, wrappers, held_out)
-        return _search(scan, words, found, inner) if wrappers >= 0 else _UNUSED
+        broken = _search(scan, words, found, inner) if wrappers >= 0 else _UNUSED
+        if not (said and broken and _holds_dicom(scan, folder)):
+            return broken
     if len(classes) > 1 or len(words.kinds_of(name)) > 1:
         return f"must have a name of one class. Name: {readable(name)!r}"
     if held_out:
@@ -241,6 +251,11 @@ def _holds(scan: Scan, words: Words, folder: str) -> tuple[bool, bool]:
     """Returns whether a folder holds pictures itself, and whether it holds folders of kinds."""
     folders, files = scan.listing(folder)
     return any(map(is_picture, files)), any(key_of(name) in words.kinds for name in folders)
+
+
+def _holds_dicom(scan: Scan, top: str) -> bool:
+    walk = scan.walk(top)
+    return any(is_dicom(scan.root / join(folder, name)) for folder, names in walk for name in names)
 
 
 def _session(scan: Scan, words: Words, folder: str, stage: Stage) -> Home:
@@ -297,7 +312,7 @@ def _read_kind(
         group.paired.add(home)
     folders, files = scan.listing(folder)
     for name in folders:
-        if kind == "dicom":
+        if kind == "dicom" or (kind is None and _holds_dicom(scan, join(folder, name))):
             _read_series(scan, join(folder, name), group, home=home, label=label)
         else:
             scan.reject_unused(join(folder, name))

@@ -199,6 +199,7 @@ _WORDS = Words(
             + ("hemorrhage", "hemorrhagic", "haemorrhage", "haemorrhagic"),
             StrokeType.HEMORRHAGE,
         ),
+        **dict.fromkeys(("inmevar", "inmeli", "withstroke"), StrokeType.UNSPECIFIED),
     },
     kinds={
         "png": "picture",

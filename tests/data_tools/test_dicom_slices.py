@@ -13,6 +13,8 @@ from data_tools.conversion import BadInputError, build_tfrecords
 from data_tools.inspection import inspect_folder, tables, write_page
 from data_tools.options import Conversion, Inspection
 from data_tools.slices import grey_view
+from data_tools.sources import find_slices
+from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import read_folds
 
 SIDE = 96
@@ -247,6 +249,22 @@ def test_series_below_a_dicom_folder_of_a_class_are_converted(tree, series, zipp
     assert [it.is_fault for it in manifest.rejected] == [False]
     ids = {row.source_id for row in read_folds(tree.parent / "records")}
     assert {f"{target.name}/{it}" for it in IDS} <= ids
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_series_right_below_a_class_folder_are_converted(series, tmp_path, zipped):
+    write_dicom(tmp_path / "set/Normal/p9/1.dcm", 9)
+    target = tmp_path / "set/Kanama" / ("p1.zip" if zipped else "p1")
+    if zipped:
+        pack(target, series)
+    else:
+        target.parent.mkdir(parents=True)
+        series.rename(target)
+    source = find_slices(tmp_path / "set")
+    assert source.faults == ()
+    ids = {it.source_id for it in source.slices if it.stroke_type == StrokeType.HEMORRHAGE}
+    assert {f"{target.name}/{it}" for it in IDS} <= ids
+    assert ["p9/1"] == [it.source_id for it in source.slices if not it.stroke_type]
 
 
 def test_a_conversion_from_a_changed_zip_is_not_continued(tree, series):

@@ -246,6 +246,20 @@ def test_a_folder_of_no_clear_class_is_a_fault_and_no_guess(
     assert set(_types(source)) == {"1", "2", "3"}
 
 
+@pytest.mark.parametrize(
+    "names", [("Normal", "Stroke"), ("İnme Yok", "İnme"), ("0_normal", "1_İnme Var")]
+)
+@pytest.mark.parametrize("inner", ["", "PNG/"])
+def test_a_stroke_folder_beside_a_normal_one_is_of_strokes_of_no_type(
+    tmp_path: Path, names: tuple[str, str], inner: str
+) -> None:
+    normal, stroke = names
+    paths = (f"Stroke data/{normal}/{inner}1.png", f"Stroke data/{stroke}/{inner}2.png")
+    source = find_slices(_plant(tmp_path, paths))
+    assert source.faults == ()
+    assert _types(source) == {"1": NONE, "2": StrokeType.UNSPECIFIED}
+
+
 def test_flat_and_nested_classes_stand_together(tmp_path: Path) -> None:
     paths = ("İnme Yok/1.png", "İskemi/PNG/2.png", "İskemi/MASK/2.png", "Kanama_OVERLAY/3.png")
     source = find_slices(_plant(tmp_path, (*paths, "Kanama_PNG/3.png", "Kanama_DICOM/3")))
