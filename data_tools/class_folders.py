@@ -10,14 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from data_tools.scan import (
+from data_tools.names import (
     DICOM_SUFFIXES,
     PICTURE_SUFFIXES,
-    Group,
-    Kind,
-    Labels,
-    Scan,
-    Stage,
     fold_name,
     is_dicom,
     is_mask_name,
@@ -27,6 +22,7 @@ from data_tools.scan import (
     readable,
     split_name,
 )
+from data_tools.scan import Group, Kind, Labels, Scan, Stage
 from stroke_tf.label_file import is_stage1, stage1_lines
 from stroke_tf.labels import StrokeType
 from stroke_tf.text_tables import read_text

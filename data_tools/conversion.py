@@ -21,9 +21,9 @@ from data_tools.assemble import Assembly, assemble
 from data_tools.contradictions import contradictions
 from data_tools.faults import FAULTS_NAME
 from data_tools.intake import no_labels, no_patients, reading_of, take_in
+from data_tools.names import readable
 from data_tools.options import Conversion
 from data_tools.progress import Progress
-from data_tools.scan import readable
 from data_tools.sources import Source
 from data_tools.spool import (
     CHUNK_SLICES,
@@ -231,7 +231,6 @@ def _plan(config: Conversion, source: Source) -> dict[str, object]:
     for name in ("data", "table", "out", "jobs", "max_bad", "groups"):
         del settings[name]
     settings["folds"] = config.folds if isinstance(config.folds, int) else "file"
-    groups = config.groups and hashlib.sha256(config.groups.read_bytes()).hexdigest()
     listing, times = hashlib.sha256(), hashlib.sha256()
     for it in source.slices:
         fold = source.folds.get(it.source_id)
@@ -244,7 +243,6 @@ def _plan(config: Conversion, source: Source) -> dict[str, object]:
     return {
         **plain(settings),
         "encoding_version": ENCODING_VERSION,
-        "groups_sha256": groups,
         _LISTING: listing.hexdigest(),
         _TIMES: times.hexdigest(),
     }

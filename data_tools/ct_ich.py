@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import re
 
-from data_tools.scan import (
-    PICTURE_SUFFIXES,
-    Group,
-    Kind,
-    Labels,
-    Scan,
-    join,
-    key_of,
-    split_name,
-)
+from data_tools.names import PICTURE_SUFFIXES, join, key_of, split_name
+from data_tools.scan import Group, Kind, Labels, Scan
 from stroke_tf.labels import StrokeType
 from stroke_tf.text_tables import read_table
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data_tools.scan import fold_name, one_spelling, split_name, whole_number
+from data_tools.names import fold_name, one_spelling, split_name, whole_number
 from data_tools.sources import Source
 from stroke_tf.files import read_json
 from stroke_tf.manifest import FOLDS, Rejected

@@ -22,10 +22,11 @@ from data_tools.faults import fault_rows
 from data_tools.fold_audit import audit_folds, check_clean
 from data_tools.folds import check_enough, group_slices
 from data_tools.intake import no_labels, no_patients, reading_of, take_in
+from data_tools.names import split_name
 from data_tools.near_duplicates import turned_hashes
 from data_tools.options import Inspection
 from data_tools.progress import Progress
-from data_tools.scan import SliceFiles, split_name
+from data_tools.scan import SliceFiles
 from data_tools.slices import Reading, Slice, grey_view, read_slices, unlabelled
 from data_tools.sources import Source
 from data_tools.workers import run_tasks

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_tools.fold_files import read_fold_file, with_folds
+from data_tools.names import fold_name
 from data_tools.options import Input
 from data_tools.patients import only_with_patients, read_groups, with_patients
-from data_tools.scan import MaskValues, fold_name
+from data_tools.scan import MaskValues
 from data_tools.slice_table import parse_pairs
 from data_tools.slices import Reading
 from data_tools.sources import (

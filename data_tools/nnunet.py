@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from data_tools.scan import PICTURE_SUFFIXES, MaskValues, Scan, SliceFiles, join, split_name
+from data_tools.names import PICTURE_SUFFIXES, join, split_name
+from data_tools.scan import MaskValues, Scan, SliceFiles
 from data_tools.volumes import planes
 from stroke_tf.files import read_json
 from stroke_tf.labels import LESION_CLASSES, StrokeType

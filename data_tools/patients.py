@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from data_tools.scan import one_patient, one_spelling, split_name
+from data_tools.names import one_patient, one_spelling, split_name
 from data_tools.sources import Source
 from stroke_tf.manifest import Rejected
 from stroke_tf.text_tables import read_table

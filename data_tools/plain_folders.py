@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from data_tools.scan import (
-    PICTURE_SUFFIXES,
-    Group,
-    Kind,
-    Scan,
-    is_dicom,
-    is_mask_name,
-    join,
-    key_of,
-    split_name,
-)
+from data_tools.names import PICTURE_SUFFIXES, is_dicom, is_mask_name, join, key_of, split_name
+from data_tools.scan import Group, Kind, Scan
 
 PLAIN_SHAPE = "any folders of unlabelled PNG, JPG or DICOM files"
 _NO_INPUTS = {"mask", "masks", "overlay", "overlays"}

@@ -1,22 +1,29 @@
 """Gathers the files of a data set by slice: lists folders, joins files to slices, collects faults.
 
-Knows names and kinds of files but no layout: `sources.py` says which folder holds what.
+Knows no layout: `sources.py` says which folder holds what.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from data_tools.names import (
+    PICTURE_SUFFIXES,
+    is_dicom,
+    is_picture,
+    join,
+    one_spelling,
+    readable,
+    split_name,
+)
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
-from stroke_tf.reading.archives import archive_of, files_of, holds, is_zip_name, read_bytes
+from stroke_tf.reading.archives import archive_of, files_of, holds, is_zip_name
 
 Stage = Literal["stage1", "stage2"]
 MaskKind = Literal["class-colours", "binary", "values", "any"]
@@ -26,8 +33,6 @@ Kind = Literal["picture", "dicom", "mask", "overlay"]
 Labels = dict[str, tuple[StrokeType, str]]
 """The label of each id and the file that gives it."""
 
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
-DICOM_SUFFIXES = {".dcm", ".dicom", ".ima", ""}
 
 _IGNORED = re.compile(
     r"\.|readme|license|.*:zone\.identifier$"
@@ -35,8 +40,6 @@ _IGNORED = re.compile(
     re.IGNORECASE,
 )
 _TWIN = re.compile(r"[^/]+_dcm_(?=[^/]+$)", re.IGNORECASE)  # <class>_dcm_<id> is also <id>
-_MASK_NAME = re.compile(r".*[ _-](seg|segmentation|mask|maske)", re.IGNORECASE)
-_NO_UTF8 = re.compile("[\udc80-\udcff]")  # bytes of a name, as Python shows them
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,75 +325,6 @@ class Scan:
             for name in self.listing(parent)[0]:
                 if name != part:
                     self.reject_unused(join(parent, name))
-
-
-def split_name(name: str) -> tuple[str, str]:
-    """Returns stem and lower-case suffix; digits after a dot belong to a DICOM UID."""
-    stem, dot, suffix = name.rpartition(".")
-    if name.lower().endswith(".nii.gz"):
-        return name[: -len(".nii.gz")], ".nii.gz"
-    return (stem, f".{suffix.lower()}") if dot and not suffix.isdigit() else (name, "")
-
-
-def is_picture(name: str) -> bool:
-    """Returns whether a file name ends as a picture or a DICOM file does."""
-    return split_name(name)[1] in DICOM_SUFFIXES.union(PICTURE_SUFFIXES) - {""}
-
-
-def is_dicom(path: Path) -> bool:
-    """Returns whether a file is DICOM by its ending, or without one by its beginning."""
-    suffix = split_name(path.name)[1]
-    if suffix or suffix not in DICOM_SUFFIXES:
-        return suffix in DICOM_SUFFIXES
-    try:
-        return read_bytes(path, 132)[128:] == b"DICM"
-    except (OSError, ValueError):
-        return False
-
-
-def is_mask_name(stem: str) -> bool:
-    """Returns whether a name without its suffix ends as masks beside pictures do: `12_HGE_Seg`."""
-    return _MASK_NAME.fullmatch(stem) is not None
-
-
-def readable(name: str) -> str:
-    """Returns a name or path as text: bytes that are no UTF-8 are read as cp1254 (Turkish)."""
-    return _NO_UTF8.sub(
-        lambda byte: bytes([ord(byte[0]) - 0xDC00]).decode("cp1254", "backslashreplace"), name
-    )
-
-
-def one_spelling(name: str) -> str:
-    """Returns a name in composed Unicode, whatever system wrote it."""
-    return unicodedata.normalize("NFC", readable(name))
-
-
-def whole_number(text: str) -> str:
-    """Returns a text without the .0 that spreadsheets give whole numbers."""
-    return re.sub(r"^(\d+)\.0+$", r"\1", text)
-
-
-def one_patient(name: str) -> str:
-    """Returns a patient's name in one form: case, Unicode form and a final .0 aside."""
-    return whole_number(one_spelling(name)).casefold()
-
-
-def join(folder: str, name: str) -> str:
-    """Returns the path of a name in a folder; the root is the empty string."""
-    return f"{folder}/{name}" if folder else name
-
-
-def fold_name(name: str) -> str:
-    """Returns a name in lower case without accents and with one kind of i."""
-    letters = unicodedata.normalize("NFKD", readable(name))
-    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
-    return plain.lower().replace("ı", "i")
-
-
-@lru_cache
-def key_of(name: str) -> str:
-    """Returns what folder names are matched by: the letters and digits of `fold_name`."""
-    return re.sub(r"[\W_]", "", fold_name(name))
 
 
 def list_folder(path: Path) -> Iterator[tuple[str, bool]]:

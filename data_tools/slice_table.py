@@ -10,17 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from data_tools.scan import (
-    DICOM_SUFFIXES,
-    PICTURE_SUFFIXES,
-    Kind,
-    MaskValues,
-    Scan,
-    SliceFiles,
-    one_patient,
-    one_spelling,
-    split_name,
-)
+from data_tools.names import DICOM_SUFFIXES, PICTURE_SUFFIXES, one_patient, one_spelling, split_name
+from data_tools.scan import Kind, MaskValues, Scan, SliceFiles
 from data_tools.volumes import planes
 from stroke_tf.labels import StrokeType
 from stroke_tf.reading.nifti import SUFFIXES as VOLUMES

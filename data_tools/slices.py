@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, TypeVar
 import cv2
 import numpy as np
 
+from data_tools.names import readable, split_name
 from data_tools.near_duplicates import dhash, turned_hashes
 from data_tools.options import Colour, MaskMethod, Prefer
 from data_tools.overlays import check_overlay, mask_from_binary, mask_from_overlay
 from data_tools.same_picture import check_same_picture
-from data_tools.scan import SliceFiles, readable, split_name
+from data_tools.scan import SliceFiles
 from stroke_tf.config import BRAIN, Window
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.manifest import Rejected

@@ -18,15 +18,10 @@ from data_tools.class_folders import (
     read_class_folders,
 )
 from data_tools.ct_ich import CT_ICH_SHAPE, fit_ct_ich, read_ct_ich
+from data_tools.names import readable, whole_number
 from data_tools.nnunet import NNUNET_SHAPE, fit_nnunet, read_nnunet
 from data_tools.plain_folders import PLAIN_SHAPE, fit_plain, read_plain
-from data_tools.scan import (
-    MaskValues,
-    Scan,
-    SliceFiles,
-    readable,
-    whole_number,
-)
+from data_tools.scan import MaskValues, Scan, SliceFiles
 from data_tools.slice_table import TableTerms, parse_pairs, read_slice_table
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected

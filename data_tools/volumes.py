@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from data_tools.scan import Scan, SliceFiles, split_name
+from data_tools.names import split_name
+from data_tools.scan import Scan, SliceFiles
 from stroke_tf.reading.nifti import SUFFIXES, count_planes
 
 

@@ -117,16 +117,6 @@ def decode_16_bits(data: bytes, *, name: str) -> NDArray[np.uint16] | None:
     return _pixels(data, image, name=name) if image.mode in _DEEP_MODES else None
 
 
-def picture_size(data: bytes, *, name: str) -> tuple[int, int]:
-    """Returns (height, width) in pixels from the header alone; the pixels may still be damaged.
-
-    Raises:
-        ValueError: If the header is not one that `decode_colours` accepts.
-    """
-    width, height = _open(data, name=name).size
-    return height, width
-
-
 def encode_png(array: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
     """Returns a grey PNG; equal arrays give equal bytes.
 
