@@ -2,7 +2,7 @@
 
     stroke-tf convert --data DATA --out RECORDS
 
-Every slice is read and checked first (`spool.py`), then folds are dealt and shards written. With
+Every slice is read and checked first, then folds are dealt and shards written. With
 more faults than `--max-bad` only a list of them is written, `faults.csv`, and the exit code is 1. A
 run that was killed continues when it is started again; the same input and seed give the same bytes.
 """

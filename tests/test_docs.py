@@ -17,6 +17,7 @@ from benchmarks import (
     unet_step,
 )
 from data_tools.options import Conversion, Inspection, PhantomConfig
+from data_tools.sources import LAYOUTS
 from experiments.demo import Demo
 from experiments.open_stroke_segment import OpenStroke
 from experiments.saucis_f1_f2_f3_samples import Samples
@@ -76,6 +77,17 @@ def commands():
                     words.insert(1, "-m")
                 if words[1:2] == ["-m"]:
                     yield pytest.param(words[2], words[3:], id=f"{page.name}: {line.strip()}")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_is_described(layout):
+    assert f"`{layout}`" in (ROOT / "docs/your_data.md").read_text()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/your_data.md"])
+def test_no_line_of_prose_is_too_long(page):
+    prose = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+    assert [it for it in prose.splitlines() if len(it) > 120 and not it.startswith("|")] == []
 
 
 @pytest.mark.parametrize(("module", "flags"), list(commands()))
