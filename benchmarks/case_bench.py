@@ -136,4 +136,4 @@ def _examples(path: Path) -> Iterator[bytes]:
 
 def decode(png: bytes) -> np.ndarray:
     """Returns the values of a PNG as they are."""
-    return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    return np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED))

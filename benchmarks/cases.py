@@ -256,7 +256,7 @@ def _tiny(bench: Bench) -> Iterator[Outcome]:
     files = {"TRAINING/KANAMA/PNG/99.png": "picture.png", "TRAINING/KANAMA/MASK/99.png": "mask.png"}
     done = bench.convert(bench.tree(files), size=128)
     pixels = np.count_nonzero(decode(done.records["99"].mask)) if "99" in done.records else 0
-    yield Outcome("2 x 2 pixels to 128", f"{done}, {pixels} lesion pixels", pixels > 0)
+    yield Outcome("2 x 2 pixels to 128", f"{done}, {pixels} lesion pixels", bool(pixels > 0))
 
 
 def _unet(bench: Bench) -> Iterator[Outcome]:

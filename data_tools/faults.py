@@ -14,16 +14,19 @@ from stroke_tf.manifest import Rejected
 FAULTS_NAME = "faults.csv"
 _SHOWN = 5
 _RECEIVED = ". Received:"
+_NUMBER = re.compile(r"\d+")
 
 
 def fault_rows(faults: Iterable[Rejected]) -> list[tuple[str, str, str]]:
-    """Returns a row for each kind of fault: how many, the rule, the first files.
+    """Returns a row for each kind of fault: how many, the rule, the first files (2 before 10).
 
     Faults are equal when their rules are, numbers aside; one alone keeps what was received.
     """
     kinds: dict[str, list[Rejected]] = {}
-    for fault in faults:
-        kinds.setdefault(re.sub(r"\d+", "#", _rule(fault)), []).append(fault)
+    for fault in sorted(
+        faults, key=lambda it: _NUMBER.sub(lambda found: found[0].zfill(20), it.file)
+    ):
+        kinds.setdefault(_NUMBER.sub("#", _rule(fault)), []).append(fault)
     return [_row(kind) for kind in kinds.values()]
 
 

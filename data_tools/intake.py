@@ -52,8 +52,9 @@ def no_labels(source: Source) -> str:
     """Returns why a source without any label or mask cannot be converted; "" for others."""
     if any(it.stroke_type is not None or it.mask or it.overlay for it in source.slices):
         return ""
-    folders = dict.fromkeys(it.first.rpartition("/")[0] for it in source.slices)
-    seen = f"{len(source.slices)} pictures in {len(folders)} folders, such as {[*folders][:5]}"
+    folders = dict.fromkeys(it.first.rpartition("/")[0] or "." for it in source.slices)
+    more = f" and {len(folders) - 5} more folders" if len(folders) > 5 else ""
+    seen = f"{len(source.slices)} pictures in {[*folders][:5]}{more}"
     return (
         "cannot be converted: no labels; give a table (--table), or name folders by classes, such "
         f"as normal, ischemia, hemorrhage. Received: {seen}"

@@ -3,7 +3,9 @@ from stroke_tf.manifest import Rejected
 
 
 def test_equal_faults_are_one_line_with_the_first_five_files():
-    faults = [Rejected(f"{n}.png", f"must be 80 wide. Received: {n}") for n in range(7)]
+    faults = [
+        Rejected(f"{n}.png", f"must be 80 wide. Received: {n}") for n in (10, 2, 1, 3, 4, 5, 0)
+    ]
     faults.insert(3, Rejected("x.png", "must be grey. Received: red"))
     assert fault_lines(faults) == [
         "7 faults: must be 80 wide. First received: 0. "

@@ -56,7 +56,7 @@ def test_a_folder_without_labels_cannot_be_converted(tmp_path, capsys):
     printed = capsys.readouterr().out
     refused = "cannot be converted: no labels; give a table (--table)"
     assert refused in printed
-    assert "Received: 2 pictures in 1 folders" in printed
+    assert "Received: 2 pictures in ['.']" in printed
     assert refused in (tmp_path / "page.html").read_text()
     assert "all.csv has a column Patient ID" in printed
     assert "1 faults in" in printed  # the mask, which is no slice
