@@ -119,10 +119,11 @@ def main(settings: Settings) -> None:
         known = _known(found)
         table.add_row(name, *(f"{known[key]:g}" if key in known else "" for key in _COLUMNS))
     Console().print(table)
-    first, *others = results
+    first = "ours" if "ours" in results else "plain"
     ratios = {
         f"{first}/{name} {key}": round(results[first][key] / results[name][key], 2)
-        for name in others
+        for name in results
+        if name != first
         for key in ("train_ms", "predict_ms")
     }
     measured = {name: _known(found) for name, found in results.items()}
@@ -150,10 +151,10 @@ def _ways(settings: Settings) -> dict[str, Way]:
         parts = {it: functools.partial(_part_steps, part=it) for it in get_args(Part)}
         return {"plain": keras_steps, **parts}
     return {
+        "onnx": _onnx_steps,  # first, while there is memory for its export
         "ours": our_steps,
         "keras runtime": functools.partial(our_steps, runtime="keras"),
         "plain": keras_steps,
-        "onnx": _onnx_steps,
         "torch": _torch_steps,
         "torch channels last": functools.partial(_torch_steps, channels_last=True),
     }
@@ -272,15 +273,14 @@ def _onnx_steps(settings: Settings) -> Steps:
     import numpy as np
     import onnxruntime
 
-    model = _build(settings)
-    images = np.random.default_rng(0).uniform(0, 255, (settings.batch, *model.input_shape[1:]))
+    images = np.random.default_rng(0).uniform(0, 255, (settings.batch, *[settings.size] * 2, 3))
 
     @functools.cache
     def session() -> Any:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
-            model(images[:1])  # only what was called is exported
-            model.export(path, format="onnx", verbose=False)
+            with multiprocessing.get_context("spawn").Pool(1) as pool:  # it takes much memory
+                pool.apply(_export_onnx, (settings, path))
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = settings.cores
             return onnxruntime.InferenceSession(path, options)
@@ -290,6 +290,14 @@ def _onnx_steps(settings: Settings) -> Steps:
         return session().run(None, {name: images.astype(np.float32)})
 
     return Steps(None, predict)
+
+
+def _export_onnx(settings: Settings, path: Path) -> None:
+    import numpy as np
+
+    model = _build(settings)
+    model(np.zeros((1, *model.input_shape[1:])))  # only what was called is exported
+    model.export(path, format="onnx", verbose=False)
 
 
 def _build(settings: Settings, *, channels: int = 3, freeze_encoder: bool = False) -> Any:

@@ -28,6 +28,14 @@ def pretrained() -> Path:
     return _folder_from("STROKE_TF_WEIGHTS")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def coarse_figures():
+    """Figures of runs have few pixels: drawing them would take a third of some tests' time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stroke_tf.run_folder.DPI", 30)
+        yield
+
+
 @pytest.fixture(scope="session")
 def phantom_records(tmp_path_factory) -> tuple[Path, Path]:
     """Records of 24 phantom patients: dealt by patient, and dealt by slice."""

@@ -81,13 +81,20 @@ def label_of(row: FoldRow, *, task: Task) -> int:
 
 
 def check_not_empty(
-    count: int, *, records: Path | str, folds: tuple[FoldName, ...], task: Task, lesions_only: bool
+    count: int,
+    *,
+    records: Path | str,
+    folds: tuple[FoldName, ...],
+    task: Task,
+    lesions_only: bool = False,
 ) -> None:
-    """Raises ValueError, naming the folds and the task, if `count` is 0."""
+    """Raises ValueError if `count` is 0; names the task, the folds and those that hold slices."""
     if not count:
         only = " with lesions only" if lesions_only else ""
+        held = [fold.fold for fold in read_manifest(records).folds if fold.records]
         raise ValueError(
-            f"{records}: folds {list(folds)} must hold a slice for task {task}{only}. Received: 0"
+            f"{records}: folds {list(folds)} must hold a slice for task {task}{only}. Received: 0; "
+            f"slices are in {held} (--val-folds and --test-folds choose)"
         )
 
 

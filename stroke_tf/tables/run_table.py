@@ -27,6 +27,7 @@ Folds = Literal["one", "five"]
 """How a row is tested: on its own test folds, or on all slices by five-fold cross-validation."""
 
 TABLE_NAME = "TABLE.md"
+_SMOKE_ROWS = 2
 _INTERVALS = "Test slices, with 95 % intervals of a bootstrap over groups"
 _PAIRED = (
     "Differences on the same test slices, with 95 % intervals of a paired bootstrap over groups; "
@@ -135,7 +136,8 @@ def _chosen(config: TableRun, rows: Mapping[str, Row]) -> dict[str, Row]:
     unknown = [name for name in config.rows if name not in rows]
     if unknown:
         raise ValueError(f"--rows must be of {list(rows)}. Received: {unknown}")
-    return {name: row for name, row in rows.items() if not config.rows or name in config.rows}
+    named = config.rows or [*rows][: _SMOKE_ROWS if config.smoke else None]
+    return {name: row for name, row in rows.items() if name in named}
 
 
 def _protocols(config: TableRun) -> dict[Path, Protocol]:

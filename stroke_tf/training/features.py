@@ -26,6 +26,7 @@ import tensorflow as tf
 from stroke_tf.config import THREE_WINDOWS, AugmentStrength, View, Window
 from stroke_tf.data import augment_batch, count_samples, make_dataset, named_batches
 from stroke_tf.data.parallel import parallel_map
+from stroke_tf.data.selection import check_not_empty
 from stroke_tf.fast.runtimes import inference
 from stroke_tf.files import replacing, to_json, write_text
 from stroke_tf.labels import Task
@@ -114,10 +115,7 @@ def extract_features(
     counts = {fold: count_samples(records, (fold,), task) for fold in folds}
     # A fold may hold no slice for a task as long as another does.
     counts = {fold: count for fold, count in counts.items() if count}
-    if not counts:
-        raise ValueError(
-            f"{records}: folds {list(folds)} must hold a slice for task {task}. Received: 0"
-        )
+    check_not_empty(len(counts), records=records, folds=folds, task=task)
     by_fold = [_stack(parts) for parts in extraction.of_folds(counts, copies=copies)]
     return FeatureSet(
         features=np.concatenate([part.features for part in by_fold], axis=1),

@@ -80,7 +80,8 @@ def test_a_smoke_run_trains_a_network(name, row, phantom_records, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_smoke_run_of_every_row(name, phantom_records, tmp_path):
-    assert module(name).main(config_for(phantom_records, tmp_path, smoke=True)) == 0
+    rows = tuple(module(name).ROWS)
+    assert module(name).main(config_for(phantom_records, tmp_path, rows=rows, smoke=True)) == 0
     text = table(tmp_path, f"{module(name).EXPERIMENT}-smoke")
     assert all(f"| {row} | " in text for row in module(name).ROWS)
 
@@ -138,6 +139,15 @@ def test_rows_are_compared_with_the_first_on_the_same_slices(phantom_records, tm
     assert "| row | AUC - first |" in text
     assert "| again | +0.000 [+0.000, +0.000] | 0 / 0 | 1 |" in text
     assert re.search(r"\| smaller \| [+-]0\.\d{3} \[", text)
+
+
+def test_a_smoke_run_takes_two_rows_but_those_that_are_named(phantom_records, tmp_path):
+    rows = dict.fromkeys(("first", "second", "third"), HISTOGRAM)
+    for named, shown in (((), {"first", "second"}), (("third",), {"third"})):
+        config = config_for(phantom_records[:1], tmp_path, rows=named, smoke=True)
+        assert run_table(config, "test", rows) == 0
+        text = table(tmp_path, "test-smoke")
+        assert {name for name in rows if f"\n| {name} | " in text} == shown
 
 
 def scored_at_random(config):
