@@ -50,7 +50,7 @@ from stroke_tf.machine import processor, usable_cores
 
 Encoder = Literal["resnet50", "mobilenetv2", "efficientnetb3"]
 Choice = Literal["grey stem", "bfloat16", "frozen encoder", "half size"]
-Part = Literal["without oneDNN", "batch norms", "adam", "batch norms and adam"]
+Part = Literal["without oneDNN", "batch norms", "adam", "memory", "batch norms, adam, memory"]
 Step = Callable[[], object]
 
 _TORCH_NAMES = {
@@ -215,7 +215,7 @@ def our_steps(
     """Returns a training step and a prediction as this package makes them."""
     import keras
 
-    from stroke_tf.fast import gains_in_training
+    from stroke_tf.fast import keep_memory
     from stroke_tf.fast.adam import adam
     from stroke_tf.fast.batch_norms import fused_batch_norms
     from stroke_tf.inference import Predictor
@@ -227,10 +227,10 @@ def our_steps(
     channels = 1 if choice == "grey stem" else 3
     model = _build(settings, channels=channels, freeze_encoder=choice == "frozen encoder")
     images, train = _training(model, settings, adam(_RATE))
-    fused = fused_batch_norms if gains_in_training() else contextlib.nullcontext
+    keep_memory()
 
     def step() -> object:
-        with fused(model):
+        with fused_batch_norms(model):
             return train()
 
     predictor = functools.cache(lambda: Predictor(model, runtime=runtime))
@@ -243,9 +243,12 @@ def _part_steps(settings: Settings, *, part: Part) -> Steps:
         os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
     import keras
 
+    from stroke_tf.fast import keep_memory
     from stroke_tf.fast.adam import FusedAdam
     from stroke_tf.fast.batch_norms import fused_batch_norms
 
+    if "memory" in part:
+        keep_memory()
     model = _build(settings)
     optimizer = (FusedAdam if "adam" in part else keras.optimizers.Adam)(_RATE)
     _, train = _training(model, settings, optimizer)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import multiprocessing
 import os
 import threading
@@ -13,12 +11,12 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import forkserver
 from typing import TypeVar
 
+from stroke_tf.machine import reuse_memory
+
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
 _WAITING_PER_JOB = 4
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
-_HEAP_BYTES = 1 << 25  # glibc takes no larger threshold
 
 
 def start_ahead() -> None:
@@ -73,16 +71,8 @@ def _start_worker() -> None:
     import cv2  # here, so that `--help` need not wait for it
 
     cv2.setNumThreads(1)
-    _reuse_memory()
+    reuse_memory()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _reuse_memory() -> None:
-    """Has pictures take memory that is reused: fresh pages cost a tenth of the time."""
-    with contextlib.suppress(AttributeError):  # a C library without that setting
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_THRESHOLD, _HEAP_BYTES)
-        libc.mallopt(_M_TRIM_THRESHOLD, _HEAP_BYTES)
 
 
 def _end_with_parent() -> None:

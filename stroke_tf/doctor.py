@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stroke_tf import command
-from stroke_tf.fast import gains_in_training, is_on
+from stroke_tf.fast import is_on
 from stroke_tf.machine import cpu_flags, processor
 
 _FLAGS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "bfloat16", "amx_tile": "AMX"}
@@ -113,10 +113,9 @@ def _onednn() -> Finding:
 
 
 def _training() -> Finding:
-    if gains_in_training():
-        return Finding("training", "batch norms and Adam in one operation each")
-    why = "they gain with AMX alone" if is_on() else "by STROKE_TF_FAST=0"
-    return Finding("training", f"Keras' own batch norms and Adam: {why}")
+    if is_on():
+        return Finding("training", "batch norms and Adam in one operation each, memory is kept")
+    return Finding("training", "Keras' own batch norms and Adam, by STROKE_TF_FAST=0")
 
 
 def _predictions() -> Finding:

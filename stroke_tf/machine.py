@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import platform
 from pathlib import Path
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
+_MOST_BYTES = 1 << 25  # glibc takes no larger threshold for blocks of their own
+
+
+def reuse_memory(kept: int = _MOST_BYTES) -> None:
+    """Has this process take freed memory again: fresh pages cost a tenth of the time and more.
+
+    Args:
+        kept: Bytes that the process keeps when they are free.
+    """
+    with contextlib.suppress(AttributeError):  # a C library without that setting
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, _MOST_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, kept)
 
 
 def usable_cores() -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-from stroke_tf.machine import cpu_flags
+from stroke_tf.machine import reuse_memory
+
+_KEPT_BYTES = (1 << 31) - 1  # the most that mallopt(3) takes
 
 
 def is_on() -> bool:
@@ -12,6 +14,7 @@ def is_on() -> bool:
     return os.environ.get("STROKE_TF_FAST", "1") != "0"
 
 
-def gains_in_training() -> bool:
-    """Returns whether fused batch norms and Adam are used: they gain on a CPU with AMX alone."""
-    return is_on() and "amx_tile" in cpu_flags()
+def keep_memory() -> None:
+    """Has a training take the memory of one step again in the next."""
+    if is_on():
+        reuse_memory(_KEPT_BYTES)

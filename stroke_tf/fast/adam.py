@@ -5,12 +5,12 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from stroke_tf.fast import gains_in_training
+from stroke_tf.fast import is_on
 
 
 def adam(learning_rate: float) -> keras.optimizers.Adam:
-    """Returns Adam, where that gains with its update in one operation for each weight."""
-    fused = keras.backend.backend() == "tensorflow" and gains_in_training()
+    """Returns Adam, on TensorFlow with its update in one operation for each weight."""
+    fused = keras.backend.backend() == "tensorflow" and is_on()
     return (FusedAdam if fused else keras.optimizers.Adam)(learning_rate=learning_rate)
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 import tensorflow as tf
 
 from stroke_tf.config import FitConfig
-from stroke_tf.fast import gains_in_training
+from stroke_tf.fast import is_on, keep_memory
 from stroke_tf.fast.adam import adam
 from stroke_tf.fast.batch_norms import fused_batch_norms
 from stroke_tf.files import write_bytes
@@ -96,6 +96,7 @@ def fit(
         "class_weight": class_weight,
     }
     run_dir.mkdir(parents=True, exist_ok=True)
+    keep_memory()
     watched = _watched(model, run_dir, config=config, monitor=monitor, mode=mode)
     backup = Backup(run_dir / BACKUP_NAME, watched=watched, settings=settings)
     if not backup.finished:
@@ -109,7 +110,7 @@ def fit(
             next(iter(train))
         log = keras.callbacks.CSVLogger(run_dir / HISTORY_NAME, append=True)
         board = keras.callbacks.TensorBoard(run_dir / TENSORBOARD_NAME, write_graph=False)
-        fused = fused_batch_norms(trainee) if gains_in_training() else contextlib.nullcontext()
+        fused = fused_batch_norms(trainee) if is_on() else contextlib.nullcontext()
         with fused, Progress(progress if is_leader() else None, monitor=monitor) as display:
             # The backup is last: what it commits, the others have written.
             trainee.fit(

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stroke_tf.fast import gains_in_training
 from stroke_tf.fast.batch_norms import fused_batch_norms
 
 
@@ -116,12 +115,6 @@ def test_a_model_is_left_with_keras_own_layers():
     with fused_batch_norms(model):
         assert sum("call" in vars(layer) for layer in model._flatten_layers()) == 2
     assert not any("call" in vars(layer) for layer in model._flatten_layers())
-
-
-@pytest.mark.parametrize(("flags", "gains"), [({"avx2"}, False), ({"avx2", "amx_tile"}, True)])
-def test_trainings_are_fused_on_processors_that_gain_by_it(flags, gains, monkeypatch):
-    monkeypatch.setattr("stroke_tf.fast.cpu_flags", lambda: frozenset(flags))
-    assert gains_in_training() == gains
 
 
 @pytest.mark.parametrize(("set_to", "found"), [(None, "1"), ("0", "0")])

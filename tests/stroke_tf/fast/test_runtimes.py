@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stroke_tf.fast import gains_in_training, is_on
+from stroke_tf.fast import is_on
 from stroke_tf.fast.runtimes import inference, openvino_gains
 
 both_runtimes = pytest.mark.parametrize("runtime", ["keras", "openvino"])
@@ -84,5 +84,5 @@ def test_an_unknown_runtime_is_refused():
 def test_all_of_it_can_be_switched_off(monkeypatch):
     monkeypatch.setenv("STROKE_TF_FAST", "0")
     model, images = decoder(), noise()
-    assert not is_on() and not gains_in_training() and not openvino_gains()
+    assert not is_on() and not openvino_gains()
     np.testing.assert_allclose(inference(model)(images)["mask"], model(images)["mask"], rtol=1e-5)
