@@ -12,7 +12,8 @@
   layout on a CPU.
 
 Same encoder, decoder widths, batch, size, loss (cross-entropy), optimiser (Adam) and cores. Each
-way has a process of its own; they take turns, and the median step counts. Random weights and noise:
+way has a process of its own; they take turns, first training, then predicting, one step of each
+untimed; the median step counts. Random weights and noise:
 neither changes the time. The ResNets differ a little: the library behind ours puts batch norm and
 ReLU before each convolution. `first_s` is how long a prediction takes to be made ready, first batch
 and all.
@@ -169,19 +170,20 @@ class _Side:
         self._process = context.Process(target=_serve, args=(theirs, way, settings))
         self._process.start()
         theirs.close()
-        self._seconds: list[tuple[float, float]] = []
+        self._seconds: dict[str, list[float]] = {"train": [], "predict": []}
         self._slices = settings.batch
         self._first = self._pipe.recv()
 
     def take_turn(self) -> None:
         self._pipe.send("work")
-        self._seconds.extend(self._pipe.recv())
+        for name, found in self._pipe.recv().items():
+            self._seconds[name] += found
 
     def end(self) -> dict[str, float]:
         self._pipe.send("end")
         peak = self._pipe.recv()
         self._process.join()
-        train, predict = (1000 * median(it) for it in zip(*self._seconds, strict=True))
+        train, predict = (1000 * median(found) for found in self._seconds.values())
         found = (train, predict / self._slices, self._first, peak)
         return {name: float(f"{it:.4g}") for name, it in zip(_COLUMNS, found, strict=True)}
 
@@ -194,8 +196,13 @@ def _serve(pipe: Connection, way: Way, settings: Settings) -> None:
         _timed(train), _timed(predict)
     pipe.send(first)
     while pipe.recv() == "work":
-        pipe.send([(_timed(train), _timed(predict)) for _ in range(settings.steps)])
+        pipe.send({"train": _turn(train, settings), "predict": _turn(predict, settings)})
     pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
+
+
+def _turn(step: Step | None, settings: Settings) -> list[float]:
+    _timed(step)  # what the other step left behind is no part of it
+    return [_timed(step) for _ in range(settings.steps)]
 
 
 def _timed(step: Step | None) -> float:
