@@ -23,7 +23,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import tyro
 
-from benchmarks.case_bench import ENOUGH, SIDE, Bench, Done, decode, short, write, write_head
+from benchmarks._case_bench import ENOUGH, SIDE, Bench, Done, decode, short, write, write_head
 from stroke_tf.page import markdown_table
 from stroke_tf.records import HU_OFFSET
 

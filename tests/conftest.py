@@ -30,10 +30,13 @@ def pretrained() -> Path:
 
 @pytest.fixture(autouse=True, scope="session")
 def coarse_figures():
-    """Figures of runs have few pixels: drawing them would take a third of some tests' time."""
+    """Saves figures with few pixels, which takes a third of some tests' time; gives those of users."""
+    from stroke_tf import run_folder
+
+    whole = run_folder.DPI
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stroke_tf.run_folder.DPI", 30)
-        yield
+        patch.setattr(run_folder, "DPI", 30)
+        yield whole
 
 
 @pytest.fixture(scope="session")

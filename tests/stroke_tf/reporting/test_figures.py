@@ -216,7 +216,10 @@ def _all_figures():
 
 
 @pytest.mark.parametrize("name", _all_figures())
-def test_a_saved_figure_is_a_png_small_enough_to_embed_even_of_noisy_slices(tmp_path, name):
+def test_a_saved_figure_is_a_png_small_enough_to_embed_even_of_noisy_slices(
+    tmp_path, name, monkeypatch, coarse_figures
+):
+    monkeypatch.setattr("stroke_tf.run_folder.DPI", coarse_figures)
     path = tmp_path / "figures" / f"{name}.png"
     save_figure(_all_figures()[name](), path)
     with Image.open(path) as picture:
