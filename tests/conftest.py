@@ -30,7 +30,7 @@ def pretrained() -> Path:
 
 @pytest.fixture(autouse=True, scope="session")
 def coarse_figures():
-    """Saves figures with few pixels, which takes a third of some tests' time; gives those of users."""
+    """Saves figures with few pixels: whole ones take a third of some tests' time."""
     from stroke_tf import run_folder
 
     whole = run_folder.DPI
