@@ -13,7 +13,7 @@ class ExperimentRun:
     Attributes:
         records: Folders of records, one for each protocol.
         out: Folder of results.
-        rows: Rows to run; where none is given all, but two for a smoke run.
+        rows: Rows to run; all when none is given, but two for the smoke run of a table.
         seeds: Seeds of each row.
         smoke: Only see that everything runs: tiny slices, one epoch, random weights, phantoms where
             there are no records; results are under EXPERIMENT-smoke.
