@@ -51,7 +51,15 @@ from stroke_tf.machine import processor, usable_cores
 
 Encoder = Literal["resnet50", "mobilenetv2", "efficientnetb3"]
 Choice = Literal["grey stem", "bfloat16", "frozen encoder", "half size"]
-Part = Literal["without oneDNN", "batch norms", "adam", "memory", "batch norms, adam, memory"]
+Part = Literal[
+    "without oneDNN",
+    "batch norms",
+    "convolutions",
+    "adam",
+    "memory",
+    "batch norms, adam, memory",
+    "batch norms, convolutions, adam, memory",
+]
 Step = Callable[[], object]
 
 _TORCH_NAMES = {
@@ -225,6 +233,7 @@ def our_steps(
     from stroke_tf.fast import keep_memory
     from stroke_tf.fast.adam import adam
     from stroke_tf.fast.batch_norms import fused_batch_norms
+    from stroke_tf.fast.convolutions import fused_convolutions
     from stroke_tf.inference import Predictor
 
     if choice == "half size":
@@ -237,7 +246,7 @@ def our_steps(
     keep_memory()
 
     def step() -> object:
-        with fused_batch_norms(model):
+        with fused_batch_norms(model), fused_convolutions(model):
             return train()
 
     predictor = functools.cache(lambda: Predictor(model, runtime=runtime))
@@ -253,16 +262,19 @@ def _part_steps(settings: Settings, *, part: Part) -> Steps:
     from stroke_tf.fast import keep_memory
     from stroke_tf.fast.adam import FusedAdam
     from stroke_tf.fast.batch_norms import fused_batch_norms
+    from stroke_tf.fast.convolutions import fused_convolutions
 
     if "memory" in part:
         keep_memory()
     model = _build(settings)
     optimizer = (FusedAdam if "adam" in part else keras.optimizers.Adam)(_RATE)
     _, train = _training(model, settings, optimizer)
-    fused = fused_batch_norms if "batch norms" in part else contextlib.nullcontext
+    same = contextlib.nullcontext
+    norms = fused_batch_norms if "batch norms" in part else same
+    convolutions = fused_convolutions if "convolutions" in part else same
 
     def step() -> object:
-        with fused(model):
+        with norms(model), convolutions(model):
             return train()
 
     return Steps(step, None)

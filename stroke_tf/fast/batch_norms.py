@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
+from stroke_tf.fast.layers import Methods, swapped_methods
+
 
 @contextlib.contextmanager
 def fused_batch_norms(model: keras.Model) -> Iterator[None]:
@@ -18,23 +20,12 @@ def fused_batch_norms(model: keras.Model) -> Iterator[None]:
     CPU. Outputs and moving averages are the same but for rounding. Layers that the operation does
     not fit stay as they are, and so do all of them on another backend.
     """
-    on_tensorflow = keras.backend.backend() == "tensorflow"
-    fused = [layer for layer in _layers(model) if on_tensorflow and _fits(layer)]
-    for layer in fused:
-        layer.call = functools.partial(_fused_batch_norm, layer)
-    try:
+    with swapped_methods(model, _methods):
         yield
-    finally:
-        for layer in fused:
-            vars(layer).pop("call", None)  # a layer that stands twice in the model has one
 
 
-def _layers(model: keras.Model) -> Iterator[keras.Layer]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-        else:
-            yield layer
+def _methods(layer: keras.Layer) -> Methods:
+    return {"call": functools.partial(_fused_batch_norm, layer)} if _fits(layer) else {}
 
 
 def _fits(layer: keras.Layer) -> bool:

@@ -16,9 +16,10 @@ import pandas as pd
 import tensorflow as tf
 
 from stroke_tf.config import FitConfig
-from stroke_tf.fast import is_on, keep_memory
+from stroke_tf.fast import keep_memory
 from stroke_tf.fast.adam import adam
 from stroke_tf.fast.batch_norms import fused_batch_norms
+from stroke_tf.fast.convolutions import fused_convolutions
 from stroke_tf.files import write_bytes
 from stroke_tf.training.callbacks import Backup, BestModel, CheckScores, Mode, Progress, scope_of
 from stroke_tf.training.hosts import is_leader
@@ -110,8 +111,8 @@ def fit(
             next(iter(train))
         log = keras.callbacks.CSVLogger(run_dir / HISTORY_NAME, append=True)
         board = keras.callbacks.TensorBoard(run_dir / TENSORBOARD_NAME, write_graph=False)
-        fused = fused_batch_norms(trainee) if is_on() else contextlib.nullcontext()
-        with fused, Progress(progress if is_leader() else None, monitor=monitor) as display:
+        shown = Progress(progress if is_leader() else None, monitor=monitor)
+        with fused_batch_norms(trainee), fused_convolutions(trainee), shown as display:
             # The backup is last: what it commits, the others have written.
             trainee.fit(
                 x=train,
