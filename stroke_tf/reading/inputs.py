@@ -164,9 +164,11 @@ class _Finder:
         except ValueError as error:
             self._fault(name, str(error).partition(": ")[2])
             return True
-        if is_picture_start(start):
+        if start[128:] == b"DICM":  # first: its preamble may be that of a TIFF
+            self._add_dicom(path, name)
+        elif is_picture_start(start):
             self.pictures.setdefault(path.parent, []).append(InputSlice(str(name), path))
-        elif start[128:] == b"DICM" or start[:2] in _FIRST_TAGS:
+        elif start[:2] in _FIRST_TAGS:
             self._add_dicom(path, name)
         elif path.suffix.lower() in _NAMED_SUFFIXES:
             self._fault(name, f"must be a picture or a DICOM file. Received: {_size(start)}")

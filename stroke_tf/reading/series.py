@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stroke_tf.manifest import natural_key
 from stroke_tf.reading.input_slice import InputSlice, PlacedSlice
 
-_SAME_PLACE_MM = 0.01
+SAME_PLACE_MM = 0.01
 _EVEN_MM = 0.1
 _STRAIGHT_DEG = 0.5
 _SHOWN = 3  # examples in a note
@@ -110,7 +110,7 @@ def thickness_of(positions_mm: NDArray[np.float64], nominal_mm: float) -> NDArra
         positions_mm: Shape (N,), ascending.
         nominal_mm: What one position alone stands for.
     """
-    place = np.cumsum(np.diff(positions_mm, prepend=positions_mm[0]) > _SAME_PLACE_MM)
+    place = np.cumsum(np.diff(positions_mm, prepend=positions_mm[0]) > SAME_PLACE_MM)
     places = positions_mm[np.unique(place, return_index=True)[1]]
     steps = np.diff(places)
     if len(steps):
@@ -164,7 +164,7 @@ def _measured(
 ) -> tuple[Geometry | None, list[str]]:
     """Returns the geometry that the headers say, and what is out of the ordinary."""
     steps = np.diff(positions)
-    apart = steps[steps > _SAME_PLACE_MM]
+    apart = steps[steps > SAME_PLACE_MM]
     uneven = bool(len(apart) and np.ptp(apart) > _EVEN_MM)
     tilt = float(np.degrees(np.arccos(min(abs(normal[2]), 1.0))))
     shear = _shear(ordered, normal)
@@ -194,7 +194,7 @@ def _shear(ordered: Sequence[PlacedSlice], normal: NDArray[np.float64]) -> float
     way = np.subtract(ordered[-1].corner_mm, ordered[0].corner_mm)
     along = float(np.dot(way, normal))
     across = float(np.linalg.norm(way - along * normal))
-    return float(np.degrees(np.arctan2(across, along))) if along > _SAME_PLACE_MM else 0.0
+    return float(np.degrees(np.arctan2(across, along))) if along > SAME_PLACE_MM else 0.0
 
 
 def _notes_of_tilt(tilt: float, shear: float, gantry: float) -> list[str]:
@@ -215,7 +215,7 @@ def _notes_of_tilt(tilt: float, shear: float, gantry: float) -> list[str]:
 def _notes_of_steps(
     ordered: Sequence[PlacedSlice], steps: NDArray[np.float64], uneven: bool
 ) -> list[str]:
-    apart = steps[steps > _SAME_PLACE_MM]
+    apart = steps[steps > SAME_PLACE_MM]
     notes = []
     if uneven:
         notes.append(f"spacing is uneven: {apart.min():.2f} to {apart.max():.2f} mm")
@@ -228,7 +228,7 @@ def _notes_of_steps(
     names = [it.slice.name for it in ordered]
     twice = [
         f"{names[place]} and {names[place + 1]} lie at one position"
-        for place in np.flatnonzero(steps <= _SAME_PLACE_MM)
+        for place in np.flatnonzero(steps <= SAME_PLACE_MM)
     ]
     return [*notes, *_some(gaps), *_some(twice)]
 
