@@ -68,13 +68,16 @@ class SourceImages:
         Raises:
             ValueError: If there is not one for each slice.
         """
-        stacked = np.stack([*arrays])
-        if len(stacked) != len(self.frames):
+        shape = (len(self.frames), self.images[0].Rows, self.images[0].Columns)
+        arranged, count = np.zeros(shape, np.uint8), 0
+        for count, array in enumerate(arrays, start=1):
+            if count <= len(self.frames):
+                arranged[self.frames[count - 1]] = array
+        if count != len(self.frames):
             raise ValueError(
-                f"there must be one mask for each of {len(self.frames)} slices. "
-                f"Received: {len(stacked)}"
+                f"there must be one mask for each of {len(self.frames)} slices. Received: {count}"
             )
-        return stacked[np.argsort(self.frames)]
+        return arranged
 
 
 def check_extra() -> None:

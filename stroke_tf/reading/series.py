@@ -103,6 +103,24 @@ def stack_as_series(name: str, stack: Sequence[PlacedSlice], notes: Sequence[str
     return Series(name, slices, geometry, (*notes, *told), is_series=True)
 
 
+def split_repeats(stack: Sequence[PlacedSlice]) -> list[list[PlacedSlice]]:
+    """Returns the stacks of which each has one slice at a position.
+
+    There are several where all positions have the same number of slices: phases or reconstructions
+    under one SeriesInstanceUID, told apart by InstanceNumber. A repeated slice makes no stack.
+    """
+    normal = _normal(stack[0].axes)
+    if normal is None or not stack[0].corner_mm:
+        return [[*stack]]
+    places: dict[int, list[PlacedSlice]] = {}
+    for one in sorted(stack, key=lambda it: (it.number, natural_key(it.slice.name))):
+        height = float(np.dot(normal, one.corner_mm))
+        places.setdefault(round(height / SAME_PLACE_MM), []).append(one)
+    if len({len(it) for it in places.values()}) > 1 or len(places) == 1:
+        return [[*stack]]
+    return [[*one] for one in zip(*places.values(), strict=True)]
+
+
 def thickness_of(positions_mm: NDArray[np.float64], nominal_mm: float) -> NDArray[np.float64]:
     """Returns how much of the normal each slice stands for, see `Geometry.thickness_mm`.
 
@@ -168,7 +186,9 @@ def _measured(
     uneven = bool(len(apart) and np.ptp(apart) > _EVEN_MM)
     tilt = float(np.degrees(np.arccos(min(abs(normal[2]), 1.0))))
     shear = _shear(ordered, normal)
+    mirrored = np.cross(ordered[0].axes[:3], ordered[0].axes[3:])[2] < 0
     notes = [
+        *(["mirrored: seen from the head, not from the feet"] if mirrored else []),
         *_notes_of_tilt(tilt, shear, ordered[0].gantry_deg),
         *_notes_of_steps(ordered, steps, uneven),
     ]
