@@ -295,6 +295,16 @@ def test_names_are_relative_to_the_folder_that_all_paths_share(tmp_path):
     assert find_inputs([]) == Found((), (), ())
 
 
+def test_a_series_in_two_folders_is_one_however_the_folders_are_given(tmp_path):
+    write_series(tmp_path / "a", upright([0, 5, 10]))
+    (tmp_path / "a" / "b").mkdir()
+    (tmp_path / "a" / "001.dcm").rename(tmp_path / "a" / "b" / "001.dcm")
+    both = [[f"{it}.dcm" for it in ("a/000", "a/b/001", "a/002")]]
+    for given in (["a"], ["a", "a/b"], ["a/b", "a"], ["a", "a/b/001.dcm"]):
+        found = find_inputs([tmp_path / it for it in given])
+        assert (names(found), found.faults) == (both, ())
+
+
 def test_names_that_are_no_utf8_are_read_as_turkish(tmp_path):
     folder = tmp_path / "a"
     picture = write_picture(folder / "1.png")
