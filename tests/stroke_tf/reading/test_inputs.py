@@ -59,7 +59,7 @@ def test_files_are_told_by_their_content_not_by_their_names(tmp_path):
 
 
 def test_a_single_dicom_file_is_a_series_with_its_nominal_thickness(tmp_path):
-    (path,) = write_series(tmp_path, upright([12.5]))
+    (path,) = write_series(tmp_path, upright([12.5]), PixelSpacing=[2.0, 3.0])
     (series,) = find_inputs([path]).series
     assert series.is_series
     assert series.slices[0].name == "000.dcm"
@@ -68,7 +68,14 @@ def test_a_single_dicom_file_is_a_series_with_its_nominal_thickness(tmp_path):
     read = series.slices[0].read()
     np.testing.assert_array_equal(read.pixels, head())
     assert read.pixels.dtype == np.int16
-    assert read.spacing_mm == (2.0, 2.0)
+    assert read.spacing_mm == (2.0, 3.0)
+
+
+def test_pixels_have_their_size_without_a_distance_of_slices(tmp_path):
+    (path,) = write_series(tmp_path, upright([0]), SliceThickness=None)
+    (series,) = find_inputs([path]).series
+    assert series.slices[0].read().spacing_mm == (2.0, 2.0)
+    assert series.geometry is None
 
 
 def test_reversed_files_give_the_same_series(tmp_path):
