@@ -26,6 +26,7 @@ from experiments.score_stage2 import Stage2
 from stroke_tf.cli import VERBS
 from stroke_tf.command import parse
 from stroke_tf.reporting.report import ReportConfig
+from stroke_tf.reporting.track import Tracking
 from stroke_tf.runs.settings import ClassifierTraining, UnetTraining
 from stroke_tf.search.settings import ClassifierSearch, UnetSearch
 from stroke_tf.tables.settings import TableRun
@@ -61,6 +62,7 @@ SETTINGS = {
     "experiments.usth_t2_type": TableRun,
     "experiments.usth_t3_segment": TableRun,
     "stroke_tf.reporting.report": ReportConfig,
+    "stroke_tf.reporting.track": Tracking,
 }
 SETTINGS |= {verb: SETTINGS[module] for verb, (module, _) in VERBS.items() if module in SETTINGS}
 MODULES = {verb: module for verb, (module, _) in VERBS.items()}
