@@ -1,6 +1,7 @@
 """The wheel as users get it: built from the sdist, installed elsewhere, run from another folder."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -111,3 +112,23 @@ def test_the_installed_wheel_works_from_another_folder(clean, tmp_path):
     assert printed.startswith(str(clean))
     assert (ROOT / "stroke_tf" / "page.css").read_text() in printed
     assert "tensorflow" in run(command, "doctor", cwd=tmp_path)
+
+
+def test_the_image_copies_files_that_exist_and_docker_may_read():
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE)
+    names = {name for line in copied for name in line.split()}
+    allowed = (ROOT / ".dockerignore").read_text().splitlines()
+    assert names == {line.removeprefix("!") for line in allowed if line.startswith("!")}
+    assert set(PACKAGES) < names
+    assert [name for name in names if not (ROOT / name).exists()] == []
+
+
+def test_the_image_is_pinned_and_runs_as_an_ordinary_user():
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    (tag,) = re.findall(r"^ARG PYTHON=(.+)$", dockerfile, re.MULTILINE)
+    assert re.fullmatch(r"3\.1[1-3]\.\d+-slim-\w+", tag)
+    assert re.findall(r"^USER (.+)$", dockerfile, re.MULTILINE) == ["1000:1000"]
+    extras = re.search(r"^ARG EXTRAS=(.+)$", dockerfile, re.MULTILINE).group(1)
+    for extra in extras.split(","):
+        assert re.search(rf"^{extra} =$", (ROOT / "setup.cfg").read_text(), re.MULTILINE)
