@@ -28,7 +28,7 @@ TRAIN = --records "$$RECORDS_" --out "$$RESULTS_"
 SEARCH = $(TRAIN) --strategy $(STRATEGY) --trials $(TRIALS) --workers $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tfrecords inspect train-classifier train-unet tune-classifier tune-unet report bench test test-all lint clean
+.PHONY: help setup demo tfrecords inspect train-classifier train-unet tune-classifier tune-unet report bench test test-all lint wheel clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -84,8 +84,11 @@ lint: $(VENV)/.installed ## formatting, style, types and import rules
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
 
+wheel: $(VENV)/.installed ## dist/*.whl and dist/*.tar.gz of this package
+	$(PY) -m build --no-isolation $(ARGS)
+
 clean: ## delete the virtual environment, caches and build files; data, records and results stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage* build *.egg-info
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage* build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: need-data

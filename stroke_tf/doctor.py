@@ -23,7 +23,16 @@ from stroke_tf.fast import is_on
 from stroke_tf.machine import cpu_flags, processor
 
 _FLAGS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "bfloat16", "amx_tile": "AMX"}
-_PACKAGES = ("stroke_tf", "tensorflow", "keras", "segmentation-models", "keras-tuner", "openvino")
+_PACKAGES = ("stroke_tf", "tensorflow", "keras", "segmentation-models", "keras-tuner")
+_EXTRAS = {  # the extra that brings a package, and what it is for
+    "openvino": ("runtime", "faster predictions on a CPU, export"),
+    "onnxruntime": ("runtime", "export to ONNX"),
+    "ai-edge-litert": ("runtime", "export to LiteRT"),
+    "highdicom": ("dicom", "DICOM SEG and reports"),
+    "gradio": ("page", "the page in a browser"),
+    "mlflow-skinny": ("track", "runs in an MLflow store"),
+    "jax": ("jax", "one training on several hosts"),
+}
 
 
 @dataclass(frozen=True)
@@ -77,19 +86,23 @@ def findings() -> Iterator[Finding]:
         "memory", f"{memory.available / 2**30:.0f} of {memory.total / 2**30:.0f} GiB free"
     )
     for package in _PACKAGES:
-        yield _version(package)
+        version = _version(package)
+        yield Finding(package, version or "not installed", "" if version else "make setup")
+    for package, (extra, purpose) in _EXTRAS.items():
+        version = _version(package)
+        advice = "" if version else f"pip install 'stroke_tf[{extra}]'"
+        yield Finding(package, f"{version or 'not installed'}: {purpose}", advice)
     yield _gpu()
     yield _onednn()
     yield _training()
     yield _predictions()
 
 
-def _version(package: str) -> Finding:
+def _version(package: str) -> str | None:
     try:
-        return Finding(package, importlib.metadata.version(package))
+        return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        advice = "pip install 'stroke_tf[runtime]'" if package == "openvino" else "make setup"
-        return Finding(package, "not installed", advice)
+        return None
 
 
 def _gpu() -> Finding:

@@ -17,6 +17,7 @@ COMMANDS = [
     "data_tools.phantom",
     *(f"experiments.{name}" for name in EXPERIMENTS),
     "stroke_tf.reporting.report",
+    "stroke_tf.reporting.track",
 ]
 
 SLOW_TO_IMPORT = {"tensorflow", "keras", "sklearn", "scipy.stats", "matplotlib", "pandas"}

@@ -26,6 +26,7 @@ from experiments.score_stage2 import Stage2
 from stroke_tf.cli import VERBS
 from stroke_tf.command import parse
 from stroke_tf.reporting.report import ReportConfig
+from stroke_tf.reporting.track import Tracking
 from stroke_tf.runs.settings import ClassifierTraining, UnetTraining
 from stroke_tf.search.settings import ClassifierSearch, UnetSearch
 from stroke_tf.tables.settings import TableRun
@@ -61,6 +62,7 @@ SETTINGS = {
     "experiments.usth_t2_type": TableRun,
     "experiments.usth_t3_segment": TableRun,
     "stroke_tf.reporting.report": ReportConfig,
+    "stroke_tf.reporting.track": Tracking,
 }
 SETTINGS |= {verb: SETTINGS[module] for verb, (module, _) in VERBS.items() if module in SETTINGS}
 MODULES = {verb: module for verb, (module, _) in VERBS.items()}
@@ -84,7 +86,7 @@ def test_every_layout_is_described(layout):
     assert f"`{layout}`" in (ROOT / "docs/your_data.md").read_text()
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/your_data.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/install.md", "docs/your_data.md"])
 def test_no_line_of_prose_is_too_long(page):
     prose = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
     assert [it for it in prose.splitlines() if len(it) > 120 and not it.startswith("|")] == []

@@ -14,7 +14,7 @@ def test_help_lists_every_target():
         assert f"make {target}" in printed
     for target in ("tune-classifier", "tune-unet"):
         assert f"make {target}" in printed
-    for target in ("report", "bench", "test", "test-all", "lint", "clean"):
+    for target in ("report", "bench", "test", "test-all", "lint", "wheel", "clean"):
         assert f"make {target}" in printed
 
 

@@ -9,6 +9,10 @@ def found(what):
     return next(it for it in doctor.findings() if it.what == what)
 
 
+def missing(package):
+    raise importlib.metadata.PackageNotFoundError(package)
+
+
 @pytest.fixture
 def cpu(monkeypatch):
     """Says what the processor can do."""
@@ -45,13 +49,26 @@ def test_what_is_switched_off_is_said_to_be(monkeypatch):
     assert found("predictions").found == "Keras on TensorFlow"
 
 
-def test_a_package_that_is_missing_is_named_with_how_to_get_it(monkeypatch):
-    def version(package):
-        raise importlib.metadata.PackageNotFoundError(package)
+@pytest.mark.parametrize(
+    ("package", "extra"),
+    [
+        *[("openvino", "runtime"), ("onnxruntime", "runtime"), ("ai-edge-litert", "runtime")],
+        *[("highdicom", "dicom"), ("gradio", "page"), ("mlflow-skinny", "track"), ("jax", "jax")],
+    ],
+)
+def test_an_extra_that_is_missing_is_named_with_its_use_and_how_to_get_it(
+    package, extra, monkeypatch
+):
+    installed = found(package).found
+    assert installed.startswith(importlib.metadata.version(package))
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert found(package).found == f"not installed: {installed.partition(': ')[2]}"
+    assert found(package).advice == f"pip install 'stroke_tf[{extra}]'"
 
-    monkeypatch.setattr(importlib.metadata, "version", version)
-    assert found("openvino").found == "not installed"
-    assert found("openvino").advice == "pip install 'stroke_tf[runtime]'"
+
+def test_a_required_package_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert found("keras") == doctor.Finding("keras", "not installed", "make setup")
 
 
 def test_advice_is_printed_as_it_is_to_be_typed(capsys):
