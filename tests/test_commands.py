@@ -16,6 +16,8 @@ COMMANDS = [
     "data_tools.inspect",
     "data_tools.phantom",
     *(f"experiments.{name}" for name in EXPERIMENTS),
+    "stroke_tf.deploy.save_model",
+    "stroke_tf.deploy.weights",
     "stroke_tf.reporting.report",
     "stroke_tf.reporting.track",
 ]
