@@ -141,9 +141,11 @@ def _assumed(ordered: Sequence[PlacedSlice]) -> tuple[Geometry | None, list[str]
         "volumes take the nominal distance of slices (SpacingBetweenSlices, SliceThickness)"
     )
     positions = np.cumsum(nominal) - nominal[0]
+    row, column = ordered[0].spacing_mm
     return (
         Geometry(
-            *ordered[0].spacing_mm,
+            row_mm=row,
+            column_mm=column,
             positions_mm=tuple(map(float, positions)),
             thickness_mm=tuple(nominal),
             corners_mm=tuple((0.0, 0.0, float(position)) for position in positions),
@@ -173,8 +175,10 @@ def _measured(
     nominal = ordered[0].nominal_mm
     if not ordered[0].spacing_mm or (not len(apart) and not nominal):
         return None, [*notes, "no volumes: PixelSpacing or a distance of slices is missing"]
+    row, column = ordered[0].spacing_mm
     geometry = Geometry(
-        *ordered[0].spacing_mm,
+        row_mm=row,
+        column_mm=column,
         positions_mm=tuple(map(float, positions)),
         thickness_mm=tuple(map(float, thickness_of(positions, nominal or 0.0))),
         corners_mm=tuple(it.corner_mm for it in ordered),
