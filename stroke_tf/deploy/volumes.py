@@ -15,7 +15,7 @@ from scipy import ndimage
 from scipy.spatial.distance import pdist
 
 from stroke_tf.labels import StrokeType
-from stroke_tf.reading.series import Geometry, Series
+from stroke_tf.reading.series import WIDEST_GAP, Geometry, Series
 
 CLASS_NAMES = {StrokeType.ISCHEMIA: "ischaemia", StrokeType.HEMORRHAGE: "haemorrhage"}
 """Names of the classes that have a volume, by their ids in a mask."""
@@ -138,20 +138,23 @@ def _shifts(geometry: Geometry, first: int, count: int) -> NDArray[np.int64]:
 
 
 def _lesion(name: str, points: NDArray[np.int64], geometry: Geometry) -> Lesion:
-    """Returns a lesion of the pixels (place, row, column), shape (N, 3)."""
-    places, areas = np.unique(points[:, 0], return_counts=True)
-    ml = sum(
-        int(area) * _pixel_ml(geometry, int(place))
-        for place, area in zip(places, areas, strict=True)
-    )
+    """Returns a lesion of the pixels (place, row, column), shape (N, 3), sorted by place."""
+    places, starts, areas = np.unique(points[:, 0], return_index=True, return_counts=True)
+    layers = np.split(points[:, 1:], starts[1:])
+    ml = areas * [_pixel_ml(geometry, int(place)) for place in places]
+    centres = [
+        _in_patient(geometry, int(place), layer.mean(axis=0))
+        for place, layer in zip(places, layers, strict=True)
+    ]
+    x, y, z = np.average(centres, axis=0, weights=ml)
     return Lesion(
         kind=name,
-        ml=ml,
+        ml=float(ml.sum()),
         first=int(places[0]),
         last=int(places[-1]),
         largest=int(places[areas.argmax()]),
-        diameter_mm=max(_diameter(points[points[:, 0] == place, 1:], geometry) for place in places),
-        centroid_mm=_centroid(points, geometry),
+        diameter_mm=max(_diameter(layer, geometry) for layer in layers),
+        centroid_mm=(float(x), float(y), float(z)),
     )
 
 
@@ -162,16 +165,11 @@ def _diameter(pixels: NDArray[np.int64], geometry: Geometry) -> float:
     return float(pdist(hull).max())
 
 
-def _centroid(points: NDArray[np.int64], geometry: Geometry) -> tuple[float, float, float]:
+def _in_patient(geometry: Geometry, place: int, pixel: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns where a pixel (row, column) of a slice lies, in the patient's axes."""
     across, down = np.array(geometry.axes[:3]), np.array(geometry.axes[3:])
-    places, rows, columns = points.T
-    where = (
-        np.array(geometry.corners_mm)[places]
-        + rows[:, None] * geometry.row_mm * down
-        + columns[:, None] * geometry.column_mm * across
-    )
-    x, y, z = np.average(where, axis=0, weights=np.array(geometry.thickness_mm)[places])
-    return float(x), float(y), float(z)
+    row, column = pixel * (geometry.row_mm, geometry.column_mm)
+    return np.array(geometry.corners_mm[place]) + row * down + column * across
 
 
 def _rule(geometry: Geometry) -> Iterator[str]:
@@ -188,6 +186,6 @@ def _rule(geometry: Geometry) -> Iterator[str]:
     if geometry.is_uneven:
         yield (
             "Distances of slices are uneven: where slices are missing, their neighbours stand for "
-            "them, and slices at one position share one thickness."
+            f"them, up to {WIDEST_GAP} usual distances."
         )
     yield "A lesion is what touches, by faces, edges or corners, on slices that follow each other."
