@@ -21,9 +21,13 @@ from stroke_tf.reading.dicom_header import silence
 from stroke_tf.reading.series import Series
 
 if TYPE_CHECKING:
-    from highdicom.seg import Segmentation
     from highdicom.sr import MeasurementReport, VolumetricROIMeasurementsAndQualitativeEvaluations
     from pydicom import Dataset
+
+_SEG_TAGS = (
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"),
+    "SegmentSequence",
+)
 
 
 @silence()
@@ -52,14 +56,15 @@ def write_sr(
     """
     check_extra()
     import highdicom
+    from pydicom import dcmread
 
     sources = read_sources(series)
-    segmentation = highdicom.seg.segread(seg)
+    segmentation = dcmread(seg, specific_tags=[*_SEG_TAGS])
 
     def build() -> Dataset:
         return highdicom.sr.ComprehensiveSR(
-            evidence=[segmentation, *sources.images],
-            content=_report(segmentation, volumes, model)[0],
+            evidence=[*sources.images, segmentation],
+            content=_report(sources.images[0], segmentation, volumes, model)[0],
             series_instance_uid=highdicom.UID(),
             series_number=SERIES_NUMBERS["SR"],
             sop_instance_uid=highdicom.UID(),
@@ -74,7 +79,9 @@ def write_sr(
     return save_dicom(build, series, out)
 
 
-def _report(segmentation: Segmentation, volumes: StudyVolumes, model: str) -> MeasurementReport:
+def _report(
+    image: Dataset, segmentation: Dataset, volumes: StudyVolumes, model: str
+) -> MeasurementReport:
     from highdicom import UID, sr
     from pydicom.sr.codedict import codes
 
@@ -88,31 +95,31 @@ def _report(segmentation: Segmentation, volumes: StudyVolumes, model: str) -> Me
             )
         ),
         procedure_reported=codes.SCT.ComputedTomographyOfHead,
-        imaging_measurements=[_group(kind, segmentation, volumes, model) for kind in SEGMENTS],
+        imaging_measurements=[
+            _group(kind, image, segmentation, volumes, model) for kind in SEGMENTS
+        ],
         title=codes.DCM.ImagingMeasurementReport,
     )
 
 
 def _group(
-    kind: StrokeType, segmentation: Segmentation, volumes: StudyVolumes, model: str
+    kind: StrokeType, image: Dataset, segmentation: Dataset, volumes: StudyVolumes, model: str
 ) -> VolumetricROIMeasurementsAndQualitativeEvaluations:
     from highdicom import sr
     from pydicom.sr.codedict import codes
     from pydicom.sr.coding import Code
 
-    described = segmentation.get_segment_description(int(kind))
+    described = segmentation.SegmentSequence[int(kind) - 1]
     name = algorithm(model)[0]
     return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(
-            uid=described.tracking_uid, identifier=described.tracking_id
+            uid=described.TrackingUID, identifier=described.TrackingID
         ),
         referenced_segment=sr.ReferencedSegment(
             sop_class_uid=segmentation.SOPClassUID,
             sop_instance_uid=segmentation.SOPInstanceUID,
             segment_number=int(kind),
-            source_series=sr.SourceSeriesForSegmentation(
-                segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID
-            ),
+            source_series=sr.SourceSeriesForSegmentation(image.SeriesInstanceUID),
         ),
         finding_type=SEGMENTS[kind].concept(),
         finding_sites=[sr.FindingSite(anatomic_location=codes.SCT.Brain)],

@@ -117,16 +117,17 @@ def _lesions(
 ) -> Iterator[Lesion]:
     """Yields the lesions on slices in a row, laid over each other as they lie in the patient."""
     shifts = _shifts(geometry, first, len(run))
-    volume = np.zeros(np.add((len(run), *run[0].shape), (0, *shifts.max(axis=0))), bool)
-    for plane, drawn, (down, right) in zip(volume, run, shifts, strict=True):
-        plane[down : down + drawn.shape[0], right : right + drawn.shape[1]] = drawn
+    (box,) = ndimage.find_objects(np.logical_or.reduce(run).astype(np.int8))
+    drawn = np.stack([one[box] for one in run])
+    volume = np.zeros(np.add(drawn.shape, (0, *shifts.max(axis=0))), bool)
+    for plane, one, (down, right) in zip(volume, drawn, shifts, strict=True):
+        plane[down : down + one.shape[0], right : right + one.shape[1]] = one
     labels, _ = ndimage.label(volume, _NEIGHBOURS)
-    for label, box in enumerate(ndimage.find_objects(labels), start=1):
-        places, rows, columns = np.nonzero(labels[box] == label)
-        places += box[0].start
-        rows += box[1].start - shifts[places, 0]
-        columns += box[2].start - shifts[places, 1]
-        yield _lesion(name, np.stack([places + first, rows, columns], axis=1), geometry)
+    corner = np.array([box[0].start, box[1].start])
+    for label, found in enumerate(ndimage.find_objects(labels), start=1):
+        points = np.argwhere(labels[found] == label) + [axis.start for axis in found]
+        points[:, 1:] += corner - shifts[points[:, 0]]
+        yield _lesion(name, points + (first, 0, 0), geometry)
 
 
 def _shifts(geometry: Geometry, first: int, count: int) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ Knows what a header says of place and order. How files are found stands in `inpu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +99,7 @@ def stack_as_series(name: str, stack: Sequence[PlacedSlice], notes: Sequence[str
     )
     positions = [heights[id(it)] for it in ordered]
     slices = tuple(
-        InputSlice(it.slice.name, it.slice.path, it.slice.frame, position)
+        replace(it.slice, position_mm=position)
         for it, position in zip(ordered, positions, strict=True)
     )
     geometry, told = _measured(ordered, np.maximum.accumulate(positions), normal)

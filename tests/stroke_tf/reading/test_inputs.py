@@ -59,7 +59,7 @@ def test_files_are_told_by_their_content_not_by_their_names(tmp_path):
 
 
 def test_a_single_dicom_file_is_a_series_with_its_nominal_thickness(tmp_path):
-    (path,) = write_series(tmp_path, upright([12.5]))
+    (path,) = write_series(tmp_path, upright([12.5]), PixelSpacing=[2.0, 3.0])
     (series,) = find_inputs([path]).series
     assert series.is_series
     assert series.slices[0].name == "000.dcm"
@@ -68,7 +68,14 @@ def test_a_single_dicom_file_is_a_series_with_its_nominal_thickness(tmp_path):
     read = series.slices[0].read()
     np.testing.assert_array_equal(read.pixels, head())
     assert read.pixels.dtype == np.int16
-    assert read.spacing_mm == (2.0, 2.0)
+    assert read.spacing_mm == (2.0, 3.0)
+
+
+def test_pixels_have_their_size_without_a_distance_of_slices(tmp_path):
+    (path,) = write_series(tmp_path, upright([0]), SliceThickness=None)
+    (series,) = find_inputs([path]).series
+    assert series.slices[0].read().spacing_mm == (2.0, 2.0)
+    assert series.geometry is None
 
 
 def test_reversed_files_give_the_same_series(tmp_path):
@@ -293,6 +300,16 @@ def test_names_are_relative_to_the_folder_that_all_paths_share(tmp_path):
     one, other = (write_picture(tmp_path / it / "1.png") for it in "ab")
     assert names(find_inputs([one, other, one])) == [["a/1.png"], ["b/1.png"]]
     assert find_inputs([]) == Found((), (), ())
+
+
+def test_a_series_in_two_folders_is_one_however_the_folders_are_given(tmp_path):
+    write_series(tmp_path / "a", upright([0, 5, 10]))
+    (tmp_path / "a" / "b").mkdir()
+    (tmp_path / "a" / "001.dcm").rename(tmp_path / "a" / "b" / "001.dcm")
+    both = [[f"{it}.dcm" for it in ("a/000", "a/b/001", "a/002")]]
+    for given in (["a"], ["a", "a/b"], ["a/b", "a"], ["a", "a/b/001.dcm"]):
+        found = find_inputs([tmp_path / it for it in given])
+        assert (names(found), found.faults) == (both, ())
 
 
 def test_names_that_are_no_utf8_are_read_as_turkish(tmp_path):
