@@ -58,7 +58,7 @@ def _write_all(
     if "seg" in kinds or "sr" in kinds:
         from stroke_tf.deploy.dicom_seg import write_seg
 
-        masks = WrittenMasks(out, study.rows)
+        masks = (mask for mask in WrittenMasks(out, study.rows) if mask is not None)
         seg = write_seg(series, masks, out=folder / "seg.dcm", model=model)
         if "sr" in kinds and study.volumes is not None:
             from stroke_tf.deploy.dicom_sr import write_sr
