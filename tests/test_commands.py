@@ -18,6 +18,7 @@ COMMANDS = [
     *(f"experiments.{name}" for name in EXPERIMENTS),
     "stroke_tf.deploy.save_model",
     "stroke_tf.deploy.weights",
+    "stroke_tf.deploy.predict",
     "stroke_tf.reporting.report",
     "stroke_tf.reporting.track",
 ]
