@@ -28,7 +28,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
-import json
 import math
 import multiprocessing
 import os
@@ -44,9 +43,8 @@ from statistics import median
 from typing import Any, Literal, NamedTuple, get_args
 
 import tyro
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks._side_by_side import tell
 from stroke_tf.machine import processor, usable_cores
 
 Encoder = Literal["resnet50", "mobilenetv2", "efficientnetb3"]
@@ -114,12 +112,11 @@ def main(settings: Settings) -> None:
         for side in sides.values():
             side.take_turn()
     results = {name: side.end() for name, side in sides.items()}
-    title = f"U-Net {settings.encoder}, {settings.batch} x {settings.size} x {settings.size}"
-    table = Table("", *_COLUMNS.values(), title=f"{title}; {processor()}")
-    for name, found in results.items():
-        known = _known(found)
-        table.add_row(name, *(f"{known[key]:g}" if key in known else "" for key in _COLUMNS))
-    Console().print(table)
+    known = {name: _known(found) for name, found in results.items()}
+    rows = [
+        (name, *(f"{found[key]:g}" if key in found else "" for key in _COLUMNS))
+        for name, found in known.items()
+    ]
     first = "ours" if "ours" in results else "plain"
     ratios = {
         f"{first}/{name} {key}": round(results[first][key] / results[name][key], 2)
@@ -127,9 +124,10 @@ def main(settings: Settings) -> None:
         if name != first
         for key in ("train_ms", "predict_ms")
     }
-    measured = {name: _known(found) for name, found in results.items()}
     summary = {"name": "unet_step", "processor": processor(), "rounds": settings.rounds}
-    print(json.dumps({**summary, **measured, **_known(ratios)}))
+    title = f"U-Net {settings.encoder}, {settings.batch} x {settings.size} x {settings.size}"
+    result = {**summary, **known, **_known(ratios)}
+    tell(f"{title}; {processor()}", ("", *_COLUMNS.values()), rows, result)
 
 
 def _known(figures: dict[str, float]) -> dict[str, float]:
@@ -318,14 +316,8 @@ def _build(settings: Settings, *, channels: int = 3, freeze_encoder: bool = Fals
     if channels == 3:
         options = {"image_size": settings.size, "freeze_encoder": freeze_encoder}
         return build_unet(settings.encoder, classes=_CLASSES, **options)
-    shape = (settings.size, settings.size, channels)
-    network = sm.Unet(
-        settings.encoder,
-        input_shape=shape,
-        classes=_CLASSES,
-        activation="linear",
-        encoder_weights=None,
-    )
+    options = {"input_shape": (settings.size, settings.size, channels), "encoder_weights": None}
+    network = sm.Unet(settings.encoder, classes=_CLASSES, activation="linear", **options)
     return keras.Model(network.inputs[0], probabilities(network.outputs[0]))
 
 

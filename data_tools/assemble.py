@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +30,7 @@ from stroke_tf.manifest import (
     Rejected,
     Shard,
     fold_number,
+    folds_text,
 )
 from stroke_tf.records import STAGE_FOLDS, Pixels, Record, encode_record
 
@@ -100,7 +98,7 @@ def assemble(
         ),
         rejected=tuple(rejected),
     )
-    write_text(assembly.out / FOLDS_NAME, _folds_csv(everything))
+    write_text(assembly.out / FOLDS_NAME, folds_text(map(_fold_row, everything)))
     write_text(assembly.out / MANIFEST_NAME, manifest.to_json())
     return manifest
 
@@ -249,23 +247,17 @@ def _grouping(slices: Iterable[SpooledSlice]) -> str:
     return "near-duplicate"
 
 
-def _folds_csv(placed: Iterable[_Placed]) -> str:
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([field.name for field in dataclasses.fields(FoldRow)])
-    for it in placed:
-        spooled = it.spooled
-        row = FoldRow(
-            source_id=spooled.source_id,
-            group_id=it.group_id,
-            stroke_type=StrokeType(spooled.stroke_type).name,
-            fold=str(it.fold),
-            has_mask=int(spooled.records[it.copy].mask_bytes > 0),
-            width=spooled.width,
-            height=spooled.height,
-            file=spooled.file,
-            copy=it.copy,
-            spacing_mm=spooled.spacing_mm,
-        )
-        writer.writerow(dataclasses.astuple(row))
-    return text.getvalue()
+def _fold_row(placed: _Placed) -> FoldRow:
+    spooled = placed.spooled
+    return FoldRow(
+        source_id=spooled.source_id,
+        group_id=placed.group_id,
+        stroke_type=StrokeType(spooled.stroke_type).name,
+        fold=str(placed.fold),
+        has_mask=int(spooled.records[placed.copy].mask_bytes > 0),
+        width=spooled.width,
+        height=spooled.height,
+        file=spooled.file,
+        copy=placed.copy,
+        spacing_mm=spooled.spacing_mm,
+    )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable
-from io import StringIO
 from pathlib import Path
 
 from stroke_tf.files import write_text
 from stroke_tf.manifest import Rejected
+from stroke_tf.text_tables import csv_text
 
 FAULTS_NAME = "faults.csv"
 _SHOWN = 5
@@ -40,10 +39,8 @@ def fault_lines(faults: Iterable[Rejected]) -> list[str]:
 
 def write_faults(path: Path, faults: Iterable[Rejected]) -> None:
     """Writes every fault to a CSV file with the columns file and fault."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([("file", "fault"), *((fault.file, fault.reason) for fault in faults)])
-    write_text(path, text.getvalue())
+    rows = [(fault.file, fault.reason) for fault in faults]
+    write_text(path, csv_text([("file", "fault"), *rows]))
 
 
 def _row(faults: list[Rejected]) -> tuple[str, str, str]:

@@ -115,6 +115,13 @@ def read_table(
     ]
 
 
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Returns rows, the first of them the heading, as the text of a CSV file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
 def read_columns(path: Path) -> list[str]:
     """Returns the columns of a CSV or TSV file; raises as `read_table` does."""
     text, _ = read_text(path)
