@@ -16,6 +16,7 @@ from stroke_tf.labels import LESION_CLASSES, MASK_CLASSES
 COUNTED = (*(kind.name.lower() for kind in LESION_CLASSES), "any_lesion")
 """What is counted: each lesion class against the rest, then lesion of any type against none."""
 CELLS = ("tp", "fp", "fn", "tn")
+_COLUMNS = [f"{name}_{cell}" for name in COUNTED for cell in CELLS]
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,7 @@ class SegmentationCounts:
         """
         if len(ids) != len(self):
             raise ValueError(f"`ids` must name {len(self)} slices. Received: {len(ids)}")
-        columns = [f"{name}_{cell}" for name in COUNTED for cell in CELLS]
-        frame = pd.DataFrame(self.per_slice.reshape(len(self), -1), columns=columns)
+        frame = pd.DataFrame(self.per_slice.reshape(len(self), -1), columns=_COLUMNS)
         frame.insert(0, "id", list(ids))
         return frame
 
@@ -58,8 +58,7 @@ class SegmentationCounts:
         Raises:
             KeyError: If the frame lacks a column.
         """
-        columns = [f"{name}_{cell}" for name in COUNTED for cell in CELLS]
-        return cls(frame[columns].to_numpy(np.int64).reshape(-1, len(COUNTED), len(CELLS)))
+        return cls(frame[_COLUMNS].to_numpy(np.int64).reshape(-1, len(COUNTED), len(CELLS)))
 
 
 def count_masks(truth: ArrayLike, predicted: ArrayLike) -> SegmentationCounts:
@@ -194,8 +193,7 @@ def _iou(cells: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def _named_counts(cells: NDArray[np.int64]) -> dict[str, Counts]:
     return {
-        name: Counts(**dict(zip(CELLS, (int(cell) for cell in row), strict=True)))
-        for name, row in zip(COUNTED, cells, strict=True)
+        name: Counts(*(int(cell) for cell in row)) for name, row in zip(COUNTED, cells, strict=True)
     }
 
 
