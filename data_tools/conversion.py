@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from threading import Thread
 
-from data_tools.assemble import Assembly, assemble
+from data_tools.assemble import assemble
 from data_tools.contradictions import contradictions
 from data_tools.faults import FAULTS_NAME
 from data_tools.intake import no_labels, no_patients, reading_of, take_in
@@ -81,7 +81,7 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
     with _claimed(config, plan) as (partial, stale):
         if stale or not (config.out / MANIFEST_NAME).exists():
             slices, faults, sha256 = _first_pass(config, source, partial, report)
-            assembly = _assembly(config, source, partial)
+            layout, given_folds = source.layout, source.folds
             del source  # hundreds of megabytes for a million slices
         if stale:
             if read_manifest(config.out).source_sha256 != sha256:
@@ -90,9 +90,12 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
             _write_plan(config.out, partial, plan)
         elif not (config.out / MANIFEST_NAME).exists():
             assemble(
-                assembly,
+                config,
+                partial,
                 slices,
                 faults,
+                layout=layout,
+                given_folds=given_folds,
                 source_sha256=sha256,
                 progress=lambda done, total: report("write shards", done, total),
             )
@@ -263,24 +266,6 @@ def _patient_key(partial: Path) -> bytes:
         path.touch(mode=0o600)
         path.write_bytes(secrets.token_bytes(32))
     return path.read_bytes()
-
-
-def _assembly(config: Conversion, source: Source, partial: Path) -> Assembly:
-    return Assembly(
-        out=config.out,
-        partial=partial,
-        protocol=config.protocol,
-        seed=config.seed,
-        size=config.size,
-        layout=source.layout,
-        compression=config.compression,
-        copies_for=config.copies,
-        shard_bytes=config.shard_mb * 1_000_000,
-        shards=config.shards,
-        jobs=config.jobs,
-        fold_count=config.folds if isinstance(config.folds, int) else 0,
-        given_folds=source.folds,
-    )
 
 
 def _spool_all(config: Conversion, source: Source, partial: Path, report: Progress) -> int:

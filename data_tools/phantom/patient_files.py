@@ -93,12 +93,10 @@ def write_patient(task: PatientTask) -> list[tuple[int, str, StrokeType]]:
     Raises:
         OSError: If a file cannot be written.
     """
-    patient = task.patient
-    rows = []
+    patient, rows = task.patient, []
     for index, drawn in _draw_slices(task):
-        stroke_type = patient.slice_type(index)
         _write_slice(task, index, drawn)
-        rows.append((patient.ids[index], patient.name, stroke_type))
+        rows.append((patient.ids[index], patient.name, patient.slice_type(index)))
     return rows
 
 
@@ -205,18 +203,9 @@ def _dicom(patient: Patient, index: int, drawn: _Slice) -> Dataset:
 
 
 _EMPTY = (
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-    "StudyID",
-    "Manufacturer",
-    "PositionReferenceIndicator",
-    "AcquisitionNumber",
-    "KVP",
+    *("PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
+    *("AccessionNumber", "ReferringPhysicianName", "Manufacturer", "PositionReferenceIndicator"),
+    *("AcquisitionNumber", "KVP"),
 )
 
 
