@@ -29,7 +29,6 @@ from data_tools.spool import (
     CHUNK_SLICES,
     ENCODING_VERSION,
     ChunkTask,
-    Encoding,
     SpooledSlice,
     read_index,
     read_spooled,
@@ -270,16 +269,16 @@ def _patient_key(partial: Path) -> bytes:
 
 def _spool_all(config: Conversion, source: Source, partial: Path, report: Progress) -> int:
     """Spools every slice; returns the number of chunks."""
-    encoding = Encoding(
-        size=config.size,
-        reading=reading_of(config, _patient_key(partial)),
-        copies_for=config.copies,
-        seed=config.seed,
-    )
+    reading = reading_of(config, _patient_key(partial))
     starts = range(0, len(source.slices), CHUNK_SLICES)
     tasks = (
         ChunkTask(
-            source.root, partial, number, source.slices[start : start + CHUNK_SLICES], encoding
+            source.root,
+            partial,
+            number,
+            source.slices[start : start + CHUNK_SLICES],
+            reading,
+            config,
         )
         for number, start in enumerate(starts)
     )

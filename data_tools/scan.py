@@ -64,13 +64,13 @@ class SliceFiles:
 
     source_id: str
     stroke_type: StrokeType | None
-    picture: str | None
-    dicom: str | None
-    mask: str | None
-    overlay: str | None
-    mask_kind: MaskKind
-    patient: str | None
-    stage: Stage | None
+    picture: str | None = None
+    dicom: str | None = None
+    mask: str | None = None
+    overlay: str | None = None
+    mask_kind: MaskKind = "class-colours"
+    patient: str | None = None
+    stage: Stage | None = None
     mask_values: MaskValues = ()
     row: str = ""
     plane: int | None = None

@@ -137,7 +137,6 @@ class _Reader:
             mask_kind="values" if self.terms.mask_values else "any",
             mask_values=self.terms.mask_values,
             patient=one_patient(row["patient"]) or None,
-            stage=None,
             row=where,
         )
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from data_tools.offline_copies import augmented_copies, copies_of
-from data_tools.options import CopiesFor
+from data_tools.options import Conversion
 from data_tools.scan import SliceFiles
 from data_tools.slices import Reading, Slice, read_slices, unlabelled
 from stroke_tf.files import read_json, replacing, write_text
@@ -34,24 +34,15 @@ ENCODING_VERSION = 4
 
 
 @dataclass(frozen=True)
-class Encoding:
-    """What records will hold: side in pixels, reading of the sources, copies and their seed."""
-
-    size: int
-    reading: Reading
-    copies_for: CopiesFor
-    seed: int
-
-
-@dataclass(frozen=True)
 class ChunkTask:
-    """One chunk to spool: where from, where to, its number, its slices and their encoding."""
+    """One chunk to spool: where from, where to, its number and slices, how to read and encode."""
 
     root: Path
     folder: Path
     number: int
     slices: tuple[SliceFiles, ...]
-    encoding: Encoding
+    reading: Reading
+    config: Conversion
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +86,14 @@ def spool_chunk(task: ChunkTask) -> int:
     path = _spool_path(task.folder, task.number)
     with replacing(path, sync=True) as temporary, temporary.open("wb") as spool:
         for files in task.slices:
-            for source_id, read in read_slices(task.root, files, task.encoding.reading):
+            for source_id, read in read_slices(task.root, files, task.reading):
                 if not isinstance(read, Slice):
                     faults.extend(read)
                 elif read.stroke_type is None:
                     faults.append(unlabelled(files))
                 else:
                     this = replace(files, source_id=source_id)
-                    slices.append(_spool_slice(spool, this, read, task.encoding))
+                    slices.append(_spool_slice(spool, this, read, task.config))
     text = json.dumps({"slices": slices, "faults": [astuple(it) for it in faults]})
     write_text(index, text)
     return len(task.slices)
@@ -142,12 +133,12 @@ def read_spooled(folder: Path, record: SpooledRecord) -> tuple[bytes, bytes]:
 
 
 def _spool_slice(
-    spool: BinaryIO, files: SliceFiles, read: Slice, encoding: Encoding
+    spool: BinaryIO, files: SliceFiles, read: Slice, config: Conversion
 ) -> dict[str, Any]:
     label = StrokeType(read.stroke_type or 0)
     lengths = [
         [spool.write(image), spool.write(mask)]
-        for image, mask in _encoded(files.source_id, label, read, encoding)
+        for image, mask in _encoded(files.source_id, label, read, config)
     ]
     return {
         "source_id": files.source_id,
@@ -170,19 +161,19 @@ def _spool_slice(
 
 
 def _encoded(
-    source_id: str, label: StrokeType, read: Slice, encoding: Encoding
+    source_id: str, label: StrokeType, read: Slice, config: Conversion
 ) -> list[tuple[bytes, bytes]]:
     """Returns image and mask bytes of the slice and then of its copies."""
-    image = fit_square(read.image, size=encoding.size)
-    mask = None if read.mask is None else fit_mask(read.mask, size=encoding.size)
+    image = fit_square(read.image, size=config.size)
+    mask = None if read.mask is None else fit_mask(read.mask, size=config.size)
     # Encoded anew even where the source is a grey PNG of this size: its chunks may name a patient.
     first = encode_png(image if read.pixels == "gray8" else _hu_to_uint16(image))
     copies = augmented_copies(
         image,
         mask,
-        count=copies_of(label, copies_for=encoding.copies_for) if read.pixels == "gray8" else 0,
+        count=copies_of(label, copies_for=config.copies) if read.pixels == "gray8" else 0,
         source_id=source_id,
-        seed=encoding.seed,
+        seed=config.seed,
     )
     return [
         (first, _encode_mask(mask)),
