@@ -158,14 +158,8 @@ def change_image(
 ) -> np.ndarray:
     """Carries out one slice's part of a `Change`.
 
-    Args:
-        image: uint8 or float32, shape (H, W) or (H, W, C), values in [0, 255].
-        moves: See `Change`, and so are the others.
-        factor: See there.
-        added: See there.
-
-    Returns:
-        The same shape and dtype.
+    The image is uint8 or float32, shape (H, W) or (H, W, C), values in [0, 255], and so is the
+    result.
     """
     moved = _resample(image, moves, cv2.INTER_LINEAR)
     return moved if factor == 1 and added == 0 else _scale_gray(moved, factor, added)

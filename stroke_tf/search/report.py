@@ -175,17 +175,13 @@ def _test_table(tested: TestResult) -> str:
     names = list(next(iter(runs)).metrics)
     rows = [
         ["n", *(str(run.n) for run in runs)],
-        *([plain_text(name), *(_cell(run.metrics[name]) for run in runs)] for name in names),
+        *([plain_text(name), *(run.metrics[name].text() for run in runs)] for name in names),
     ]
     table = markdown_table(("", *map(plain_text, tested.results)), rows)
     return (
-        f"{table}\n\nBest settings minus defaults, {tested.score}: {_cell(tested.gain)}. Brackets "
+        f"{table}\n\nBest settings minus defaults, {tested.score}: {tested.gain.text()}. Brackets "
         "are 95 % intervals of a bootstrap over groups."
     )
-
-
-def _cell(metric: Metric) -> str:
-    return f"{metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}]"
 
 
 def _write_hparams(folder: Path, trials: Sequence[Trial]) -> None:

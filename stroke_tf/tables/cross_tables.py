@@ -20,7 +20,7 @@ from stroke_tf.runs.cross_validation import (
 )
 from stroke_tf.runs.keep_or_run import folder_of
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
-from stroke_tf.tables.cells import cell, seeded
+from stroke_tf.tables.settings import seeded
 
 Run: TypeAlias = ClassifierRun | UnetRun
 Found: TypeAlias = Mapping[str, Mapping[int, Any]]
@@ -180,14 +180,14 @@ def _line(
         name,
         seed,
         *(str(about(result.frame)) for about in view.about.values()),
-        *(cell(metrics[score]) for score in view.scores),
+        *(metrics[score].text() for score in view.scores),
     ]
     if brief:
         return line
     return [
         *line,
         " ".join(f"{score:.3f}" for score in view.part_scores[1](result)),
-        "–" if baseline is None else cell(result.gain_over(baseline), sign=True),
+        "–" if baseline is None else result.gain_over(baseline).text(sign=True),
         f"{result.seconds / 60:.1f}",
     ]
 
