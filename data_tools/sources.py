@@ -26,17 +26,6 @@ from data_tools.slice_table import TableTerms, parse_pairs, read_slice_table
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
 
-__all__ = [
-    "LAYOUTS",
-    "Layout",
-    "SliceFiles",
-    "Source",
-    "class_named",
-    "find_slices",
-    "parse_classes",
-    "read_table_source",
-]
-
 
 @dataclass(frozen=True)
 class Source:
@@ -99,7 +88,10 @@ def find_slices(
     )
     score, name, base = max(fits, key=lambda fit: fit[0])
     if score == 0:
-        raise ValueError(f"{root}: must have this layout:{_shapes(choices)}\n{_seen(scan)}")
+        shapes = "".join(f"\n  {name}: {LAYOUTS[name].shape}" for name in choices)
+        folders, files = ([readable(name) for name in names[:8]] for names in scan.listing(""))
+        seen = f"Received: folders {folders}, files {files}"
+        raise ValueError(f"{root}: must have this layout:{shapes}\n{seen}")
     LAYOUTS[name].read(scan, base)
     scan.reject_beside(base)
     return _source(scan, name)
@@ -169,15 +161,6 @@ def _source(scan: Scan, layout: str) -> Source:
     )
 
 
-def _shapes(names: list[str]) -> str:
-    return "".join(f"\n  {name}: {LAYOUTS[name].shape}" for name in names)
-
-
-def _seen(scan: Scan) -> str:
-    folders, files = ([readable(name) for name in names[:8]] for names in scan.listing(""))
-    return f"Received: folders {folders}, files {files}"
-
-
 _WORDS = Words(
     classes={
         **dict.fromkeys(
@@ -197,21 +180,14 @@ _WORDS = Words(
         **dict.fromkeys(("inmevar", "inmeli", "withstroke"), StrokeType.UNSPECIFIED),
     },
     kinds={
-        "png": "picture",
-        "jpg": "picture",
-        "jpeg": "picture",
+        **dict.fromkeys(("png", "jpg", "jpeg"), "picture"),
         "dicom": "dicom",
-        "mask": "mask",
-        "masks": "mask",
-        "overlay": "overlay",
-        "overlays": "overlay",
+        **dict.fromkeys(("mask", "masks"), "mask"),
+        **dict.fromkeys(("overlay", "overlays"), "overlay"),
     },
     sessions={
-        "1oturum": "stage1",
-        "oturum1": "stage1",
-        "2oturum": "stage2",
-        "oturum2": "stage2",
-        "externaltest": "stage2",
+        **dict.fromkeys(("1oturum", "oturum1"), "stage1"),
+        **dict.fromkeys(("2oturum", "oturum2", "externaltest"), "stage2"),
     },
     only_none=("kroniksurec", "diger"),
     only_stroke=("inme", "stroke"),

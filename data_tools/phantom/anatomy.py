@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from data_tools.paint import bounding_box
 from data_tools.phantom.shapes import (
     EQUATOR_MM,
     FAR_MM,
@@ -145,7 +146,7 @@ def draw_anatomy(head: Head, z_mm: float, *, size: int) -> Anatomy:
     fields = _outline(head, x, z_mm) | _parts(head, x, z_mm)
     fields["fissure"] = _fissure(head, fields, z_mm)
     hu = np.full((size, size), AIR_HU, np.float32)
-    box = _bounding_box(enlarge(fields["skin"], size) > 0)
+    box = bounding_box(enlarge(fields["skin"], size) > 0) or np.s_[:0, :0]
     full = {
         name: enlarge(field, size)[box]
         for name, field in fields.items()
@@ -155,11 +156,6 @@ def draw_anatomy(head: Head, z_mm: float, *, size: int) -> Anatomy:
     brain = _add_beam_hardening(head, brain, full, z_mm)
     hu[box] = _paint_shell(brain, full)
     return Anatomy(hu=hu, fields=fields, z_mm=z_mm)
-
-
-def _bounding_box(mask: Floats) -> tuple[slice, slice]:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _profile(z_mm: float, height_mm: float) -> float:

@@ -82,17 +82,6 @@ class PublishedTable:
     rows: tuple[PublishedRow, ...]
     notes: tuple[str, ...] = ()
 
-    def row(self, name: str) -> PublishedRow:
-        """Returns a row.
-
-        Raises:
-            ValueError: If the table has no such row.
-        """
-        rows = {row.name: row for row in self.rows}
-        if name not in rows:
-            raise ValueError(f"`name` must be one of {list(rows)}. Received: {name!r}")
-        return rows[name]
-
 
 def compare(published: float | None, ours: Metric, *, decoded: bool = False) -> str:
     """Returns a cell "paper / ours (ours - paper) [95 % interval]", what is missing as "–".
