@@ -25,7 +25,8 @@ def fault_rows(faults: Iterable[Rejected]) -> list[tuple[str, str, str]]:
     for fault in sorted(
         faults, key=lambda it: _NUMBER.sub(lambda found: found[0].zfill(20), it.file)
     ):
-        kinds.setdefault(_NUMBER.sub("#", _rule(fault)), []).append(fault)
+        rule = fault.reason.partition(_RECEIVED)[0]
+        kinds.setdefault(_NUMBER.sub("#", rule), []).append(fault)
     return [_row(kind) for kind in kinds.values()]
 
 
@@ -51,7 +52,3 @@ def _row(faults: list[Rejected]) -> tuple[str, str, str]:
     rule, _, received = faults[0].reason.partition(_RECEIVED)
     first = f". First received:{received}" if received else ""
     return str(len(faults)), rule + first, ", ".join(files[:_SHOWN]) + more
-
-
-def _rule(fault: Rejected) -> str:
-    return fault.reason.partition(_RECEIVED)[0]

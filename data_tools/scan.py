@@ -5,6 +5,7 @@ Knows no layout: `sources.py` says which folder holds what.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -258,15 +259,13 @@ class Scan:
             return path
         folder, _, name = path.rpartition("/")
         if folder not in self._spellings:
-            self._spellings[folder] = {one_spelling(it): it for it in self._names(folder)}
+            self._spellings[folder] = {}
+            with contextlib.suppress(OSError):
+                entries = list_folder(self.root / folder)
+                files = (name for name, is_folder in entries if not is_folder)
+                self._spellings[folder] = {one_spelling(it): it for it in files}
         found = self._spellings[folder].get(one_spelling(name))
         return found and join(folder, found)
-
-    def _names(self, folder: str) -> list[str]:
-        try:
-            return [name for name, is_folder in list_folder(self.root / folder) if not is_folder]
-        except OSError:
-            return []
 
     def _is_series(self, folder: str, name: str) -> bool:
         """Returns whether a file is a zip of DICOM files, not yet unpacked beside it."""

@@ -164,29 +164,21 @@ def _encoded(
     source_id: str, label: StrokeType, read: Slice, config: Conversion
 ) -> list[tuple[bytes, bytes]]:
     """Returns image and mask bytes of the slice and then of its copies."""
-    image = fit_square(read.image, size=config.size)
-    mask = None if read.mask is None else fit_mask(read.mask, size=config.size)
+    image, mask = fit_square(read.image, size=config.size), None
+    if read.mask is not None:
+        mask = fit_mask(read.mask, size=config.size)
     # Encoded anew even where the source is a grey PNG of this size: its chunks may name a patient.
-    first = encode_png(image if read.pixels == "gray8" else _hu_to_uint16(image))
-    copies = augmented_copies(
-        image,
-        mask,
-        count=copies_of(label, copies_for=config.copies) if read.pixels == "gray8" else 0,
-        source_id=source_id,
-        seed=config.seed,
-    )
+    if read.pixels == "hu16":
+        stored = (image.astype(np.int32) + HU_OFFSET).astype(np.uint16)
+        pairs = [(stored, mask)]
+    else:
+        count = copies_of(label, copies_for=config.copies)
+        copies = augmented_copies(image, mask, count=count, source_id=source_id, seed=config.seed)
+        pairs = [(image, mask), *copies]
     return [
-        (first, _encode_mask(mask)),
-        *((encode_png(picture), _encode_mask(moved)) for picture, moved in copies),
+        (encode_png(picture), b"" if of_it is None else encode_png(of_it))
+        for picture, of_it in pairs
     ]
-
-
-def _encode_mask(mask: np.ndarray | None) -> bytes:
-    return b"" if mask is None else encode_png(mask)
-
-
-def _hu_to_uint16(image: np.ndarray) -> np.ndarray:
-    return (image.astype(np.int32) + HU_OFFSET).astype(np.uint16)
 
 
 def _spool_path(folder: Path, number: int) -> Path:

@@ -44,12 +44,13 @@ def classifier_kind(config: ClassifierSearch) -> Kind:
         "recall-at-precision": partial(recall_at_precision, floor=config.precision_floor),
     }
     reads_slices = run.training not in HEAD_ONLY or run.mirror_test
+    shown = {"task": Task(run.task), "image_size": run.image_size, "view": run.view}
     return Kind(
         space=config.space.of(run.training, copies=run.copies),
         objective=config.objective,
         settings={"precision_floor": config.precision_floor},
         configure=configure,
-        decode=partial(_decode, run) if reads_slices else None,
+        decode=partial(decode_slices, run.records, **shown) if reads_slices else None,
         train=partial(_train, objective=objectives[config.objective]),
         run=run_classifier,
         tested_by="ROC AUC",
@@ -109,12 +110,6 @@ def _first_block(backbone: str, share: float) -> str:
     if share >= 1:
         return "all"
     return blocks[max(1, round(share * len(blocks))) - 1] if share > 0 else "none"
-
-
-def _decode(run: ClassifierRun, folds: tuple) -> Any:
-    return decode_slices(
-        run.records, folds, task=Task(run.task), image_size=run.image_size, view=run.view
-    )
 
 
 def _train(

@@ -31,12 +31,13 @@ _DIRECT = ("encoder", "batch_size", "loss", "filters", "depth")
 def unet_kind(config: UnetSearch) -> Kind:
     """Returns what a search for a U-Net consists of."""
     run = config.run
+    shown = {"image_size": run.image_size, "lesions_only": run.lesions_only}
     return Kind(
         space=config.space.of(run.architecture),
         objective="lesion-iou",
         settings={},
         configure=configure,
-        decode=partial(_decode, run),
+        decode=partial(decode_slices, run.records, task=Task.SEGMENT, **shown),
         train=_train,
         run=run_unet,
         tested_by="lesion IoU",
@@ -61,16 +62,6 @@ def configure(run: UnetRun, values: Mapping[str, Any]) -> UnetRun:
         improvements=dataclasses.replace(run.improvements, **chosen(values, SWITCHES)),
     )
     return augmented(run, values["augmentation"]) if "augmentation" in values else run
-
-
-def _decode(run: UnetRun, folds: tuple) -> Any:
-    return decode_slices(
-        run.records,
-        folds,
-        task=Task.SEGMENT,
-        image_size=run.image_size,
-        lesions_only=run.lesions_only,
-    )
 
 
 def _train(config: UnetRun, run: OpenRun) -> float:

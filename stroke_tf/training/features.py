@@ -108,9 +108,11 @@ def extract_features(
     # A fold may hold no slice for a task as long as another does.
     counts = {fold: count for fold, count in counts.items() if count}
     check_not_empty(len(counts), records=records, folds=folds, task=task)
-    by_fold = [_stack(parts) for parts in extraction.of_folds(counts, copies=copies)]
+    of_folds = extraction.of_folds(counts, copies=copies)
+    by_fold = [parts[0] for parts in of_folds]
+    stacked = [np.concatenate([part.features for part in parts]) for parts in of_folds]
     return FeatureSet(
-        features=np.concatenate([part.features for part in by_fold], axis=1),
+        features=np.concatenate(stacked, axis=1),
         labels=np.concatenate([part.labels for part in by_fold]),
         ids=tuple(itertools.chain.from_iterable(part.ids for part in by_fold)),
         groups=tuple(itertools.chain.from_iterable(part.groups for part in by_fold)),
@@ -210,7 +212,10 @@ class _Extraction:
         self, counts: Mapping[FoldName, int], copies: Sequence[int]
     ) -> dict[tuple[FoldName, int], FeatureSet]:
         """Decodes folds once, then computes and saves some of their copies."""
-        sizes = {fold: _batch_sizes(count) for fold, count in counts.items()}
+        sizes = {
+            fold: [min(_BATCH, count - start) for start in range(0, count, _BATCH)]
+            for fold, count in counts.items()
+        }
         # No batch holds slices of two folds: what is drawn for a slice would depend on the call.
         slices = make_dataset(
             self.records, folds=tuple(counts), batch_size=_BATCH, with_ids=True, **self.shown
@@ -316,12 +321,3 @@ def _augmented(
 
     pairs = tf.data.Dataset.zip(slices, tf.data.Dataset.from_tensor_slices(seeds))
     return parallel_map(pairs, augment)
-
-
-def _batch_sizes(count: int) -> list[int]:
-    return [min(_BATCH, count - start) for start in range(0, count, _BATCH)]
-
-
-def _stack(parts: list[FeatureSet]) -> FeatureSet:
-    """Returns the copies of one fold as one set."""
-    return dataclasses.replace(parts[0], features=np.concatenate([it.features for it in parts]))
