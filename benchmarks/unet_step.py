@@ -212,10 +212,7 @@ def _timed(step: Step | None) -> float:
 
 
 def our_steps(
-    settings: Settings,
-    *,
-    choice: Choice | None = None,
-    runtime: Literal["auto", "keras"] = "auto",
+    settings: Settings, *, choice: Choice | None = None, runtime: Literal["auto", "keras"] = "auto"
 ) -> Steps:
     """Returns a training step and a prediction as this package makes them."""
     import keras

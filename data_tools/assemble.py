@@ -146,9 +146,7 @@ def _place(
 
 
 def _fold_numbers(
-    config: Conversion,
-    trained: list[tuple[SpooledSlice, int, str]],
-    given_folds: Mapping[str, int],
+    config: Conversion, trained: list[tuple[SpooledSlice, int, str]], given_folds: Mapping[str, int]
 ) -> Sequence[int] | np.ndarray:
     """Returns the folds of records: those given, which must keep groups under `clean`, or dealt."""
     ids = [it.source_id for it, _, _ in trained]

@@ -192,9 +192,7 @@ def _gather(task: _Task) -> tuple[list[SliceFacts], list[Rejected]]:
     return facts, faults
 
 
-def _without_contradictions(
-    facts: list[SliceFacts],
-) -> tuple[list[SliceFacts], list[Rejected]]:
+def _without_contradictions(facts: list[SliceFacts]) -> tuple[list[SliceFacts], list[Rejected]]:
     """Moves the slices whose picture is in two classes to the faults."""
     found = contradictions(
         [it.file for it in facts],

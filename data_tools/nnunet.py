@@ -53,7 +53,7 @@ def read_nnunet(scan: Scan, base: str, *, class_of: Callable[[str], StrokeType |
 
 def _add(scan: Scan, case: str, path: str, mask: str, values: MaskValues) -> None:
     patient = case if split_name(path)[1] in SUFFIXES else None
-    kind = {"mask": mask, "mask_kind": "values", "mask_values": values}
+    kind: dict[str, Any] = {"mask": mask, "mask_kind": "values", "mask_values": values}
     scan.slices.extend(planes(scan, SliceFiles(case, None, path, patient=patient, **kind)))
 
 

@@ -33,12 +33,7 @@ def copies_of(stroke_type: int, *, copies_for: CopiesFor) -> int:
 
 
 def augmented_copies(
-    image: np.ndarray,
-    mask: np.ndarray | None,
-    *,
-    count: int,
-    source_id: str,
-    seed: int,
+    image: np.ndarray, mask: np.ndarray | None, *, count: int, source_id: str, seed: int
 ) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """Returns `count` augmented copies of a slice, each by another of the five operations.
 

@@ -11,12 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from data_tools.class_folders import (
-    WRAPPING_FOLDERS,
-    Words,
-    fit_class_folders,
-    read_class_folders,
-)
+from data_tools.class_folders import WRAPPING_FOLDERS, Words, fit_class_folders, read_class_folders
 from data_tools.ct_ich import CT_ICH_SHAPE, fit_ct_ich, read_ct_ich
 from data_tools.names import readable, whole_number
 from data_tools.nnunet import NNUNET_SHAPE, fit_nnunet, read_nnunet
@@ -121,9 +116,7 @@ def read_table_source(
     stated = labels or {}
     scan = Scan(root or table.parent, stated)
     terms = TableTerms(
-        columns or {},
-        lambda text: stated.get(whole_number(text), class_named(text)),
-        mask_values,
+        columns or {}, lambda text: stated.get(whole_number(text), class_named(text)), mask_values
     )
     folds = read_slice_table(scan, table, terms)
     return _source(scan, "table"), folds

@@ -52,11 +52,7 @@ class Augmentation:
     draw: Draw
 
     def __call__(
-        self,
-        images: tf.Tensor,
-        masks: tf.Tensor | None,
-        strength: AugmentStrength,
-        seed: tf.Tensor,
+        self, images: tf.Tensor, masks: tf.Tensor | None, strength: AugmentStrength, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Changes images and masks; arguments and result as those of `augment_batch`."""
         return _change_batch(images, masks, self.draw(tf.shape(images), strength, seed))

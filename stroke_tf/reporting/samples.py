@@ -74,13 +74,7 @@ def draw_samples(
 
 
 def pick_samples(
-    records: Path,
-    folds: Sequence[FoldName],
-    task: Task,
-    *,
-    most: int,
-    image_size: int,
-    seed: int,
+    records: Path, folds: Sequence[FoldName], task: Task, *, most: int, image_size: int, seed: int
 ) -> dict[StrokeType, list[Sample]]:
     """Returns slices of each class, drawn at random, of different groups as far as there are.
 

@@ -44,7 +44,7 @@ def classifier_kind(config: ClassifierSearch) -> Kind:
         "recall-at-precision": partial(recall_at_precision, floor=config.precision_floor),
     }
     reads_slices = run.training not in HEAD_ONLY or run.mirror_test
-    shown = {"task": Task(run.task), "image_size": run.image_size, "view": run.view}
+    shown: dict[str, Any] = {"task": Task(run.task), "image_size": run.image_size, "view": run.view}
     return Kind(
         space=config.space.of(run.training, copies=run.copies),
         objective=config.objective,
@@ -113,10 +113,7 @@ def _first_block(backbone: str, share: float) -> str:
 
 
 def _train(
-    config: ClassifierRun,
-    run: OpenRun,
-    *,
-    objective: Callable[[np.ndarray, np.ndarray], float],
+    config: ClassifierRun, run: OpenRun, *, objective: Callable[[np.ndarray, np.ndarray], float]
 ) -> float:
     model = train(config, run)
     if config.training in HEAD_ONLY and not config.mirror_test:

@@ -15,12 +15,7 @@ from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.files import write_text
 from stroke_tf.page import markdown_table, plain_text, render_page
 from stroke_tf.run_folder import RunMetrics, save_figure
-from stroke_tf.search.figures import (
-    figure_curves,
-    figure_importance,
-    figure_parallel,
-    searched,
-)
+from stroke_tf.search.figures import figure_curves, figure_importance, figure_parallel, searched
 from stroke_tf.search.spaces import Space
 from stroke_tf.search.tuning import Trial, best_trial
 

@@ -31,7 +31,7 @@ _DIRECT = ("encoder", "batch_size", "loss", "filters", "depth")
 def unet_kind(config: UnetSearch) -> Kind:
     """Returns what a search for a U-Net consists of."""
     run = config.run
-    shown = {"image_size": run.image_size, "lesions_only": run.lesions_only}
+    shown: dict[str, Any] = {"image_size": run.image_size, "lesions_only": run.lesions_only}
     return Kind(
         space=config.space.of(run.architecture),
         objective="lesion-iou",

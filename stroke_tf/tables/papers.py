@@ -12,12 +12,7 @@ from typing import TYPE_CHECKING
 
 from stroke_tf.evaluation.intervals import UNDEFINED
 from stroke_tf.page import markdown_table
-from stroke_tf.tables.published import (
-    PublishedCounts,
-    PublishedRow,
-    PublishedTable,
-    compare,
-)
+from stroke_tf.tables.published import PublishedCounts, PublishedRow, PublishedTable, compare
 
 if TYPE_CHECKING:
     from stroke_tf.run_folder import RunMetrics
@@ -243,10 +238,7 @@ TABLES: dict[str, PublishedTable] = {
 
 
 def comparison_table(
-    table_key: str,
-    results: Mapping[str, RunMetrics],
-    *,
-    metrics: Sequence[str] | None = None,
+    table_key: str, results: Mapping[str, RunMetrics], *, metrics: Sequence[str] | None = None
 ) -> str:
     """Returns a Markdown table of a paper's numbers and ours, and the notes on the paper's.
 

@@ -198,10 +198,7 @@ def _run(config: Row) -> RunMetrics:
 
 
 def _tested_once(
-    rows: Mapping[str, Row],
-    seeds: Sequence[int],
-    failed: list[str],
-    published: Sequence[str],
+    rows: Mapping[str, Row], seeds: Sequence[int], failed: list[str], published: Sequence[str]
 ) -> Iterator[str]:
     from stroke_tf.runs.best_epoch import best_epoch
     from stroke_tf.tables.papers import comparison_table
