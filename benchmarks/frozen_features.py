@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tyro
@@ -120,13 +120,11 @@ def train_on_features(
             extractor,
             records,
             folds,
-            task=Task.DETECT,
-            image_size=settings.size,
             key_of_network=_BACKBONE,
             copies=copies,
             strength=AugmentStrength(),
-            seed=settings.seed,
             cache_dir=run_dir / "features",
+            **_shown(settings),
         )
 
     def extract_all() -> list[FeatureSet]:
@@ -134,35 +132,28 @@ def train_on_features(
         return [extract(_TRAIN, settings.copies), extract(_VAL, 0)]
 
     extraction = timed(extract_all)
-    train, val = (
+    batches = (
         feature_dataset(features, batch_size=settings.batch, training=training, seed=settings.seed)
         for features, training in zip(extraction.value, (True, False), strict=True)
     )
-    _fit(settings, head, train, val, run_dir=run_dir)
+    _fit(settings, head, batches, run_dir)
     return extraction.seconds
 
 
 def train_plainly(settings: Settings, model: keras.Model, records: Path, run_dir: Path) -> float:
     """Trains the whole classifier; returns 0, the seconds of features."""
     train = _images(settings, records, _TRAIN, training=True)
-    _fit(settings, model, train, _images(settings, records, _VAL), run_dir=run_dir)
+    _fit(settings, model, (train, _images(settings, records, _VAL)), run_dir)
     return 0.0
 
 
-def _fit(
-    settings: Settings,
-    model: keras.Model,
-    train: tf.data.Dataset,
-    val: tf.data.Dataset,
-    *,
-    run_dir: Path,
-) -> None:
+def _fit(settings: Settings, model: keras.Model, batches: Iterable[Any], run_dir: Path) -> None:
     from stroke_tf.training import fit
     from stroke_tf.training.classification import class_one_auc, classifier_loss
 
     config = FitConfig(epochs=settings.epochs, patience=settings.epochs, seed=settings.seed)
     loss, metrics = classifier_loss(model.output_shape[-1]), [class_one_auc()]
-    fit(model, train, val, config=config, run_dir=run_dir, loss=loss, metrics=metrics)
+    fit(model, *batches, config=config, run_dir=run_dir, loss=loss, metrics=metrics)
 
 
 def _images(
@@ -173,13 +164,15 @@ def _images(
     return make_dataset(
         records,
         folds=folds,
-        task=Task.DETECT,
-        image_size=settings.size,
         batch_size=settings.batch,
         training=training,
         augment=AugmentStrength() if training and settings.copies else None,
-        seed=settings.seed,
+        **_shown(settings),
     )
+
+
+def _shown(settings: Settings) -> dict[str, Any]:
+    return {"task": Task.DETECT, "image_size": settings.size, "seed": settings.seed}
 
 
 def _make_phantoms(folder: Path, settings: Settings) -> Path:

@@ -228,17 +228,13 @@ def main(settings: Settings) -> None:
             "numpy": NumpyLoop(images, masks),
         }
         speeds = measure(contestants, count=count, rounds=rounds)
-    _print(speeds, written=written, decoding=decoding, count=count, settings=settings)
+    _print(speeds, written, decoding=decoding, slices=images.shape)
 
 
 def _print(
-    speeds: dict[str, Speed],
-    *,
-    written: dict[str, int],
-    decoding: float,
-    count: int,
-    settings: Settings,
+    speeds: dict[str, Speed], written: dict[str, int], *, decoding: float, slices: tuple[int, ...]
 ) -> None:
+    count, size, _ = slices
     per_second = {name: speed.samples_per_second for name, speed in speeds.items()}
     plain = per_second["plain"]
     rows = [
@@ -259,7 +255,7 @@ def _print(
         "ratio": round(per_second["ours"] / plain, 2),
         "unit": "samples/s",
         "n": count,
-        "size": settings.size,
+        "size": size,
         "processor": processor(),
         "float_ratio": round(per_second["ours, float32"] / plain, 2),
         "memory_ratio": round(per_second["arrays"] / per_second["ours"], 2),
@@ -270,7 +266,7 @@ def _print(
         "size_ratio": round(written["ours"] / written["plain"], 3),
     }
     heading = ("", "samples/s", "of plain", "page faults a slice", "MB on disk")
-    title = f"{count} slices, {settings.size} x {settings.size}, batches of {_BATCH}; {processor()}"
+    title = f"{count} slices, {size} x {size}, batches of {_BATCH}; {processor()}"
     tell(title, heading, rows, result)
 
 

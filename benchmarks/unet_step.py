@@ -52,11 +52,7 @@ Choice = Literal["grey stem", "bfloat16", "frozen encoder", "half size"]
 Part = Literal["without oneDNN", "batch norms", "adam", "memory", "batch norms, adam, memory"]
 Step = Callable[[], object]
 
-_TORCH_NAMES = {
-    "resnet50": "resnet50",
-    "mobilenetv2": "mobilenet_v2",
-    "efficientnetb3": "efficientnet-b3",
-}
+_TORCH_NAMES = {"mobilenetv2": "mobilenet_v2", "efficientnetb3": "efficientnet-b3"}
 _CLASSES, _RATE, _WARM_UP = 3, 1e-4, 2
 
 
@@ -230,11 +226,7 @@ def our_steps(
     model = _build(settings, channels=channels, freeze_encoder=choice == "frozen encoder")
     images, train = _training(model, settings, adam(_RATE))
     keep_memory()
-
-    def step() -> object:
-        with fused_batch_norms(model):
-            return train()
-
+    step = _within(functools.partial(fused_batch_norms, model), train)
     predictor = functools.cache(lambda: Predictor(model, runtime=runtime))
     return Steps(step if runtime == "auto" else None, lambda: predictor().probs(images))
 
@@ -254,13 +246,16 @@ def _part_steps(settings: Settings, *, part: Part) -> Steps:
     model = _build(settings)
     optimizer = (FusedAdam if "adam" in part else keras.optimizers.Adam)(_RATE)
     _, train = _training(model, settings, optimizer)
-    fused = fused_batch_norms if "batch norms" in part else contextlib.nullcontext
+    fused = functools.partial(fused_batch_norms, model)
+    return Steps(_within(fused, train) if "batch norms" in part else train, None)
 
-    def step() -> object:
-        with fused(model):
-            return train()
 
-    return Steps(step, None)
+def _within(context: Callable[[], contextlib.AbstractContextManager], step: Step) -> Step:
+    def inside() -> object:
+        with context():
+            return step()
+
+    return inside
 
 
 def keras_steps(settings: Settings) -> Steps:
@@ -334,7 +329,7 @@ def _torch_steps(settings: Settings, *, channels_last: bool = False) -> Steps:
 
     torch.set_num_threads(settings.cores)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    encoder = _TORCH_NAMES[settings.encoder]
+    encoder = _TORCH_NAMES.get(settings.encoder, settings.encoder)
     model = smp.Unet(encoder, encoder_weights=None, classes=_CLASSES).to(memory_format=layout)
     optimizer = torch.optim.Adam(model.parameters(), _RATE)
     loss = torch.nn.CrossEntropyLoss()

@@ -131,7 +131,6 @@ def _first_pass(
 
 
 def _tell_repairs(slices: Sequence[SpooledSlice]) -> None:
-    """Warns of DICOM files that were read otherwise than their headers say."""
     for repair, count in sorted(Counter(it.repair for it in slices if it.repair).items()):
         first = next(it.file for it in slices if it.repair == repair)
         logging.warning("%d DICOM files were read as %s, such as %s", count, repair, first)

@@ -193,7 +193,6 @@ def _gather(task: _Task) -> tuple[list[SliceFacts], list[Rejected]]:
 
 
 def _without_contradictions(facts: list[SliceFacts]) -> tuple[list[SliceFacts], list[Rejected]]:
-    """Moves the slices whose picture is in two classes to the faults."""
     found = contradictions(
         [it.file for it in facts],
         [StrokeType.__members__.get(it.label) for it in facts],

@@ -185,7 +185,6 @@ LESION_METRICS = (
 
 
 def _lesion_cells(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> list[int]:
-    """Returns `LESION_CELLS` of one slice."""
     lesions, count = ndimage.label(truth, CORNERS)
     drawn, drawn_count = ndimage.label(predicted, CORNERS)
     shared = truth & predicted

@@ -159,6 +159,5 @@ def _lesion_probs(probs: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def _likelier(probs: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Returns the likelier lesion class of each pixel."""
     ischemia, hemorrhage = (np.uint8(kind) for kind in LESION_CLASSES)
     return np.where(probs[..., hemorrhage] > probs[..., ischemia], hemorrhage, ischemia)

@@ -99,7 +99,6 @@ def _sections(
     title: str,
     notes: Sequence[str],
 ) -> Iterator[str]:
-    """Yields the blocks of the report in Markdown."""
     yield f"# {plain_text(title)}"
     yield from notes
     unfinished = [path.parent for path in configs if not (path.parent / "metrics.json").is_file()]

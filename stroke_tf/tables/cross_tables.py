@@ -143,7 +143,6 @@ def cross_validated_tables(
 
 
 def _as_classes(results: Mapping[int, Any]) -> dict[int, CrossValidated]:
-    """Returns what classifiers and joint networks say of slices."""
     views = {
         seed: result.types() if isinstance(result, CrossValidatedMasks) else result
         for seed, result in results.items()
