@@ -19,12 +19,9 @@ from rich.table import Table
 
 
 class Timed(NamedTuple):
-    """What a piece of work gave and took.
+    """What a piece of work returned, its wall time, and the seconds of all its threads.
 
-    Attributes:
-        value: What it returned.
-        seconds: Its wall time.
-        cpu: Seconds of all threads of this process: what others on the machine do shows less in it.
+    What others on the machine do shows less in the last.
     """
 
     value: Any
@@ -48,6 +45,12 @@ def tell(
         table.add_row(*row)
     Console().print(table)
     print(json.dumps(result))
+
+
+def compared(ours: float, other: float, *, unit: str, ratio: float | None = None) -> dict[str, Any]:
+    """Returns two figures and how often the other goes into ours, unless a ratio is given."""
+    figures = {"ours": float(f"{ours:.4g}"), "other": float(f"{other:.4g}")}
+    return figures | {"ratio": round(ratio or ours / other, 2), "unit": unit}
 
 
 def open_data(name: str) -> Path:
@@ -90,14 +93,9 @@ def lay_out(folder: Path, count: int) -> None:
 
 
 def write_plain(path: Path, slices: Iterable[tuple[np.ndarray, np.ndarray]]) -> int:
-    """Writes raw RGB tensors and masks under ZLIB, as the Keras TFRecord example does.
+    """Writes raw tensors under ZLIB, as the Keras TFRecord example does; returns the bytes.
 
-    Args:
-        path: The file.
-        slices: Pairs of uint8 RGB, shape (H, W, 3), and a mask, uint8, of any shape.
-
-    Returns:
-        The bytes written.
+    The slices are pairs of uint8 RGB, shape (H, W, 3), and a mask, uint8, of any shape.
     """
     import tensorflow as tf
 

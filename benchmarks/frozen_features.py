@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tyro
 
-from benchmarks._side_by_side import Timed, convert, phantom_slices, tell, timed
+from benchmarks._side_by_side import Timed, compared, convert, phantom_slices, tell, timed
 from stroke_tf.config import AugmentStrength, FitConfig
 from stroke_tf.labels import Task
 
@@ -199,15 +199,10 @@ def _print(results: dict[str, tuple[Timed, float]], settings: Settings, *, slice
     ]
     result = {
         "name": "frozen_features",
-        "ours": round(ours.seconds, 1),
-        "other": round(plain.seconds, 1),
-        "ratio": round(plain.seconds / ours.seconds, 2),
-        "unit": "s",
+        **compared(ours.seconds, plain.seconds, unit="s", ratio=plain.seconds / ours.seconds),
         "cpu_ratio": round(plain.cpu / ours.cpu, 2),
         "n": slices,
-        "size": settings.size,
-        "epochs": settings.epochs,
-        "copies": settings.copies,
+        **{name: getattr(settings, name) for name in ("size", "epochs", "copies")},
         "extraction": round(ours.value, 1),
         "auc": round(auc, 4),
         "auc_plain": round(plain_auc, 4),

@@ -35,7 +35,7 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from benchmarks._side_by_side import open_data, phantom_slices, tell, write_plain
+from benchmarks._side_by_side import compared, open_data, phantom_slices, tell, write_plain
 from data_tools.shards import write_shard
 from stroke_tf.config import AugmentStrength
 from stroke_tf.labels import StrokeType, Task
@@ -250,10 +250,7 @@ def _print(
     rows.append(("ours, decoding once", f"{decoding:.0f}", "", "", ""))
     result = {
         "name": "pipeline",
-        "ours": round(per_second["ours"], 1),
-        "other": round(plain, 1),
-        "ratio": round(per_second["ours"] / plain, 2),
-        "unit": "samples/s",
+        **compared(per_second["ours"], plain, unit="samples/s"),
         "n": count,
         "size": size,
         "processor": processor(),
@@ -302,19 +299,9 @@ def _class_ids(path: Path) -> np.ndarray:
 
 
 def _record(name: str, image: np.ndarray, mask: np.ndarray) -> Record:
-    return Record(
-        image=cv2.imencode(".png", image)[1].tobytes(),
-        mask=cv2.imencode(".png", mask)[1].tobytes(),
-        stroke_type=int(mask.max()),
-        source_id=name,
-        group_id=name,
-        fold=0,
-        copy=0,
-        source="benchmark",
-        pixels="gray8",
-        height=len(image),
-        width=len(image),
-    )
+    pictures = (cv2.imencode(".png", it)[1].tobytes() for it in (image, mask))
+    about = {"source": "benchmark", "pixels": "gray8", "height": len(image), "width": len(image)}
+    return Record(*pictures, int(mask.max()), name, name, fold=0, copy=0, **about)
 
 
 if __name__ == "__main__":

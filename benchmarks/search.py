@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import tyro
 
-from benchmarks._side_by_side import Timed, convert, phantom_slices, tell, timed
+from benchmarks._side_by_side import Timed, compared, convert, phantom_slices, tell, timed
 
 _BATCH = 32
 _TRAIN, _VAL, _TEST = (0, 1, 2, 3, 4, 5), (6, 7), (8, 9)
@@ -219,14 +219,9 @@ def _print(results: dict[str, Timed], settings: Settings) -> None:
     ]
     result = {
         "name": f"search_{settings.kind}",
-        "ours": round(speeds["ours"], 2),
-        "other": round(speeds["plain"], 2),
-        "ratio": round(plain.seconds / ours.seconds, 2),
-        "unit": "trials/min",
+        **compared(*speeds.values(), unit="trials/min"),
         "cpu_ratio": round(plain.cpu / ours.cpu, 2),
-        "trials": settings.trials,
-        "epochs": settings.epochs,
-        "size": settings.size,
+        **{name: getattr(settings, name) for name in ("trials", "epochs", "size")},
         "best": round(ours.value, 4),
         "best_plain": round(plain.value, 4),
     }

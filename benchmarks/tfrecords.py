@@ -15,10 +15,10 @@ median time counts.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import multiprocessing
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ import cv2
 import psutil
 import tyro
 
-from benchmarks._side_by_side import lay_out, tell, write_plain
+from benchmarks._side_by_side import compared, lay_out, tell, write_plain
 from data_tools.options import Conversion
 from data_tools.workers import start_ahead
 from stroke_tf.machine import usable_cores
@@ -69,10 +69,12 @@ def measure(run: Callable[..., int], *arguments: object) -> Measured:
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=_call, args=(send, run, arguments))
     process.start()
-    peak = _PeakMemory(process.pid or 0)
+    peak, family = 0, psutil.Process(process.pid)
+    while not receive.poll(_SAMPLE_SECONDS):
+        peak = max(peak, _used_memory(family))
     seconds, written = receive.recv()
     process.join()
-    return Measured(seconds, peak.stop(), written)
+    return Measured(seconds, peak / 1e6, written)
 
 
 def ours(data: Path, out: Path, jobs: int) -> int:
@@ -130,10 +132,7 @@ def main(settings: Settings) -> None:
     mine, other = results["ours"], results["plain"]
     result = {
         "name": "tfrecords",
-        "ours": round(count / mine.seconds, 1),
-        "other": round(count / other.seconds, 1),
-        "ratio": round(other.seconds / mine.seconds, 2),
-        "unit": "slices/s",
+        **compared(count / mine.seconds, count / other.seconds, unit="slices/s"),
         "n": count,
         "jobs": settings.jobs,
         "rounds": settings.rounds,
@@ -155,27 +154,11 @@ def _call(send: multiprocessing.connection.Connection, run: Callable[..., int], 
     send.send((time.perf_counter() - start, written))
 
 
-class _PeakMemory:
-    """Samples the memory of a process and its children until stopped."""
-
-    def __init__(self, pid: int) -> None:
-        self._process, self._peak, self._end = psutil.Process(pid), 0, threading.Event()
-        self._thread = threading.Thread(target=self._sample)
-        self._thread.start()
-
-    def stop(self) -> float:
-        self._end.set()
-        self._thread.join()
-        return self._peak / 1e6
-
-    def _sample(self) -> None:
-        while not self._end.wait(_SAMPLE_SECONDS):
-            try:
-                family = [self._process, *self._process.children(recursive=True)]
-                used = sum(it.memory_full_info().pss for it in family)
-            except psutil.NoSuchProcess:
-                continue
-            self._peak = max(self._peak, used)
+def _used_memory(process: psutil.Process) -> int:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = [process, *process.children(recursive=True)]
+        return sum(it.memory_full_info().pss for it in family)
+    return 0
 
 
 def _slices(data: Path) -> Iterator[tuple[Path, Path | None]]:
