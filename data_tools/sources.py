@@ -100,14 +100,10 @@ def read_table_source(
     labels: Mapping[str, StrokeType] | None = None,
     mask_values: MaskValues = (),
 ) -> tuple[Source, dict[str, str]]:
-    """Returns the slices that a table names, and the names of their folds; see `slice_table`.
+    """Returns the slices that a table names, and the names of their folds; see `TableTerms`.
 
-    Args:
-        table: A CSV or TSV file.
-        root: Folder that its paths start from; None takes its own.
-        columns: Other names of its columns.
-        labels: The class of each label, beside those that `class_named` knows.
-        mask_values: The class of each value of grey masks.
+    Its paths start from `root`, or from its own folder; `labels` are the classes of labels beside
+    those that `class_named` knows.
 
     Raises:
         ValueError: If the table cannot be read or its columns are not known; single rows that are

@@ -40,10 +40,7 @@ def mcnemar(truth: ArrayLike, predicted_a: ArrayLike, predicted_b: ArrayLike) ->
     The exact test: of the slices that one of them got wrong, each should get half. With no such
     slice the p value is 1.
 
-    Args:
-        truth: Shape (N,), 0 or 1 (or bool).
-        predicted_a: Shape (N,), 0 or 1 (or bool).
-        predicted_b: Shape (N,), 0 or 1 (or bool).
+    Truth and answers have shape (N,) and are 0 or 1 (or bool).
 
     Raises:
         ValueError: If shapes differ or a value is neither 0 nor 1.
@@ -63,10 +60,7 @@ def delong(truth: ArrayLike, scores_a: ArrayLike, scores_b: ArrayLike) -> DeLong
     By midranks (Sun and Xu 2014), O(N log N). Where neither AUC varies, as when both classifiers
     separate the classes, the interval has no width, and p is 1 if the AUCs are equal, else 0.
 
-    Args:
-        truth: Shape (N,), 0 or 1 (or bool), at least two of each.
-        scores_a: Shape (N,), in [0, 1].
-        scores_b: Shape (N,), in [0, 1].
+    The truth, shape (N,), is 0 or 1 (or bool), at least two of each; scores are in [0, 1].
 
     Raises:
         ValueError: If a class has fewer than two slices, or truth and scores do not fit together.

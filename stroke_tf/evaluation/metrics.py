@@ -129,14 +129,7 @@ def roc_auc(truth: ArrayLike, scores: ArrayLike) -> float:
 def sensitivity_at_90_specificity(truth: ArrayLike, scores: ArrayLike) -> float:
     """Returns the highest sensitivity at a specificity of at least 0.90; NaN without both classes.
 
-    See `classification_metrics`.
-
-    Args:
-        truth: Shape (N,), 0 or 1 (or bool).
-        scores: Shape (N,), in [0, 1].
-
-    Raises:
-        ValueError: If shapes differ, a truth is neither 0 nor 1 or a score is not in [0, 1].
+    See `classification_metrics`; arguments and errors are those of `roc_auc`.
     """
     return _ranked_once(truth, scores)[2]
 
@@ -144,9 +137,7 @@ def sensitivity_at_90_specificity(truth: ArrayLike, scores: ArrayLike) -> float:
 def average_precision(truth: ArrayLike, scores: ArrayLike) -> float:
     """Returns the average precision, not interpolated; NaN where no slice is positive.
 
-    Args:
-        truth: Shape (N,), 0 or 1 (or bool).
-        scores: Shape (N,), any finite numbers.
+    Arguments and errors are those of `roc_auc`.
     """
     return _ranked_once(truth, scores)[1]
 
@@ -167,8 +158,8 @@ def classification_metrics(
         scores: Shape (N,), in [0, 1]: the probability given to class 1.
         threshold: A score at or above it is called positive.
         groups: Shape (N,), such as patients; without it slices are taken to be independent.
-        seed: Seed of the bootstrap.
-        resamples: Number of bootstrap resamples.
+        seed: See `bootstrap`.
+        resamples: See `bootstrap`.
 
     Returns:
         The metrics named in `CLASSIFICATION_METRICS`, NaN where undefined:

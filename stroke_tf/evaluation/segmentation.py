@@ -106,12 +106,8 @@ def segmentation_metrics(
 ) -> dict[str, Metric]:
     """Scores masks by the pixels of the lesion classes, with a bootstrap over groups.
 
-    Args:
-        counts: The counts of S slices.
-        groups: Shape (S,): what each slice shares with those that depend on it, as its patient.
-            Without it slices are taken to be independent.
-        seed: Seed of the bootstrap.
-        resamples: Number of bootstrap resamples.
+    The groups, shape (S,), are what each of S slices shares with those that depend on it, as its
+    patient; without them slices are taken to be independent. For the rest see `bootstrap`.
 
     Returns:
         - `ischemia_dice`, `ischemia_iou`, `hemorrhage_dice`, `hemorrhage_iou`, `any_lesion_dice`,

@@ -137,13 +137,7 @@ def figure_roc(truth: ArrayLike, scores: ArrayLike, threshold: float) -> Figure:
 
 @mpl.rc_context(_STYLE)
 def figure_precision_recall(truth: ArrayLike, scores: ArrayLike, threshold: float) -> Figure:
-    """Draws precision over recall with the operating point; no curve when a class is absent.
-
-    Args:
-        truth: Shape (N,), 0 or 1.
-        scores: Shape (N,), in [0, 1].
-        threshold: A score at or above it is called positive.
-    """
+    """Draws precision over recall as `figure_roc` draws its curve."""
     truth, scores = check_scored(truth, scores)
     figure, axes = _unit_square("recall", "precision", truth)
     if truth.any() and not truth.all():
