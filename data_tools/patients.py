@@ -31,7 +31,7 @@ def with_patients(source: Source, patients: Mapping[str, str], *, name: str = "-
             f"Received: {sorted(patients)[:3]}, of which no slice has any"
         )
     slices = (
-        it.of_patient(patients.get(it.source_id, patients.get(it.case, it.patient)))
+        replace(it, patient=patients.get(it.source_id, patients.get(it.case, it.patient)))
         for it in source.slices
     )
     found = only_with_patients(replace(source, slices=tuple(slices)), name)

@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -85,10 +85,6 @@ class SliceFiles:
     def first(self) -> str:
         """The file that the slice is called by, as text."""
         return readable(self.picture or self.dicom or self.source_id)
-
-    def of_patient(self, patient: str | None) -> SliceFiles:
-        """Returns the slice with another patient."""
-        return replace(self, patient=patient)
 
 
 @dataclass(slots=True)

@@ -136,7 +136,7 @@ def _separator(text: str, columns: Sequence[str]) -> tuple[str, int, str]:
         return hint[1], 1, rest
 
     def fits(separator: str) -> tuple[int, int]:
-        cells = _strip(first.replace('"', "").split(separator))
+        cells = [cell.strip() for cell in first.replace('"', "").split(separator)]
         return len(set(columns).intersection(cells)), len(cells)
 
     return max(SEPARATORS, key=fits), 0, text
@@ -146,7 +146,7 @@ def _lines(text: str, separator: str, *, name: str) -> Iterator[tuple[int, list[
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         for cells in reader:
-            yield reader.line_num, _strip(cells)
+            yield reader.line_num, [cell.strip() for cell in cells]
     except csv.Error as error:
         raise ValueError(
             f"{name}: line {reader.line_num} must be cells separated by {separator!r}. "
@@ -159,10 +159,6 @@ def _values(heading: list[str], cells: list[str], where: str) -> dict[str, str]:
         raise ValueError(f"{where} must have {len(heading)} cells. Received: {len(cells)}")
     padded = [*cells, *[""] * (len(heading) - len(cells))]
     return dict(zip(heading, padded, strict=False))
-
-
-def _strip(cells: Iterable[str]) -> list[str]:
-    return [cell.strip() for cell in cells]
 
 
 def _looks_like(data: bytes, marked: list[str]) -> str:

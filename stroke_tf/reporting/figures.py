@@ -229,8 +229,7 @@ def figure_segmentation(
     """Draws each slice three times: plain, with the true outlines, with the predicted ones.
 
     Args:
-        images: N slices in [0, 255], each (H, W), (H, W, 1) or (H, W, 3), whose first channel
-            is shown.
+        images: N slices, as for `figure_predictions`.
         true_masks: Class ids, shape (N, H, W) or (N, H, W, 1).
         predicted_masks: The same for the prediction.
         titles: One title for each slice.
@@ -262,8 +261,7 @@ def figure_augmentations(rows: Mapping[str, Sequence[NDArray[np.generic]]]) -> F
     """Draws one row of slices for each operation.
 
     Args:
-        rows: Name of the operation to its slices in [0, 255], each (H, W), (H, W, 1) or
-            (H, W, 3), whose first channel is shown.
+        rows: Name of the operation to its slices, as for `figure_predictions`.
     """
     columns = max(len(images) for images in rows.values())
     figure = _figure(1.25 * columns + 0.9, 1.3 * len(rows))
