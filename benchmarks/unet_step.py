@@ -108,26 +108,22 @@ def main(settings: Settings) -> None:
         for side in sides.values():
             side.take_turn()
     results = {name: side.end() for name, side in sides.items()}
-    known = {name: _known(found) for name, found in results.items()}
     rows = [
         (name, *(f"{found[key]:g}" if key in found else "" for key in _COLUMNS))
-        for name, found in known.items()
+        for name, found in results.items()
     ]
     first = "ours" if "ours" in results else "plain"
     ratios = {
-        f"{first}/{name} {key}": round(results[first][key] / results[name][key], 2)
-        for name in results
+        f"{first}/{name} {key}": round(results[first][key] / found[key], 2)
+        for name, found in results.items()
         if name != first
         for key in ("train_ms", "predict_ms")
+        if key in found and key in results[first]
     }
     summary = {"name": "unet_step", "processor": processor(), "rounds": settings.rounds}
     title = f"U-Net {settings.encoder}, {settings.batch} x {settings.size} x {settings.size}"
-    result = {**summary, **known, **_known(ratios)}
-    tell(f"{title}; {processor()}", ("", *_COLUMNS.values()), rows, result)
-
-
-def _known(figures: dict[str, float]) -> dict[str, float]:
-    return {name: figure for name, figure in figures.items() if not math.isnan(figure)}
+    heading = ("", *_COLUMNS.values())
+    tell(f"{title}; {processor()}", heading, rows, {**summary, **results, **ratios})
 
 
 _COLUMNS = {
@@ -179,7 +175,8 @@ class _Side:
         self._process.join()
         train, predict = (1000 * median(found) for found in self._seconds.values())
         found = (train, predict / self._slices, self._first, peak)
-        return {name: float(f"{it:.4g}") for name, it in zip(_COLUMNS, found, strict=True)}
+        figures = zip(_COLUMNS, found, strict=True)
+        return {name: float(f"{it:.4g}") for name, it in figures if not math.isnan(it)}
 
 
 def _serve(pipe: Connection, way: Way, settings: Settings) -> None:

@@ -143,15 +143,9 @@ class Group:
         label: StrokeType | None = None,
         patient: str | None = None,
     ) -> None:
-        """Adds one file.
+        """Adds one file; its name is the id of the slice, or of its twin.
 
-        Args:
-            name: Id of the slice, or of its twin.
-            path: The file.
-            kind: What the file is.
-            home: The class folder; an id must not have two.
-            label: The class, where the folder tells.
-            patient: The patient, where the layout tells.
+        An id must not have two homes, which are class folders.
         """
         source_id = one_spelling(_TWIN.sub("", name))
         draft = self._drafts.get(source_id)

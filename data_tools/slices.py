@@ -100,11 +100,7 @@ def read_slices(
     """Yields the id of each slice and the slice, or all faults of one that has any.
 
     There are several only where a DICOM file has several frames: then the ids are `id#1` and so on.
-
-    Args:
-        root: Folder that the paths of `files` are relative to.
-        files: Where the parts are.
-        reading: How to read them.
+    The paths of files are relative to `root`.
     """
     return _Reader(root, files, reading).read()
 
@@ -116,12 +112,7 @@ def unlabelled(files: SliceFiles) -> Rejected:
 
 
 def grey_view(image: np.ndarray, *, window: Window = BRAIN) -> np.ndarray:
-    """Returns the slice as a uint8 grey picture; HU through a window.
-
-    Args:
-        image: uint8 grey or int16 HU, shape (H, W).
-        window: (centre, width) in HU.
-    """
+    """Returns a slice, uint8 grey or int16 HU, shape (H, W), as uint8 grey; HU through a window."""
     if image.dtype == np.uint8:
         return image
     centre, width = window

@@ -104,10 +104,7 @@ def read_index(
 ) -> tuple[list[SpooledSlice], list[Rejected]]:
     """Returns the slices and faults of a finished chunk.
 
-    Args:
-        folder: Folder of the spool.
-        number: Number of the chunk.
-        digest: Updated with the slices' ids and the SHA-256 of their files.
+    The digest is updated with the slices' ids and the SHA-256 of their files.
     """
     values = read_json(_index_path(folder, number))
     slices, offset = [], 0

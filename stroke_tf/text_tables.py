@@ -47,11 +47,7 @@ class TableRow(NamedTuple):
 
 
 def read_text(path: Path, *, name: str | None = None) -> Text:
-    """Returns the text of a file.
-
-    Args:
-        path: The file.
-        name: How messages call it; None takes its path.
+    """Returns the text of a file; `name` is how messages call it, in place of its path.
 
     Raises:
         OSError: If it cannot be read.
@@ -85,12 +81,8 @@ def read_table(
 ) -> list[TableRow]:
     """Returns the rows of a CSV or TSV file whose first line names the columns.
 
-    Other columns may stand beside the wanted ones; rows of empty cells are left out.
-
-    Args:
-        path: The file.
-        columns: Columns that it must have.
-        name: How messages call it; None takes its path.
+    Other columns may stand beside the wanted ones; rows of empty cells are left out. `name` is how
+    messages call the file, in place of its path.
 
     Raises:
         OSError: If it cannot be read.

@@ -132,16 +132,7 @@ def ramp(value: Floats) -> Floats:
 
 
 def draw_anatomy(head: Head, z_mm: float, *, size: int) -> Anatomy:
-    """Draws the slice of a head at a height.
-
-    Args:
-        head: The patient.
-        z_mm: Height of the slice.
-        size: Side of the slice in pixels.
-
-    Returns:
-        The slice, noiseless and upright.
-    """
+    """Draws the slice of a head at a height, noiseless and upright, `size` pixels a side."""
     x = grid_mm(head.fov_mm, COARSE)
     fields = _outline(head, x, z_mm) | _parts(head, x, z_mm)
     fields["fissure"] = _fissure(head, fields, z_mm)

@@ -62,12 +62,7 @@ class Lesion:
 
 
 def draw_lesion(rng: np.random.Generator, stroke_type: StrokeType) -> Lesion:
-    """Returns a random lesion of a type.
-
-    Args:
-        rng: Source of randomness.
-        stroke_type: ISCHEMIA or HEMORRHAGE.
-    """
+    """Returns a random lesion of a type, ISCHEMIA or HEMORRHAGE."""
     kinds = _KINDS[stroke_type]
     kind = str(rng.choice(list(kinds), p=list(kinds.values())))
     shares = _EXTRA_AXIAL_SHARE if kind in ("subdural", "epidural") else _SHARE
@@ -91,11 +86,7 @@ def add_lesion(
 ) -> tuple[Floats, Floats]:
     """Returns a slice with a lesion, and where it is.
 
-    Args:
-        anatomy: The slice without it.
-        head: The patient.
-        lesion: The lesion.
-        scale: Its area in this slice by that in the slice where it is largest, 0 to 1.
+    `scale` is its area in this slice by that in the slice where it is largest, 0 to 1.
 
     Returns:
         float32 (size, size) HU, and float32 (size, size): mm inside the lesion's outline, negative

@@ -66,13 +66,8 @@ def scan(
 ) -> tuple[Floats, Floats]:
     """Returns what the scanner gives for a drawn slice.
 
-    Args:
-        hu: float32 (size, size), the upright head.
-        inside_lesion: float32 (size, size), mm inside the lesion's outline, negative outside.
-        head: The patient.
-        position: How the patient lies.
-        z_mm: Height of the slice.
-        rng: Source of the noise.
+    The slice is float32 (size, size), of an upright head, and so is `inside_lesion`: mm inside the
+    lesion's outline, negative outside.
 
     Returns:
         int16 (size, size) HU, and bool (size, size): the lesion.

@@ -68,13 +68,8 @@ def figure_parallel(space: Space, trials: Sequence[Trial]) -> Figure:
 def figure_importance(space: Space, trials: Sequence[Trial], *, seed: int = 0) -> Figure:
     """Draws how much the score depends on each parameter.
 
-    A random forest is fitted to the trials; a parameter's importance is the loss in its R² when
-    the parameter is shuffled among them.
-
-    Args:
-        space: Parameters with more than one value each.
-        trials: Trials with a score.
-        seed: Seed of the forest and the shuffling.
+    A random forest is fitted to the trials, which all have a score; a parameter's importance is the
+    loss in its R² when the parameter is shuffled among them. Each parameter has several values.
     """
     found = importance(space, trials, seed=seed)
     ranked = sorted(found, key=lambda name: found[name])
