@@ -13,7 +13,7 @@ import json
 import sys
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -78,12 +78,12 @@ class SpooledSlice:
 
 def spool_chunk(task: ChunkTask) -> int:
     """Spools one chunk, unless it is finished already; returns its number of slices."""
-    index = _index_path(task.folder, task.number)
+    index = _path(task.folder, task.number, "json")
     if index.exists():
         return len(task.slices)
     slices: list[dict[str, Any]] = []
     faults: list[Rejected] = []
-    path = _spool_path(task.folder, task.number)
+    path = _path(task.folder, task.number, "spool")
     with replacing(path, sync=True) as temporary, temporary.open("wb") as spool:
         for files in task.slices:
             for source_id, read in read_slices(task.root, files, task.reading):
@@ -106,7 +106,7 @@ def read_index(
 
     The digest is updated with the slices' ids and the SHA-256 of their files.
     """
-    values = read_json(_index_path(folder, number))
+    values = read_json(_path(folder, number, "json"))
     slices, offset = [], 0
     for value in values["slices"]:
         records = []
@@ -124,7 +124,7 @@ def read_index(
 
 def read_spooled(folder: Path, record: SpooledRecord) -> tuple[bytes, bytes]:
     """Returns the image and mask bytes of one record."""
-    with _spool_path(folder, record.chunk).open("rb") as spool:
+    with _path(folder, record.chunk, "spool").open("rb") as spool:
         spool.seek(record.offset)
         return spool.read(record.image_bytes), spool.read(record.mask_bytes)
 
@@ -178,9 +178,5 @@ def _encoded(
     ]
 
 
-def _spool_path(folder: Path, number: int) -> Path:
-    return folder / f"chunk-{number:06d}.spool"
-
-
-def _index_path(folder: Path, number: int) -> Path:
-    return folder / f"chunk-{number:06d}.json"
+def _path(folder: Path, number: int, kind: Literal["spool", "json"]) -> Path:
+    return folder / f"chunk-{number:06d}.{kind}"

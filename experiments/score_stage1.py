@@ -54,11 +54,7 @@ def read_answers(path: Path) -> dict[str, bool]:
 
 
 def answers_of(predictions: Path, *, threshold: float) -> dict[str, bool]:
-    """Returns whether each slice of a predictions.csv is called a stroke.
-
-    Args:
-        predictions: CSV with the columns `id` and `score`, in [0, 1].
-        threshold: A score at or above it is a stroke.
+    """Returns whether each slice of a predictions.csv scores at least the threshold: a stroke.
 
     Raises:
         ValueError: If a column is missing, an id repeats or a score is not in [0, 1].

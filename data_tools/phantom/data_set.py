@@ -52,7 +52,9 @@ def make_phantom(
         FileExistsError: If `config.out` holds anything else.
         OSError: If a file cannot be written.
     """
-    _check(config)
+    for name, least in (("patients", 3), ("seed", 0), ("size", 64), ("jobs", 1)):
+        if (value := getattr(config, name)) < least:
+            raise ValueError(f"`{name}` must be >= {least}. Received: {value}")
     if _is_made(config):
         return False
     config.out.parent.mkdir(parents=True, exist_ok=True)
@@ -65,12 +67,6 @@ def make_phantom(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return True
-
-
-def _check(config: PhantomConfig) -> None:
-    for name, least in (("patients", 3), ("seed", 0), ("size", 64), ("jobs", 1)):
-        if (value := getattr(config, name)) < least:
-            raise ValueError(f"`{name}` must be >= {least}. Received: {value}")
 
 
 def _identity(config: PhantomConfig) -> str:

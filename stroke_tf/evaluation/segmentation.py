@@ -137,7 +137,9 @@ def segmentation_metrics(
             means = np.tensordot(weights, scores, axes=1) / np.tensordot(weights, defined, axes=1)
         present = [total[name].tp + total[name].fn > 0 for name in _LESIONS]
         mean = means[present].mean(axis=0) if any(present) else np.full(2, np.nan)
-        return [*_overlaps(total), *means.ravel().tolist(), *mean.tolist()]
+        overlaps = [score(total[name]) for name in COUNTED for score in (f1, iou)]
+        overlaps += [lesion_mean(score, total) for score in (f1, iou)]
+        return [*overlaps, *means.ravel().tolist(), *mean.tolist()]
 
     values = bootstrap(statistics, slices, seed=seed, resamples=resamples)
     return dict(zip(SEGMENTATION_METRICS, values, strict=True))
@@ -167,11 +169,6 @@ def lesion_mean(score: Callable[[Counts], float], total: Mapping[str, Counts]) -
     """
     present = [total[name] for name in _LESIONS if total[name].tp + total[name].fn]
     return sum(map(score, present)) / len(present) if present else float("nan")
-
-
-def _overlaps(total: dict[str, Counts]) -> list[float]:
-    means = [lesion_mean(score, total) for score in (f1, iou)]
-    return [score(total[name]) for name in COUNTED for score in (f1, iou)] + means
 
 
 def _dice(cells: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -163,10 +163,10 @@ def _metrics_table(runs: list[RunMetrics], names: tuple[str, ...]) -> str:
 def _run_section(out: Path, folder: Path, run: RunMetrics) -> Iterator[str]:
     path = _folder(out, run).path
     yield f"### {plain_text(_name(run))}"
-    yield (
-        f"Protocol {plain_text(run.protocol)}, seed {run.seed}, {run.n} test slices, "
-        f"{_duration(run.wall_seconds)}."
-    )
+    seconds = run.wall_seconds
+    took = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    about = f"Protocol {plain_text(run.protocol)}, seed {run.seed}, {run.n} test slices"
+    yield f"{about}, {took}."
     order = {stem: place for place, stem in enumerate(CAPTIONS)}
     for figure in sorted(
         (path / "figures").glob("*.png"),
@@ -208,10 +208,6 @@ def _value(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {item}" for key, item in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _folder(out: Path, run: RunMetrics) -> RunFolder:

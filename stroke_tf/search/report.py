@@ -54,16 +54,8 @@ def write_search_report(
 ) -> Path:
     """Writes REPORT.md, report.html, trials.csv, figures and TensorBoard's HParams of a search.
 
-    Args:
-        folder: Folder of the search.
-        space: What each parameter may be.
-        trials: The trials that have ended.
-        objective: What a score is.
-        protocol: Of the folds.
-        tested: What the best settings came to on the test folds, if that was asked for.
-
-    Returns:
-        The path of report.html.
+    The trials are those that have ended; the objective says what a score is; `tested` is what the
+    best settings came to on the test folds, if that was asked for. Returns the path of report.html.
     """
     ranked = sorted(trials, key=lambda it: (it.error is not None, -it.score if it.scores else 0))
     frame = pd.DataFrame([_row(trial) for trial in ranked])

@@ -59,9 +59,7 @@ class Kind:
 def run_search(config: Search, make_kind: Callable[[], Kind]) -> int:
     """Runs a search for a command, prints what it found or its error; returns the exit code.
 
-    Args:
-        config: The search.
-        make_kind: Makes what is different for the model; a mistake in the settings may raise here.
+    A mistake in the settings may raise where its kind is made.
     """
     return reported(lambda: _run_search(config, make_kind()))
 

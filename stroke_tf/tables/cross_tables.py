@@ -103,14 +103,8 @@ def cross_validated_tables(
     """Yields the parts of a table in Markdown, and leaves figures of masks beside it.
 
     A joint network stands among the masks and, for the type of lesion slices, among classifiers.
-
-    Args:
-        rows: The rows by name.
-        seeds: Seeds of each row.
-        run: Trains and tests one run.
-        attempt: Gives what a function does; None if it failed, which is noted under a name.
-        smoothed: Standard deviation, in slices, for classifiers that are shown smoothed too.
-        strata: What each slice is part of, such as its source, to be shown apart; may be empty.
+    `run` trains and tests one run; `attempt` gives what a function does, or None if it failed,
+    which is noted under a name; the rest is as for `run_table`.
     """
     found: dict[str, dict[int, Any]] = {}
     for name, row in rows.items():
@@ -120,7 +114,10 @@ def cross_validated_tables(
         }
         found[name] = {seed: result for seed, result in results.items() if result is not None}
     masks = {name: results for name, results in found.items() if isinstance(rows[name], UnetRun)}
-    classes = {name: _as_classes(results) for name, results in found.items()}
+    classes = {
+        name: {seed: view for seed, it in results.items() if (view := _of_slices(it)) is not None}
+        for name, results in found.items()
+    }
     views = [(MASKS, masks), (CLASSES, classes)]
     shown = [(view, of_view) for view, of_view in views if any(of_view.values())]
     for view, of_view in shown:
@@ -142,12 +139,8 @@ def cross_validated_tables(
                 yield f"![Worst, typical and best slices of {name}]({path})"
 
 
-def _as_classes(results: Mapping[int, Any]) -> dict[int, CrossValidated]:
-    views = {
-        seed: result.types() if isinstance(result, CrossValidatedMasks) else result
-        for seed, result in results.items()
-    }
-    return {seed: view for seed, view in views.items() if view is not None}
+def _of_slices(result: Any) -> CrossValidated | None:
+    return result.types() if isinstance(result, CrossValidatedMasks) else result
 
 
 def _table(view: View, found: Found, smoothed: Mapping[str, float], *, brief: bool = False) -> str:
