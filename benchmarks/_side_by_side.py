@@ -58,6 +58,12 @@ def open_data(name: str) -> Path:
     return Path(os.environ.get("STROKE_TF_OPEN_DATA", ".")) / name
 
 
+def dice(one: np.ndarray, other: np.ndarray) -> float:
+    """Returns the Dice of two regions, bool; 1 if both are empty."""
+    both = np.count_nonzero(one) + np.count_nonzero(other)
+    return 2 * np.count_nonzero(one & other) / both if both else 1.0
+
+
 def phantom_slices(folder: Path, *, patients: int, size: int = 512, seed: int = 0) -> Path:
     """Returns a new folder of phantom slices, 8 of each patient."""
     from data_tools.options import PhantomConfig

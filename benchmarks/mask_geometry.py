@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import tyro
 
-from benchmarks._side_by_side import open_data
+from benchmarks._side_by_side import dice, open_data
 from stroke_tf.square import fit_mask
 
 
@@ -48,12 +48,10 @@ def main(settings: Settings) -> None:
         scores: dict[str, float] = {}
         for name, shrink in {"ours": fit_mask, "nearest": _nearest}.items():
             made = [shrink(mask, size=size) for mask in masks]
-            dice = [
-                _dice(small > 0, _majority(mask, size))
-                for small, mask in zip(made, masks, strict=True)
-            ]
-            scores[name] = round(float(np.mean(dice)), 4)
-            scores[f"{name}_lowest"] = round(min(dice), 4)
+            pairs = zip(made, masks, strict=True)
+            found = [dice(small > 0, _majority(mask, size)) for small, mask in pairs]
+            scores[name] = round(float(np.mean(found)), 4)
+            scores[f"{name}_lowest"] = round(min(found), 4)
             scores[f"{name}_lost"] = sum(not small.any() for small in made)
         print(json.dumps({"name": "mask_geometry", "size": size, "masks": len(masks), **scores}))
 
@@ -65,11 +63,6 @@ def _majority(mask: np.ndarray, size: int) -> np.ndarray:
 
 def _nearest(mask: np.ndarray, *, size: int) -> np.ndarray:
     return cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST)
-
-
-def _dice(mask: np.ndarray, truth: np.ndarray) -> float:
-    both = mask.sum() + truth.sum()
-    return float(2 * (mask & truth).sum() / both) if both else 1.0
 
 
 if __name__ == "__main__":

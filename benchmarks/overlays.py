@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import tyro
 
-from benchmarks._side_by_side import open_data, tell, timed
+from benchmarks._side_by_side import dice, open_data, tell, timed
 from data_tools.options import MaskMethod
 from data_tools.overlays import mask_from_overlay
 from stroke_tf.labels import StrokeType
@@ -69,9 +69,9 @@ def _scores(file: Path, stroke_type: StrokeType) -> Iterator[dict[str, Any]]:
     for method in METHODS:
         options = {"method": method, "stroke_type": stroke_type, "name": file.name}
         took = timed(lambda: mask_from_overlay(overlay, picture, **options))  # noqa: B023
-        dice = _dice(took.value, truth, stroke_type)
+        of_class = dice(took.value == stroke_type, truth == stroke_type)
         name = stroke_type.name.lower()
-        yield {"class": name, "method": method, "dice": dice, "ms": 1e3 * took.cpu}
+        yield {"class": name, "method": method, "dice": of_class, "ms": 1e3 * took.cpu}
 
 
 def _read_rgb(file: Path) -> np.ndarray:
@@ -79,11 +79,6 @@ def _read_rgb(file: Path) -> np.ndarray:
     if bgr is None:
         raise FileNotFoundError(f"{file} must be a picture that can be read")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-
-
-def _dice(mask: np.ndarray, truth: np.ndarray, class_id: int) -> float:
-    found, real = mask == class_id, truth == class_id
-    return 2 * np.count_nonzero(found & real) / (np.count_nonzero(found) + np.count_nonzero(real))
 
 
 def main(config: Config) -> None:

@@ -124,7 +124,8 @@ def main(settings: Settings) -> None:
             rounds.append(
                 {name: measure(run, data, out / name, settings.jobs) for name, run in ways.items()}
             )
-    results = {name: _median([it[name] for it in rounds]) for name in ways}
+    ranked = {name: sorted((it[name] for it in rounds), key=lambda it: it.seconds) for name in ways}
+    results = {name: measured[len(rounds) // 2] for name, measured in ranked.items()}
     rows = [
         (name, f"{count / it.seconds:.1f}", f"{it.peak_mb:.0f}", f"{it.written / 1e6:.1f}")
         for name, it in results.items()
@@ -142,10 +143,6 @@ def main(settings: Settings) -> None:
     }
     heading = ("", "slices/s", "peak MB", "MB written")
     tell(f"{count} slices, 512 x 512", heading, rows, result)
-
-
-def _median(measured: list[Measured]) -> Measured:
-    return sorted(measured, key=lambda it: it.seconds)[len(measured) // 2]
 
 
 def _call(send: multiprocessing.connection.Connection, run: Callable[..., int], arguments) -> None:
