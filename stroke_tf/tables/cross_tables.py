@@ -115,7 +115,7 @@ def cross_validated_tables(
         found[name] = {seed: result for seed, result in results.items() if result is not None}
     masks = {name: results for name, results in found.items() if isinstance(rows[name], UnetRun)}
     classes = {
-        name: {seed: view for seed, it in results.items() if (view := _of_slices(it)) is not None}
+        name: {seed: of_it for seed, it in results.items() if (of_it := _of_slices(it)) is not None}
         for name, results in found.items()
     }
     views = [(MASKS, masks), (CLASSES, classes)]
