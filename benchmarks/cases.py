@@ -255,7 +255,6 @@ def _tiny(bench: Bench) -> Iterator[Outcome]:
 
 
 def _train(bench: Bench, name: str, *flags: str | Path) -> tuple[Done, str]:
-    """Tries a training; returns how it ended, in words too."""
     where = ("--records", bench.scratch / "records", "--out", bench.scratch / "results")
     flags = (*where, *flags, "--image-size", "64", "--fit.epochs", "1")
     done = bench.run(sys.executable, "-m", f"experiments.{name}", *flags)

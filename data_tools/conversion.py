@@ -181,7 +181,6 @@ def _claimed(config: Conversion, plan: Mapping[str, object]) -> Iterator[tuple[P
 
 
 def _clear(out: Path) -> None:
-    """Removes unfinished work; finished records stay."""
     shutil.rmtree(out / _PARTIAL)
     if not (out / MANIFEST_NAME).exists():
         (out / _PLAN_NAME).unlink(missing_ok=True)

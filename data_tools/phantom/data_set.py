@@ -76,7 +76,6 @@ def _identity(config: PhantomConfig) -> str:
 
 
 def _is_made(config: PhantomConfig) -> bool:
-    """Returns whether the folder holds this set; False for a new or empty one."""
     out, made = config.out, config.out / CONFIG_NAME
     if made.is_file() and made.read_text(encoding="utf-8") == _identity(config):
         return True

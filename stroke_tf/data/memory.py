@@ -263,7 +263,6 @@ def _fill(slices: Slices, decoded: tf.data.Dataset, *, name: str) -> None:
 
 
 def _check_masks(batch: dict[str, np.ndarray], *, name: str) -> None:
-    """Checks that masks show a lesion just where the class says so."""
     shown = batch["mask"].any(axis=(1, 2, 3))
     if (wrong := shown != (batch["stroke_type"] != StrokeType.NONE)).any():
         ids = [it.decode() for it in batch["source_id"][wrong]]

@@ -143,7 +143,6 @@ def paired_predictions(best: RunFolder, defaults: RunFolder) -> tuple[pd.DataFra
 
 
 def _gain(best: RunFolder, defaults: RunFolder, groups: Mapping[str, str]) -> Metric:
-    """Returns the difference of the ROC AUCs on the test folds."""
     first, second = paired_predictions(best, defaults)
     return paired_bootstrap(
         first["truth"], first["score"], second["score"], groups=first["id"].map(groups)

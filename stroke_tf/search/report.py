@@ -83,7 +83,6 @@ def _row(trial: Trial) -> dict[str, object]:
 
 
 def _draw(folder: Path, space: Space, trials: Sequence[Trial]) -> list[str]:
-    """Draws what there is to draw; returns the names of the figures."""
     done = [trial for trial in trials if trial.error is None]
     varied = searched(space)
     figures = {}

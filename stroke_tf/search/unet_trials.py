@@ -74,7 +74,6 @@ def _train(config: UnetRun, run: OpenRun) -> float:
 
 
 def _gain(best: RunFolder, defaults: RunFolder, groups: Mapping[str, str]) -> Metric:
-    """Returns the difference of the lesion IoUs on the test folds."""
     first, second = paired_predictions(best, defaults)
     pair = [SegmentationCounts.from_frame(it).per_slice for it in (first, second)]
 
