@@ -74,24 +74,15 @@ class Bench:
     def unpack(self, name: str) -> Path:
         """Returns the folder that holds what a tar file holds, its names byte by byte."""
         root = Path(tempfile.mkdtemp(dir=self.scratch))
-        subprocess.run(
-            ["tar", "xzf", str(self.case / name), "-C", str(root)],
-            check=True,
-            stderr=subprocess.DEVNULL,
-        )
+        command = ["tar", "xzf", str(self.case / name), "-C", str(root)]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
         return root
 
     def run(self, *command: str | Path) -> Done:
         """Runs a command with the code under test."""
         env = os.environ | {"PYTHONPATH": str(self.code), "COLUMNS": "400"}
-        done = subprocess.run(
-            list(map(str, command)),
-            cwd=self.code,
-            env=env,
-            capture_output=True,
-            text=True,
-            errors="backslashreplace",
-        )
+        options = {"capture_output": True, "text": True, "errors": "backslashreplace"}
+        done = subprocess.run([*map(str, command)], cwd=self.code, env=env, **options)
         said = (done.stderr + done.stdout).splitlines()
         return Done(done.returncode, "\n".join(it for it in said if not _NOISE.match(it)))
 

@@ -53,6 +53,9 @@ class Outcome(NamedTuple):
     right: bool
 
 
+_BLEED = {"TRAINING/KANAMA/PNG/99.png": "picture.png", "TRAINING/KANAMA/MASK/99.png": "mask.png"}
+
+
 def _named(done: Done, *names: str) -> Iterator[Outcome]:
     """Each file must be named in a fault."""
     for name in names:
@@ -83,13 +86,13 @@ def _mirrored(bench: Bench) -> Iterator[Outcome]:
 
 
 def _of(folder: str, **files: str) -> Callable[[Bench], Iterator[Outcome]]:
-    """Files of one slice, 99, in a class folder, which must be refused."""
+    """A slice, 99, in a class folder with files beside its picture, which must be refused."""
 
     def check(bench: Bench) -> Iterator[Outcome]:
-        places = {f"TRAINING/{folder}/{kind}/99.png": name for kind, name in files.items()}
-        kind = ", ".join(name for name in files.values() if name != "picture.png")
+        kinds = {"PNG": "picture.png"} | files
+        places = {f"TRAINING/{folder}/{kind}/99.png": name for kind, name in kinds.items()}
         for outcome in _named(bench.convert(bench.tree(places)), "99.png"):
-            yield outcome._replace(kind=kind)
+            yield outcome._replace(kind=", ".join(files.values()))
 
     return check
 
@@ -164,8 +167,7 @@ def _make(bench: Bench) -> Iterator[Outcome]:
 
 
 def _shift(bench: Bench) -> Iterator[Outcome]:
-    files = {"TRAINING/KANAMA/PNG/99.png": "picture.png", "TRAINING/KANAMA/MASK/99.png": "mask.png"}
-    done = bench.convert(bench.tree(files), size=512)
+    done = bench.convert(bench.tree(_BLEED), size=512)
     record = done.records["99"]
     disc, mask = (decode(png).astype(float) for png in (record.image, record.mask))
     centres = [np.array(np.nonzero(it)) @ it[it > 0] / it.sum() for it in (disc, mask)]
@@ -198,10 +200,8 @@ def _cp1254(bench: Bench) -> Iterator[Outcome]:
 
 
 def _shifted_overlay(bench: Bench) -> Iterator[Outcome]:
-    yield from _of("KANAMA", PNG="picture.png", OVERLAY="overlay.png")(bench)
-    yield from _of("KANAMA", PNG="picture.png", MASK="mask.png", OVERLAY="overlay_shifted.png")(
-        bench
-    )
+    yield from _of("KANAMA", OVERLAY="overlay.png")(bench)
+    yield from _of("KANAMA", MASK="mask.png", OVERLAY="overlay_shifted.png")(bench)
 
 
 def _jpeg_overlays(bench: Bench) -> Iterator[Outcome]:
@@ -228,12 +228,8 @@ def _two_classes(bench: Bench) -> Iterator[Outcome]:
 def _tables(bench: Bench) -> Iterator[Outcome]:
     for kind in ("cp1254", "utf16", "semicolon"):
         groups = bench.case / f"groups_{kind}.csv"
-        ids = [
-            int(number)
-            for number in re.findall(rb"2\d{4}", groups.read_bytes().replace(b"\0", b""))
-        ]
-        tree = bench.tree({}, ids=ids)
-        done = bench.convert(tree, "--groups", groups)
+        ids = [*map(int, re.findall(rb"2\d{4}", groups.read_bytes().replace(b"\0", b"")))]
+        done = bench.convert(bench.tree({}, ids=ids), "--groups", groups)
         yield Outcome(groups.name, str(done), len(done.records) == len(ids))
     for kind in ("cp1254", "utf16", "semicolon"):
         session, name = "YarismaVeriSeti_1_Oturum", f"labels_{kind}.txt"
@@ -253,59 +249,39 @@ def _tables(bench: Bench) -> Iterator[Outcome]:
 
 
 def _tiny(bench: Bench) -> Iterator[Outcome]:
-    files = {"TRAINING/KANAMA/PNG/99.png": "picture.png", "TRAINING/KANAMA/MASK/99.png": "mask.png"}
-    done = bench.convert(bench.tree(files), size=128)
+    done = bench.convert(bench.tree(_BLEED), size=128)
     pixels = np.count_nonzero(decode(done.records["99"].mask)) if "99" in done.records else 0
     yield Outcome("2 x 2 pixels to 128", f"{done}, {pixels} lesion pixels", bool(pixels > 0))
 
 
+def _train(bench: Bench, name: str, *flags: str | Path) -> tuple[Done, str]:
+    where = ("--records", bench.scratch / "records", "--out", bench.scratch / "results")
+    flags = (*where, *flags, "--image-size", "64", "--fit.epochs", "1")
+    done = bench.run(sys.executable, "-m", f"experiments.{name}", *flags)
+    last = short((done.said.strip().splitlines() or [""])[-1])
+    return done, f"exit {done.code}, {len(done.said)} characters: {last}"
+
+
 def _unet(bench: Bench) -> Iterator[Outcome]:
-    records = bench.scratch / "records"
-    bench.convert(bench.tree({}), out=records)
-    flags = (
-        "--weights",
-        "None",
-        "--encoder",
-        "mobilenetv2",
-        "--image-size",
-        "64",
-        "--fit.epochs",
-        "1",
-    )
-    where = ("--records", records, "--out", bench.scratch / "results")
-    done = bench.run(sys.executable, "-m", "experiments.train_unet", *where, *flags)
-    yield Outcome("train-unet", _ending(done), done.code != 0 and "lesion" in done.said)
+    bench.convert(bench.tree({}), out=bench.scratch / "records")
+    done, said = _train(bench, "train_unet", "--weights", "None", "--encoder", "mobilenetv2")
+    yield Outcome("train-unet", said, done.code != 0 and "lesion" in done.said)
 
 
 def _weights(bench: Bench) -> Iterator[Outcome]:
     from stroke_tf.models.classifier import build_classifier
 
-    given, records = bench.scratch / "other.weights.h5", bench.scratch / "records"
+    given = bench.scratch / "other.weights.h5"
     build_classifier("mobilenet025", image_size=64, weights=None).save_weights(given)
     tree, mask = bench.tree({}), np.zeros((SIDE, SIDE, 3), np.uint8)
     mask[40:50, 40:50, 1] = 255
     for number in range(90, 99):
         write_head(tree / f"TRAINING/KANAMA/PNG/{number}.png", number)
         write(tree / f"TRAINING/KANAMA/MASK/{number}.png", mask)
-    bench.convert(tree, out=records)
-    flags = (
-        "--backbone",
-        "mobilenetv2",
-        "--weights",
-        given,
-        "--image-size",
-        "64",
-        "--fit.epochs",
-        "1",
-    )
-    where = ("--records", records, "--out", bench.scratch / "results")
-    done = bench.run(sys.executable, "-m", "experiments.train_classifier", *where, *flags)
-    yield Outcome("train-classifier", _ending(done), done.code != 0 and len(done.said) < 1000)
-
-
-def _ending(done: Done) -> str:
-    last = (done.said.strip().splitlines() or [""])[-1]
-    return f"exit {done.code}, {len(done.said)} characters: {short(last)}"
+    bench.convert(tree, out=bench.scratch / "records")
+    flags = ("--backbone", "mobilenetv2", "--weights", given)
+    done, said = _train(bench, "train_classifier", *flags)
+    yield Outcome("train-classifier", said, done.code != 0 and len(done.said) < 1000)
 
 
 def _keras(bench: Bench) -> Iterator[Outcome]:
@@ -343,9 +319,7 @@ CASES: dict[str, Case] = {
     "jpeg_damaged_but_ends_with_eoi": Case("each a fault", _damaged),
     "jpeg_sound_with_trailing_bytes": Case("read", _trailing),
     "make_with_apostrophe_or_dollar": Case("converted", _make),
-    "mask_of_another_class_than_its_folder": Case(
-        "a fault", _of("ISKEMI", PNG="picture.png", MASK="mask.png")
-    ),
+    "mask_of_another_class_than_its_folder": Case("a fault", _of("ISKEMI", MASK="mask.png")),
     "mask_shifted_against_picture_650_to_512": Case("within 0.1 px", _shift),
     "ministry_portal_layout": Case("8 + 2 + 2 and 4 of the session", _ministry),
     "model_file_in_an_older_keras": Case("README says which Keras", _keras),

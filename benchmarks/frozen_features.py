@@ -17,19 +17,16 @@ slices. Without --records the slices are phantoms.
 from __future__ import annotations
 
 import dataclasses
-import json
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tyro
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks._side_by_side import Timed, compared, convert, phantom_slices, tell, timed
 from stroke_tf.config import AugmentStrength, FitConfig
 from stroke_tf.labels import Task
 
@@ -73,23 +70,6 @@ class Settings:
     quick: bool = False
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What one way took and came to.
-
-    Attributes:
-        seconds: Wall time of the whole training.
-        cpu: Seconds of all its threads: what others on the machine do shows less in it.
-        extraction: Wall time spent on features.
-        auc: ROC AUC on the validation slices.
-    """
-
-    seconds: float
-    cpu: float
-    extraction: float
-    auc: float
-
-
 def main(settings: Settings) -> None:
     """Measures both ways and prints a table and a line of JSON."""
     if settings.quick:
@@ -97,15 +77,18 @@ def main(settings: Settings) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         records = settings.records or _make_phantoms(folder, settings)
+        ways = {"ours": train_on_features, "plain": train_plainly}
         results = {
-            "ours": measure(settings, records, folder / "ours", run=train_on_features),
-            "plain": measure(settings, records, folder / "plain", run=train_plainly),
+            way: measure(settings, records, folder / way, train=train)
+            for way, train in ways.items()
         }
         _print(results, settings, slices=_count(records))
 
 
-def measure(settings: Settings, records: Path, run_dir: Path, *, run: Train) -> Measured:
-    """Trains a new classifier in one of the two ways."""
+def measure(
+    settings: Settings, records: Path, run_dir: Path, *, train: Train
+) -> tuple[Timed, float]:
+    """Trains a new classifier in one of the two ways; returns its time and validation ROC AUC."""
     from sklearn.metrics import roc_auc_score
 
     from stroke_tf.models import build_classifier
@@ -117,13 +100,10 @@ def measure(settings: Settings, records: Path, run_dir: Path, *, run: Train) -> 
         trainable=False,
         seed=settings.seed,
     )
-    start, cpu = time.perf_counter(), time.process_time()
-    extraction = run(settings, model, records, run_dir)
-    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    took = timed(train, settings, model, records, run_dir)
     val = _images(settings, records, _VAL)
     truth = np.concatenate([labels.numpy()[:, 0] for _, labels in val])
-    auc = roc_auc_score(truth, model.predict(val, verbose=0)[:, -1])
-    return Measured(seconds, cpu, extraction, auc)
+    return took, roc_auc_score(truth, model.predict(val, verbose=0)[:, -1])
 
 
 def train_on_features(
@@ -140,50 +120,40 @@ def train_on_features(
             extractor,
             records,
             folds,
-            task=Task.DETECT,
-            image_size=settings.size,
             key_of_network=_BACKBONE,
             copies=copies,
             strength=AugmentStrength(),
-            seed=settings.seed,
             cache_dir=run_dir / "features",
+            **_shown(settings),
         )
 
-    start = time.perf_counter()
-    extract(_TRAIN + _VAL, 0)  # all at once: the network is compiled once
-    train, val = extract(_TRAIN, settings.copies), extract(_VAL, 0)
-    extraction = time.perf_counter() - start
-    _fit(
-        settings,
-        head,
-        feature_dataset(train, batch_size=settings.batch, training=True, seed=settings.seed),
-        feature_dataset(val, batch_size=settings.batch),
-        run_dir=run_dir,
+    def extract_all() -> list[FeatureSet]:
+        extract(_TRAIN + _VAL, 0)  # all at once: the network is compiled once
+        return [extract(_TRAIN, settings.copies), extract(_VAL, 0)]
+
+    extraction = timed(extract_all)
+    batches = (
+        feature_dataset(features, batch_size=settings.batch, training=training, seed=settings.seed)
+        for features, training in zip(extraction.value, (True, False), strict=True)
     )
-    return extraction
+    _fit(settings, head, batches, run_dir)
+    return extraction.seconds
 
 
 def train_plainly(settings: Settings, model: keras.Model, records: Path, run_dir: Path) -> float:
     """Trains the whole classifier; returns 0, the seconds of features."""
     train = _images(settings, records, _TRAIN, training=True)
-    _fit(settings, model, train, _images(settings, records, _VAL), run_dir=run_dir)
+    _fit(settings, model, (train, _images(settings, records, _VAL)), run_dir)
     return 0.0
 
 
-def _fit(
-    settings: Settings,
-    model: keras.Model,
-    train: tf.data.Dataset,
-    val: tf.data.Dataset,
-    *,
-    run_dir: Path,
-) -> None:
+def _fit(settings: Settings, model: keras.Model, batches: Iterable[Any], run_dir: Path) -> None:
     from stroke_tf.training import fit
     from stroke_tf.training.classification import class_one_auc, classifier_loss
 
     config = FitConfig(epochs=settings.epochs, patience=settings.epochs, seed=settings.seed)
     loss, metrics = classifier_loss(model.output_shape[-1]), [class_one_auc()]
-    fit(model, train, val, config=config, run_dir=run_dir, loss=loss, metrics=metrics)
+    fit(model, *batches, config=config, run_dir=run_dir, loss=loss, metrics=metrics)
 
 
 def _images(
@@ -194,24 +164,20 @@ def _images(
     return make_dataset(
         records,
         folds=folds,
-        task=Task.DETECT,
-        image_size=settings.size,
         batch_size=settings.batch,
         training=training,
         augment=AugmentStrength() if training and settings.copies else None,
-        seed=settings.seed,
+        **_shown(settings),
     )
 
 
-def _make_phantoms(folder: Path, settings: Settings) -> Path:
-    from data_tools.conversion import build_tfrecords
-    from data_tools.options import Conversion, PhantomConfig
-    from data_tools.phantom.data_set import make_phantom
+def _shown(settings: Settings) -> dict[str, Any]:
+    return {"task": Task.DETECT, "image_size": settings.size, "seed": settings.seed}
 
-    data, out = folder / "phantoms", folder / "records"
-    make_phantom(PhantomConfig(out=data, patients=settings.patients, size=256, seed=settings.seed))
-    build_tfrecords(Conversion(data=data, out=out, size=settings.size))
-    return out
+
+def _make_phantoms(folder: Path, settings: Settings) -> Path:
+    slices = phantom_slices(folder, patients=settings.patients, size=256, seed=settings.seed)
+    return convert(slices, folder / "records", size=settings.size)
 
 
 def _count(records: Path) -> int:
@@ -220,31 +186,29 @@ def _count(records: Path) -> int:
     return count_samples(records, _TRAIN + _VAL, Task.DETECT)
 
 
-def _print(results: dict[str, Measured], settings: Settings, *, slices: int) -> None:
-    ours, plain = results["ours"], results["plain"]
-    title = f"{slices} slices, {settings.size} x {settings.size}, {settings.epochs} epochs"
-    names = ("", "seconds", "of these features", "CPU seconds", "ours is", "AUC")
-    table = Table(*names, title=title)
-    for name, it in results.items():
-        seconds = [f"{value:.1f}" for value in (it.seconds, it.extraction, it.cpu)]
-        table.add_row(name, *seconds, f"{it.seconds / ours.seconds:.1f}x", f"{it.auc:.4f}")
-    Console().print(table)
+def _print(results: dict[str, tuple[Timed, float]], settings: Settings, *, slices: int) -> None:
+    (ours, auc), (plain, plain_auc) = results.values()
+    rows = [
+        (
+            name,
+            *(f"{value:.1f}" for value in (it.seconds, it.value, it.cpu)),
+            f"{it.seconds / ours.seconds:.1f}x",
+            f"{of_way:.4f}",
+        )
+        for name, (it, of_way) in results.items()
+    ]
     result = {
         "name": "frozen_features",
-        "ours": round(ours.seconds, 1),
-        "other": round(plain.seconds, 1),
-        "ratio": round(plain.seconds / ours.seconds, 2),
-        "unit": "s",
+        **compared(ours.seconds, plain.seconds, unit="s", ratio=plain.seconds / ours.seconds),
         "cpu_ratio": round(plain.cpu / ours.cpu, 2),
         "n": slices,
-        "size": settings.size,
-        "epochs": settings.epochs,
-        "copies": settings.copies,
-        "extraction": round(ours.extraction, 1),
-        "auc": round(ours.auc, 4),
-        "auc_plain": round(plain.auc, 4),
+        **{name: getattr(settings, name) for name in ("size", "epochs", "copies")},
+        "extraction": round(ours.value, 1),
+        "auc": round(auc, 4),
+        "auc_plain": round(plain_auc, 4),
     }
-    print(json.dumps(result))
+    title = f"{slices} slices, {settings.size} x {settings.size}, {settings.epochs} epochs"
+    tell(title, ("", "seconds", "of these features", "CPU seconds", "ours is", "AUC"), rows, result)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ One line of JSON for each size, with the number of masks that were lost whole.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import cv2
 import numpy as np
 import tyro
 
+from benchmarks._side_by_side import dice, open_data
 from stroke_tf.square import fit_mask
 
 
@@ -34,7 +34,7 @@ class Settings:
         sizes: Sides in pixels.
     """
 
-    data: Path = Path(os.environ.get("STROKE_TF_OPEN_DATA", ".")) / "ct_ich"
+    data: Path = open_data("ct_ich")
     sizes: tuple[int, ...] = (512, 256, 128)
 
 
@@ -45,20 +45,15 @@ def main(settings: Settings) -> None:
         raise SystemExit(f"{settings.data} must hold masks of CT-ICH. Received: none")
     masks = [np.uint8(2) * (cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) >= 128) for path in paths]
     for size in settings.sizes:
-        ways = {"ours": [fit_mask(mask, size=size) for mask in masks]}
-        ways["nearest"] = [_nearest(mask, size) for mask in masks]
-        print(json.dumps({"name": "mask_geometry", "size": size, **_scores(ways, masks, size)}))
-
-
-def _scores(ways: dict[str, list[np.ndarray]], masks: list[np.ndarray], size: int) -> dict:
-    covered = [_majority(mask, size) for mask in masks]
-    scores: dict = {"masks": len(masks)}
-    for name, made in ways.items():
-        dice = [_dice(mask > 0, area) for mask, area in zip(made, covered, strict=True)]
-        scores[name] = round(float(np.mean(dice)), 4)
-        scores[f"{name}_lowest"] = round(min(dice), 4)
-        scores[f"{name}_lost"] = sum(not mask.any() for mask in made)
-    return scores
+        scores: dict[str, float] = {}
+        for name, shrink in {"ours": fit_mask, "nearest": _nearest}.items():
+            made = [shrink(mask, size=size) for mask in masks]
+            pairs = zip(made, masks, strict=True)
+            found = [dice(small > 0, _majority(mask, size)) for small, mask in pairs]
+            scores[name] = round(float(np.mean(found)), 4)
+            scores[f"{name}_lowest"] = round(min(found), 4)
+            scores[f"{name}_lost"] = sum(not small.any() for small in made)
+        print(json.dumps({"name": "mask_geometry", "size": size, "masks": len(masks), **scores}))
 
 
 def _majority(mask: np.ndarray, size: int) -> np.ndarray:
@@ -66,13 +61,8 @@ def _majority(mask: np.ndarray, size: int) -> np.ndarray:
     return share >= 0.5
 
 
-def _nearest(mask: np.ndarray, size: int) -> np.ndarray:
+def _nearest(mask: np.ndarray, *, size: int) -> np.ndarray:
     return cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST)
-
-
-def _dice(mask: np.ndarray, truth: np.ndarray) -> float:
-    both = mask.sum() + truth.sum()
-    return float(2 * (mask & truth).sum() / both) if both else 1.0
 
 
 if __name__ == "__main__":

@@ -12,18 +12,14 @@ All give the same slices with their masks in batches of 32, epoch after epoch:
 - arrays: the decoded arrays through `from_tensor_slices`, batched and made float32 RGB.
 - numpy: a loop over the decoded arrays without TensorFlow.
 
-The slices are those of STROKE_TF_OPEN_DATA when that is set (repeated as needed), else generated.
+The slices are those of STROKE_TF_OPEN_DATA when that is set (repeated as needed), else phantoms.
 Each round runs all of them once, forwards and backwards in turn; figures are medians of the rounds.
 Page faults are those that the kernel counted for this process (4 KiB each, or 2 MiB).
 """
 
 from __future__ import annotations
 
-import csv
-import dataclasses
-import hashlib
 import itertools
-import json
 import os
 import resource
 import tempfile
@@ -32,18 +28,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import tyro
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks._side_by_side import compared, open_data, phantom_slices, tell, write_plain
+from data_tools.shards import write_shard
 from stroke_tf.config import AugmentStrength
 from stroke_tf.labels import StrokeType, Task
 from stroke_tf.machine import processor
-from stroke_tf.manifest import FOLDS_NAME, MANIFEST_NAME, Fold, FoldRow, Manifest, Shard
+from stroke_tf.manifest import FOLDS_NAME, MANIFEST_NAME, Fold, FoldRow, Manifest, folds_text
 from stroke_tf.records import Record, encode_record
 
 _BATCH = 32
@@ -69,56 +66,50 @@ class Settings:
 
 def load_arrays(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns grey slices and their masks of class ids, both uint8, shape (count, size, size)."""
-    root = os.environ.get("STROKE_TF_OPEN_DATA")
-    source = itertools.cycle(_real(Path(root)) if root else _generated(size))
     images, masks = np.zeros((2, count, size, size), np.uint8)
-    for number, (image, mask) in enumerate(itertools.islice(source, count)):
-        images[number] = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-        masks[number] = cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST)
+    with tempfile.TemporaryDirectory() as folder:
+        source = itertools.cycle(_slices(Path(folder)))
+        for number, (image, mask) in enumerate(itertools.islice(source, count)):
+            images[number] = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+            masks[number] = cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST)
     return images, masks
 
 
 def write_ours(folder: Path, images: np.ndarray, masks: np.ndarray) -> int:
     """Writes one fold of records; returns its bytes."""
-    import tensorflow as tf
-
-    records = [
-        _record(f"{number}", *pair) for number, pair in enumerate(zip(images, masks, strict=True))
-    ]
-    path = folder / "fold-00-00000-of-00001.tfrecord"
-    # The PNG inside is compressed already: the converter stores it, too.
-    stored = tf.io.TFRecordOptions("ZLIB", compression_level=0)
-    with tf.io.TFRecordWriter(str(path), stored) as writer:
-        for record in records:
-            writer.write(encode_record(record))
-    with (folder / FOLDS_NAME).open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow([field.name for field in dataclasses.fields(FoldRow)])
-        table.writerows(
-            (it.source_id, it.group_id, StrokeType(it.stroke_type).name, 0, 1, 1, 1, "", 0)
-            for it in records
+    count, size, _ = images.shape
+    pairs = zip(images, masks, strict=True)
+    records = [_record(f"{number}", *pair) for number, pair in enumerate(pairs)]
+    shard = write_shard(
+        folder / "fold-00-00000-of-00001.tfrecord",
+        map(encode_record, records),
+        compression="zlib",
+        scratch=folder,
+    )
+    rows = [
+        FoldRow(
+            it.source_id, it.group_id, StrokeType(it.stroke_type).name, "0", 1, size, size, "", 0
         )
-    (folder / MANIFEST_NAME).write_text(_manifest(path, images).to_json(), encoding="utf-8")
-    return path.stat().st_size
-
-
-def write_plain(path: Path, images: np.ndarray, masks: np.ndarray) -> int:
-    """Writes raw RGB tensors and masks under ZLIB; returns the bytes."""
-    import tensorflow as tf
-
-    with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions("ZLIB")) as writer:
-        for image, mask in zip(images, masks, strict=True):
-            rgb = np.repeat(image[..., None], 3, -1)
-            parts = {"image": rgb, "mask": mask[..., None]}
-            feature = {
-                name: tf.train.Feature(
-                    bytes_list=tf.train.BytesList(value=[tf.io.serialize_tensor(part).numpy()])
-                )
-                for name, part in parts.items()
-            }
-            example = tf.train.Example(features=tf.train.Features(feature=feature))
-            writer.write(example.SerializeToString())
-    return path.stat().st_size
+        for it in records
+    ]
+    manifest = Manifest(
+        protocol="as-published",
+        seed=0,
+        size=size,
+        layout="benchmark",
+        compression="zlib",
+        pixels="gray8",
+        grouping="none",
+        augmented="none",
+        source_sha256="",
+        records=count,
+        classes={},
+        folds=(Fold(0, count, {}, (shard,)),),
+        rejected=(),
+    )
+    (folder / FOLDS_NAME).write_text(folds_text(rows), encoding="utf-8")
+    (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+    return shard.bytes
 
 
 def read_plain(path: Path) -> Iterable:
@@ -174,8 +165,7 @@ class NumpyLoop:
             yield np.repeat(gray, 3, -1), self.masks[part, ..., None]
 
 
-@dataclass(frozen=True)
-class Speed:
+class Speed(NamedTuple):
     """Medians over the epochs of a contestant."""
 
     samples_per_second: float
@@ -192,11 +182,9 @@ def measure(contestants: dict[str, Iterable], *, count: int, rounds: int) -> dic
         for name in names if number % 2 == 0 else reversed(names):
             epochs[name].append(_run_epoch(contestants[name]))
     return {
-        name: Speed(
-            samples_per_second=median(count / seconds for seconds, _ in found),
-            faults_per_sample=median(faults / count for _, faults in found),
-        )
+        name: Speed(median(count / it for it in seconds), median(faults) / count)
         for name, found in epochs.items()
+        for seconds, faults in [zip(*found, strict=True)]
     }
 
 
@@ -210,9 +198,10 @@ def main(settings: Settings) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         plain = folder / "plain.tfrecord"
+        rgb = (np.repeat(image[..., None], 3, -1) for image in images)
         written = {
             "ours": write_ours(folder, images, masks),
-            "plain": write_plain(plain, images, masks),
+            "plain": write_plain(plain, zip(rgb, masks[..., None], strict=True)),
         }
 
         def ours(augment: AugmentStrength | None) -> Iterable:
@@ -239,37 +228,31 @@ def main(settings: Settings) -> None:
             "numpy": NumpyLoop(images, masks),
         }
         speeds = measure(contestants, count=count, rounds=rounds)
-    _print(speeds, written=written, decoding=decoding, count=count, settings=settings)
+    _print(speeds, written, decoding=decoding, slices=images.shape)
 
 
 def _print(
-    speeds: dict[str, Speed],
-    *,
-    written: dict[str, int],
-    decoding: float,
-    count: int,
-    settings: Settings,
+    speeds: dict[str, Speed], written: dict[str, int], *, decoding: float, slices: tuple[int, ...]
 ) -> None:
+    count, size, _ = slices
     per_second = {name: speed.samples_per_second for name, speed in speeds.items()}
     plain = per_second["plain"]
-    title = f"{count} slices, {settings.size} x {settings.size}, batches of {_BATCH}; {processor()}"
-    table = Table("", "samples/s", "of plain", "page faults a slice", "MB on disk", title=title)
-    for name, speed in speeds.items():
-        size = f"{written[name] / 1e6:.1f}" if name in written else ""
-        faults = f"{speed.faults_per_sample:.1f}"
-        table.add_row(
-            name, f"{per_second[name]:.0f}", f"{per_second[name] / plain:.2f}x", faults, size
+    rows = [
+        (
+            name,
+            f"{per_second[name]:.0f}",
+            f"{per_second[name] / plain:.2f}x",
+            f"{speed.faults_per_sample:.1f}",
+            f"{written[name] / 1e6:.1f}" if name in written else "",
         )
-    table.add_row("ours, decoding once", f"{decoding:.0f}", "", "", "")
-    Console().print(table)
+        for name, speed in speeds.items()
+    ]
+    rows.append(("ours, decoding once", f"{decoding:.0f}", "", "", ""))
     result = {
         "name": "pipeline",
-        "ours": round(per_second["ours"], 1),
-        "other": round(plain, 1),
-        "ratio": round(per_second["ours"] / plain, 2),
-        "unit": "samples/s",
+        **compared(per_second["ours"], plain, unit="samples/s"),
         "n": count,
-        "size": settings.size,
+        "size": size,
         "processor": processor(),
         "float_ratio": round(per_second["ours, float32"] / plain, 2),
         "memory_ratio": round(per_second["arrays"] / per_second["ours"], 2),
@@ -279,7 +262,9 @@ def _print(
         "decoding": round(decoding, 1),
         "size_ratio": round(written["ours"] / written["plain"], 3),
     }
-    print(json.dumps(result))
+    heading = ("", "samples/s", "of plain", "page faults a slice", "MB on disk")
+    title = f"{count} slices, {size} x {size}, batches of {_BATCH}; {processor()}"
+    tell(title, heading, rows, result)
 
 
 def _run_epoch(batches: Iterable) -> tuple[float, int]:
@@ -294,14 +279,12 @@ def _page_faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
-def _real(root: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields slices of both open sets with their masks, in an order that mixes them."""
-    paths = sorted(
-        [
-            *root.glob("open_stroke_ct/TRAINING/*/PNG/*.png"),
-            *root.glob("ct_ich/Patients_CT/*/brain/*[0-9].jpg"),
-        ]
-    )
+def _slices(scratch: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields slices of both open sets, or phantoms, with their masks, in an order that mixes."""
+    is_open = "STROKE_TF_OPEN_DATA" in os.environ
+    first = open_data("open_stroke_ct") if is_open else phantom_slices(scratch, patients=20)
+    second = open_data("ct_ich").glob("Patients_CT/*/brain/*[0-9].jpg") if is_open else ()
+    paths = sorted([*first.glob("TRAINING/*/PNG/*.png"), *second])
     for number in np.random.default_rng(0).permutation(len(paths)):
         path = paths[number]
         colours = path.parent.parent / "MASK" / path.name
@@ -315,53 +298,10 @@ def _class_ids(path: Path) -> np.ndarray:
     return blue * np.uint8(StrokeType.ISCHEMIA) + green * np.uint8(StrokeType.HEMORRHAGE)
 
 
-def _generated(size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields noisy discs with a bright rim and a lesion: as compressible as heads in air."""
-    rows, columns = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
-    radius = np.hypot(rows / 0.85, columns / 0.7)
-    for seed in range(64):
-        random = np.random.default_rng(seed)
-        brain = cv2.GaussianBlur(random.normal(110, 40, (size, size)), (0, 0), 1.5)
-        y, x = random.uniform(-0.4, 0.4, 2)
-        lesion = np.hypot(rows - y, columns - x) < random.uniform(0.05, 0.2)
-        image = np.where(radius < 1, np.where(radius > 0.9, 255, brain + 40 * lesion), 0)
-        yield image.clip(0, 255).astype(np.uint8), lesion * np.uint8(StrokeType.HEMORRHAGE)
-
-
 def _record(name: str, image: np.ndarray, mask: np.ndarray) -> Record:
-    return Record(
-        image=cv2.imencode(".png", image)[1].tobytes(),
-        mask=cv2.imencode(".png", mask)[1].tobytes(),
-        stroke_type=int(mask.max()),
-        source_id=name,
-        group_id=name,
-        fold=0,
-        copy=0,
-        source="benchmark",
-        pixels="gray8",
-        height=len(image),
-        width=len(image),
-    )
-
-
-def _manifest(path: Path, images: np.ndarray) -> Manifest:
-    data, count = path.read_bytes(), len(images)
-    shard = Shard(path.name, count, len(data), hashlib.sha256(data).hexdigest())
-    return Manifest(
-        protocol="as-published",
-        seed=0,
-        size=images.shape[1],
-        layout="benchmark",
-        compression="zlib",
-        pixels="gray8",
-        grouping="none",
-        augmented="none",
-        source_sha256="",
-        records=count,
-        classes={},
-        folds=(Fold(0, count, {}, (shard,)),),
-        rejected=(),
-    )
+    pictures = (cv2.imencode(".png", it)[1].tobytes() for it in (image, mask))
+    about = {"source": "benchmark", "pixels": "gray8", "height": len(image), "width": len(image)}
+    return Record(*pictures, int(mask.max()), name, name, fold=0, copy=0, **about)
 
 
 if __name__ == "__main__":

@@ -15,16 +15,14 @@ the times include everything else, and the best validation AUC of both is shown.
 
 from __future__ import annotations
 
-import json
 import tempfile
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import tyro
-from rich.console import Console
-from rich.table import Table
+
+from benchmarks._side_by_side import Timed, compared, convert, phantom_slices, tell, timed
 
 _BATCH = 32
 _TRAIN, _VAL, _TEST = (0, 1, 2, 3, 4, 5), (6, 7), (8, 9)
@@ -63,31 +61,18 @@ class Settings:
     quick: bool = False
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What one way took and found.
-
-    Attributes:
-        seconds: Wall time of the search.
-        cpu: Seconds of all its threads: what others on the machine do shows less in it.
-        best: Best validation ROC AUC of a trial.
-    """
-
-    seconds: float
-    cpu: float
-    best: float
-
-
 def main(settings: Settings) -> None:
     """Measures both ways and prints a table and a line of JSON."""
+    import stroke_tf.training  # noqa: F401 - TensorFlow's start belongs to neither
+
     if settings.quick:
-        settings = _quick(settings)
+        settings = replace(settings, patients=24, trials=3, epochs=3)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         records = settings.records or _make_phantoms(folder, settings)
         results = {
-            "ours": _measure(search_ours, settings, records, folder / "ours"),
-            "plain": _measure(search_plainly, settings, records, folder / "plain"),
+            "ours": timed(search_ours, settings, records, folder / "ours"),
+            "plain": timed(search_plainly, settings, records, folder / "plain"),
         }
     _print(results, settings)
 
@@ -213,59 +198,38 @@ def _plain_dataset(
     return dataset.map(parse, tf.data.AUTOTUNE).batch(_BATCH).prefetch(tf.data.AUTOTUNE)
 
 
-def _measure(search: Any, settings: Settings, records: Path, out: Path) -> Measured:
-    import stroke_tf.training  # noqa: F401 - TensorFlow's start belongs to neither
-
-    start, cpu = time.perf_counter(), time.process_time()
-    best = search(settings, records, out)
-    return Measured(time.perf_counter() - start, time.process_time() - cpu, best)
-
-
-def _quick(settings: Settings) -> Settings:
-    return replace(settings, patients=24, trials=3, epochs=3)
-
-
 def _make_phantoms(folder: Path, settings: Settings) -> Path:
-    from data_tools.conversion import build_tfrecords
-    from data_tools.options import Conversion, PhantomConfig
-    from data_tools.phantom.data_set import make_phantom
-
-    data, out = folder / "phantoms", folder / "records"
-    make_phantom(
-        PhantomConfig(
-            out=data, patients=settings.patients, size=settings.stored, seed=settings.seed
-        )
-    )
-    build_tfrecords(Conversion(data=data, out=out, size=settings.stored))
-    return out
+    patients, size = settings.patients, settings.stored
+    slices = phantom_slices(folder, patients=patients, size=size, seed=settings.seed)
+    return convert(slices, folder / "records", size=size)
 
 
-def _print(results: dict[str, Measured], settings: Settings) -> None:
+def _print(results: dict[str, Timed], settings: Settings) -> None:
     ours, plain = results["ours"], results["plain"]
-    table = Table(
-        *("", "trials a minute", "CPU seconds", "ours is", "best AUC"),
-        title=f"{settings.kind}, {settings.backbone}, {settings.trials} trials of "
-        f"{settings.epochs} epochs, {settings.size} x {settings.size}",
-    )
-    for name, it in results.items():
-        speed = f"{60 * settings.trials / it.seconds:.2f}"
-        ratio = f"{it.seconds / ours.seconds:.1f}x"
-        table.add_row(name, speed, f"{it.cpu:.1f}", ratio, f"{it.best:.4f}")
-    Console().print(table)
+    speeds = {name: 60 * settings.trials / it.seconds for name, it in results.items()}
+    rows = [
+        (
+            name,
+            f"{speeds[name]:.2f}",
+            f"{it.cpu:.1f}",
+            f"{it.seconds / ours.seconds:.1f}x",
+            f"{it.value:.4f}",
+        )
+        for name, it in results.items()
+    ]
     result = {
         "name": f"search_{settings.kind}",
-        "ours": round(60 * settings.trials / ours.seconds, 2),
-        "other": round(60 * settings.trials / plain.seconds, 2),
-        "ratio": round(plain.seconds / ours.seconds, 2),
-        "unit": "trials/min",
+        **compared(*speeds.values(), unit="trials/min"),
         "cpu_ratio": round(plain.cpu / ours.cpu, 2),
-        "trials": settings.trials,
-        "epochs": settings.epochs,
-        "size": settings.size,
-        "best": round(ours.best, 4),
-        "best_plain": round(plain.best, 4),
+        **{name: getattr(settings, name) for name in ("trials", "epochs", "size")},
+        "best": round(ours.value, 4),
+        "best_plain": round(plain.value, 4),
     }
-    print(json.dumps(result))
+    title = (
+        f"{settings.kind}, {settings.backbone}, {settings.trials} trials of "
+        f"{settings.epochs} epochs, {settings.size} x {settings.size}"
+    )
+    tell(title, ("", "trials a minute", "CPU seconds", "ours is", "best AUC"), rows, result)
 
 
 if __name__ == "__main__":

@@ -15,13 +15,10 @@ median time counts.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
 import multiprocessing
-import os
-import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,9 +27,8 @@ from pathlib import Path
 import cv2
 import psutil
 import tyro
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks._side_by_side import compared, lay_out, tell, write_plain
 from data_tools.options import Conversion
 from data_tools.workers import start_ahead
 from stroke_tf.machine import usable_cores
@@ -73,10 +69,12 @@ def measure(run: Callable[..., int], *arguments: object) -> Measured:
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=_call, args=(send, run, arguments))
     process.start()
-    peak = _PeakMemory(process.pid or 0)
+    peak, family = 0, psutil.Process(process.pid)
+    while not receive.poll(_SAMPLE_SECONDS):
+        peak = max(peak, _used_memory(family))
     seconds, written = receive.recv()
     process.join()
-    return Measured(seconds, peak.stop(), written)
+    return Measured(seconds, peak / 1e6, written)
 
 
 def ours(data: Path, out: Path, jobs: int) -> int:
@@ -99,28 +97,16 @@ def plain(data: Path, out: Path, jobs: int) -> int:
     """Writes raw RGB tensors and masks under ZLIB in this process; returns bytes written."""
     import tensorflow as tf
 
+    def decoded(path: Path) -> tf.Tensor:
+        return tf.io.decode_png(tf.io.read_file(str(path)), channels=3)
+
+    def pair(picture: Path, mask: Path | None) -> tuple[tf.Tensor, tf.Tensor]:
+        image = decoded(picture)
+        colours = decoded(mask) if mask else tf.zeros_like(image)
+        return image, tf.cast(tf.argmax(colours, axis=-1, output_type=tf.int32), tf.uint8)
+
     out.mkdir(parents=True)
-    path = out / "plain.tfrecord"
-    options = tf.io.TFRecordOptions(compression_type="ZLIB")
-    with tf.io.TFRecordWriter(str(path), options) as writer:
-        for picture, mask in _slices(data):
-            image = tf.io.decode_png(tf.io.read_file(str(picture)), channels=3)
-            label = (
-                tf.io.decode_png(tf.io.read_file(str(mask)), channels=3)
-                if mask
-                else tf.zeros_like(image)
-            )
-            values = {"image": image, "mask": tf.argmax(label, axis=-1, output_type=tf.int32)}
-            values["mask"] = tf.cast(values["mask"], tf.uint8)
-            feature = {
-                name: tf.train.Feature(
-                    bytes_list=tf.train.BytesList(value=[tf.io.serialize_tensor(value).numpy()])
-                )
-                for name, value in values.items()
-            }
-            example = tf.train.Example(features=tf.train.Features(feature=feature))
-            writer.write(example.SerializeToString())
-    return path.stat().st_size
+    return write_plain(out / "plain.tfrecord", (pair(*paths) for paths in _slices(data)))
 
 
 def main(settings: Settings) -> None:
@@ -132,39 +118,31 @@ def main(settings: Settings) -> None:
     rounds: list[dict[str, Measured]] = []
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "slices"
-        _prepare(data, count)
+        lay_out(data, count)
         for number in range(settings.rounds):
             out = Path(folder) / str(number)
             rounds.append(
                 {name: measure(run, data, out / name, settings.jobs) for name, run in ways.items()}
             )
-    results = {name: _median([it[name] for it in rounds]) for name in ways}
-    table = Table("", "slices/s", "peak MB", "MB written", title=f"{count} slices, 512 x 512")
-    for name, it in results.items():
-        speed, size = f"{count / it.seconds:.1f}", f"{it.written / 1e6:.1f}"
-        table.add_row(name, speed, f"{it.peak_mb:.0f}", size)
-    Console().print(table)
-    print(
-        json.dumps(
-            {
-                "name": "tfrecords",
-                "ours": round(count / results["ours"].seconds, 1),
-                "other": round(count / results["plain"].seconds, 1),
-                "ratio": round(results["plain"].seconds / results["ours"].seconds, 2),
-                "unit": "slices/s",
-                "n": count,
-                "jobs": settings.jobs,
-                "rounds": settings.rounds,
-                "time_over_bare": round(results["ours"].seconds / results["bare"].seconds, 2),
-                "size_ratio": round(results["ours"].written / results["plain"].written, 3),
-                "peak_mb": round(results["ours"].peak_mb),
-            }
-        )
-    )
-
-
-def _median(measured: list[Measured]) -> Measured:
-    return sorted(measured, key=lambda it: it.seconds)[len(measured) // 2]
+    ranked = {name: sorted((it[name] for it in rounds), key=lambda it: it.seconds) for name in ways}
+    results = {name: measured[len(rounds) // 2] for name, measured in ranked.items()}
+    rows = [
+        (name, f"{count / it.seconds:.1f}", f"{it.peak_mb:.0f}", f"{it.written / 1e6:.1f}")
+        for name, it in results.items()
+    ]
+    mine, other = results["ours"], results["plain"]
+    result = {
+        "name": "tfrecords",
+        **compared(count / mine.seconds, count / other.seconds, unit="slices/s"),
+        "n": count,
+        "jobs": settings.jobs,
+        "rounds": settings.rounds,
+        "time_over_bare": round(mine.seconds / results["bare"].seconds, 2),
+        "size_ratio": round(mine.written / other.written, 3),
+        "peak_mb": round(mine.peak_mb),
+    }
+    heading = ("", "slices/s", "peak MB", "MB written")
+    tell(f"{count} slices, 512 x 512", heading, rows, result)
 
 
 def _call(send: multiprocessing.connection.Connection, run: Callable[..., int], arguments) -> None:
@@ -173,27 +151,11 @@ def _call(send: multiprocessing.connection.Connection, run: Callable[..., int], 
     send.send((time.perf_counter() - start, written))
 
 
-class _PeakMemory:
-    """Samples the memory of a process and its children until stopped."""
-
-    def __init__(self, pid: int) -> None:
-        self._process, self._peak, self._end = psutil.Process(pid), 0, threading.Event()
-        self._thread = threading.Thread(target=self._sample)
-        self._thread.start()
-
-    def stop(self) -> float:
-        self._end.set()
-        self._thread.join()
-        return self._peak / 1e6
-
-    def _sample(self) -> None:
-        while not self._end.wait(_SAMPLE_SECONDS):
-            try:
-                family = [self._process, *self._process.children(recursive=True)]
-                used = sum(it.memory_full_info().pss for it in family)
-            except psutil.NoSuchProcess:
-                continue
-            self._peak = max(self._peak, used)
+def _used_memory(process: psutil.Process) -> int:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = [process, *process.children(recursive=True)]
+        return sum(it.memory_full_info().pss for it in family)
+    return 0
 
 
 def _slices(data: Path) -> Iterator[tuple[Path, Path | None]]:
@@ -212,28 +174,6 @@ def _decode_and_encode(pair: tuple[Path, Path | None]) -> int:
         classes = (colours[:, :, 0] > 0) * 1 + (colours[:, :, 1] > 0) * 2
         size += len(cv2.imencode(".png", classes.astype("uint8"))[1])
     return size
-
-
-def _prepare(folder: Path, count: int) -> None:
-    """Lays out `count` slices in the organisers' layout."""
-    root = os.environ.get("STROKE_TF_OPEN_DATA")
-    if root:
-        source = Path(root) / "open_stroke_ct"
-    else:
-        from data_tools.options import PhantomConfig
-        from data_tools.phantom.data_set import make_phantom
-
-        source = folder.parent / "phantom"
-        make_phantom(PhantomConfig(out=source, patients=20))
-    originals = sorted(source.glob("TRAINING/*/PNG/*.png"), key=lambda path: path.name)
-    for number in range(count):
-        original = originals[number % len(originals)]
-        for kind in ("PNG", "MASK", "OVERLAY"):
-            part = original.parent.parent / kind / original.name
-            if part.exists():
-                target = folder / "TRAINING" / original.parent.parent.name / kind
-                target.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(part, target / f"{20000 + number}.png")
 
 
 if __name__ == "__main__":

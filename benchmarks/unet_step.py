@@ -28,7 +28,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
-import json
 import math
 import multiprocessing
 import os
@@ -36,7 +35,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -44,9 +43,8 @@ from statistics import median
 from typing import Any, Literal, NamedTuple, get_args
 
 import tyro
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks._side_by_side import tell
 from stroke_tf.machine import processor, usable_cores
 
 Encoder = Literal["resnet50", "mobilenetv2", "efficientnetb3"]
@@ -62,11 +60,7 @@ Part = Literal[
 ]
 Step = Callable[[], object]
 
-_TORCH_NAMES = {
-    "resnet50": "resnet50",
-    "mobilenetv2": "mobilenet_v2",
-    "efficientnetb3": "efficientnet-b3",
-}
+_TORCH_NAMES = {"mobilenetv2": "mobilenet_v2", "efficientnetb3": "efficientnet-b3"}
 _CLASSES, _RATE, _WARM_UP = 3, 1e-4, 2
 
 
@@ -122,26 +116,22 @@ def main(settings: Settings) -> None:
         for side in sides.values():
             side.take_turn()
     results = {name: side.end() for name, side in sides.items()}
-    title = f"U-Net {settings.encoder}, {settings.batch} x {settings.size} x {settings.size}"
-    table = Table("", *_COLUMNS.values(), title=f"{title}; {processor()}")
-    for name, found in results.items():
-        known = _known(found)
-        table.add_row(name, *(f"{known[key]:g}" if key in known else "" for key in _COLUMNS))
-    Console().print(table)
+    rows = [
+        (name, *(f"{found[key]:g}" if key in found else "" for key in _COLUMNS))
+        for name, found in results.items()
+    ]
     first = "ours" if "ours" in results else "plain"
     ratios = {
-        f"{first}/{name} {key}": round(results[first][key] / results[name][key], 2)
-        for name in results
+        f"{first}/{name} {key}": round(results[first][key] / found[key], 2)
+        for name, found in results.items()
         if name != first
         for key in ("train_ms", "predict_ms")
+        if key in found and key in results[first]
     }
-    measured = {name: _known(found) for name, found in results.items()}
     summary = {"name": "unet_step", "processor": processor(), "rounds": settings.rounds}
-    print(json.dumps({**summary, **measured, **_known(ratios)}))
-
-
-def _known(figures: dict[str, float]) -> dict[str, float]:
-    return {name: figure for name, figure in figures.items() if not math.isnan(figure)}
+    title = f"U-Net {settings.encoder}, {settings.batch} x {settings.size} x {settings.size}"
+    heading = ("", *_COLUMNS.values())
+    tell(f"{title}; {processor()}", heading, rows, {**summary, **results, **ratios})
 
 
 _COLUMNS = {
@@ -193,7 +183,8 @@ class _Side:
         self._process.join()
         train, predict = (1000 * median(found) for found in self._seconds.values())
         found = (train, predict / self._slices, self._first, peak)
-        return {name: float(f"{it:.4g}") for name, it in zip(_COLUMNS, found, strict=True)}
+        figures = zip(_COLUMNS, found, strict=True)
+        return {name: float(f"{it:.4g}") for name, it in figures if not math.isnan(it)}
 
 
 def _serve(pipe: Connection, way: Way, settings: Settings) -> None:
@@ -222,10 +213,7 @@ def _timed(step: Step | None) -> float:
 
 
 def our_steps(
-    settings: Settings,
-    *,
-    choice: Choice | None = None,
-    runtime: Literal["auto", "keras"] = "auto",
+    settings: Settings, *, choice: Choice | None = None, runtime: Literal["auto", "keras"] = "auto"
 ) -> Steps:
     """Returns a training step and a prediction as this package makes them."""
     import keras
@@ -244,11 +232,7 @@ def our_steps(
     model = _build(settings, channels=channels, freeze_encoder=choice == "frozen encoder")
     images, train = _training(model, settings, adam(_RATE))
     keep_memory()
-
-    def step() -> object:
-        with fused_batch_norms(model), fused_convolutions(model):
-            return train()
-
+    step = _within((fused_batch_norms, fused_convolutions), model, train)
     predictor = functools.cache(lambda: Predictor(model, runtime=runtime))
     return Steps(step if runtime == "auto" else None, lambda: predictor().probs(images))
 
@@ -269,15 +253,21 @@ def _part_steps(settings: Settings, *, part: Part) -> Steps:
     model = _build(settings)
     optimizer = (FusedAdam if "adam" in part else keras.optimizers.Adam)(_RATE)
     _, train = _training(model, settings, optimizer)
-    same = contextlib.nullcontext
-    norms = fused_batch_norms if "batch norms" in part else same
-    convolutions = fused_convolutions if "convolutions" in part else same
+    ways = {"batch norms": fused_batch_norms, "convolutions": fused_convolutions}
+    used = [way for name, way in ways.items() if name in part]
+    return Steps(_within(used, model, train), None)
 
-    def step() -> object:
-        with norms(model), convolutions(model):
-            return train()
 
-    return Steps(step, None)
+def _within(
+    ways: Iterable[Callable[[Any], contextlib.AbstractContextManager]], model: Any, step: Step
+) -> Step:
+    def inside() -> object:
+        with contextlib.ExitStack() as stack:
+            for way in ways:
+                stack.enter_context(way(model))
+            return step()
+
+    return inside
 
 
 def keras_steps(settings: Settings) -> Steps:
@@ -330,14 +320,8 @@ def _build(settings: Settings, *, channels: int = 3, freeze_encoder: bool = Fals
     if channels == 3:
         options = {"image_size": settings.size, "freeze_encoder": freeze_encoder}
         return build_unet(settings.encoder, classes=_CLASSES, **options)
-    shape = (settings.size, settings.size, channels)
-    network = sm.Unet(
-        settings.encoder,
-        input_shape=shape,
-        classes=_CLASSES,
-        activation="linear",
-        encoder_weights=None,
-    )
+    options = {"input_shape": (settings.size, settings.size, channels), "encoder_weights": None}
+    network = sm.Unet(settings.encoder, classes=_CLASSES, activation="linear", **options)
     return keras.Model(network.inputs[0], probabilities(network.outputs[0]))
 
 
@@ -357,7 +341,7 @@ def _torch_steps(settings: Settings, *, channels_last: bool = False) -> Steps:
 
     torch.set_num_threads(settings.cores)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    encoder = _TORCH_NAMES[settings.encoder]
+    encoder = _TORCH_NAMES.get(settings.encoder, settings.encoder)
     model = smp.Unet(encoder, encoder_weights=None, classes=_CLASSES).to(memory_format=layout)
     optimizer = torch.optim.Adam(model.parameters(), _RATE)
     loss = torch.nn.CrossEntropyLoss()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from io import StringIO
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +12,7 @@ import numpy as np
 
 from data_tools.fold_audit import check_clean
 from data_tools.folds import assign_folds, group_slices
-from data_tools.options import Compression, CopiesFor
+from data_tools.options import Compression, Conversion
 from data_tools.shards import describe_shard, write_shard
 from data_tools.spool import SpooledSlice, read_spooled
 from data_tools.workers import run_tasks
@@ -29,63 +26,58 @@ from stroke_tf.manifest import (
     FoldName,
     FoldRow,
     Manifest,
-    Protocol,
     Rejected,
     Shard,
     fold_number,
+    folds_text,
 )
 from stroke_tf.records import STAGE_FOLDS, Pixels, Record, encode_record
 
 
-@dataclass(frozen=True)
-class Assembly:
-    """What is written, where and how; see `Conversion` for the meaning of each setting."""
-
-    out: Path
-    partial: Path
-    protocol: Protocol
-    seed: int
-    size: int
-    layout: str
-    compression: Compression
-    copies_for: CopiesFor
-    shard_bytes: int
-    shards: int
-    jobs: int
-    fold_count: int
-    given_folds: Mapping[str, int]
-
-
 def assemble(
-    assembly: Assembly,
+    config: Conversion,
+    partial: Path,
     slices: list[SpooledSlice],
     rejected: list[Rejected],
     *,
+    layout: str,
+    given_folds: Mapping[str, int],
     source_sha256: str,
     progress: Callable[[int, int], None],
 ) -> Manifest:
     """Deals folds, writes every shard, then `folds.csv` and last the manifest.
 
     Shards that are there already are kept: names and contents follow from the spool alone.
+
+    Args:
+        config: What is converted, where to and how.
+        partial: Folder of the spool.
+        slices: What was spooled.
+        rejected: What was left out and why.
+        layout: Name of the source's layout.
+        given_folds: The fold of each slice by id; empty where folds are to be dealt.
+        source_sha256: Fingerprint of the source.
+        progress: Called with how many shards are done and how many there are.
     """
-    folds = _place(assembly, slices)
-    tasks = {name: list(_shard_tasks(assembly, name, placed)) for name, placed in folds.items()}
+    folds = _place(config, slices, given_folds)
+    start = _ShardTask(config.out, partial, layout, config.compression)
+    tasks = {name: list(_shard_tasks(config, start, name, it)) for name, it in folds.items()}
     total = sum(map(len, tasks.values()))
     shards: dict[str, Shard] = {}
     flat = (task for fold in tasks.values() for task in fold)
-    for shard in run_tasks(_write_task, flat, jobs=assembly.jobs):
+    for shard in run_tasks(_write_task, flat, jobs=config.jobs):
         shards[shard.name] = shard
         progress(len(shards), total)
     everything = [it for placed in folds.values() for it in placed]
     manifest = Manifest(
-        protocol=assembly.protocol,
-        seed=assembly.seed,
-        size=assembly.size,
-        layout=assembly.layout,
-        compression=assembly.compression,
+        protocol=config.protocol,
+        seed=config.seed,
+        size=config.size,
+        layout=layout,
+        compression=config.compression,
         pixels=_pixels(slices),
         grouping=_grouping(slices),
-        augmented=assembly.copies_for,
+        augmented=config.copies,
         source_sha256=source_sha256,
         records=len(everything),
         classes=_count_classes(everything),
@@ -100,8 +92,8 @@ def assemble(
         ),
         rejected=tuple(rejected),
     )
-    write_text(assembly.out / FOLDS_NAME, _folds_csv(everything))
-    write_text(assembly.out / MANIFEST_NAME, manifest.to_json())
+    write_text(config.out / FOLDS_NAME, folds_text(map(_fold_row, everything)))
+    write_text(config.out / MANIFEST_NAME, manifest.to_json())
     return manifest
 
 
@@ -121,10 +113,12 @@ class _ShardTask:
     partial: Path
     source: str
     compression: Compression
-    placed: tuple[_Placed, ...]
+    placed: tuple[_Placed, ...] = ()
 
 
-def _place(assembly: Assembly, slices: list[SpooledSlice]) -> dict[FoldName, list[_Placed]]:
+def _place(
+    config: Conversion, slices: list[SpooledSlice], given_folds: Mapping[str, int]
+) -> dict[FoldName, list[_Placed]]:
     group_ids = group_slices(
         [it.source_id for it in slices],
         patients=[it.patient for it in slices],
@@ -137,7 +131,7 @@ def _place(assembly: Assembly, slices: list[SpooledSlice]) -> dict[FoldName, lis
         for copy in range(len(it.records))
     ]
     trained = [record for record in records if record[0].stage is None]
-    numbers = _fold_numbers(assembly, trained)
+    numbers = _fold_numbers(config, trained, given_folds)
     folds: dict[FoldName, list[_Placed]] = {name: [] for name in (*range(FOLDS), *STAGE_FOLDS)}
     for (it, copy, group_id), number in zip(trained, numbers, strict=True):
         folds[int(number)].append(_Placed(it, copy, group_id, int(number)))
@@ -152,32 +146,34 @@ def _place(assembly: Assembly, slices: list[SpooledSlice]) -> dict[FoldName, lis
 
 
 def _fold_numbers(
-    assembly: Assembly, trained: list[tuple[SpooledSlice, int, str]]
+    config: Conversion, trained: list[tuple[SpooledSlice, int, str]], given_folds: Mapping[str, int]
 ) -> Sequence[int] | np.ndarray:
     """Returns the folds of records: those given, which must keep groups under `clean`, or dealt."""
     ids = [it.source_id for it, _, _ in trained]
     groups = [group_id for _, _, group_id in trained]
-    if assembly.given_folds:
-        if assembly.protocol == "clean":
-            check_clean(ids, assembly.given_folds, groups)
-        return [assembly.given_folds[source_id] for source_id in ids]
+    if isinstance(config.folds, Path) or given_folds:
+        if config.protocol == "clean":
+            check_clean(ids, given_folds, groups)
+        return [given_folds[source_id] for source_id in ids]
     return assign_folds(
         [it.stroke_type for it, _, _ in trained],
         groups,
-        protocol=assembly.protocol,
-        seed=assembly.seed,
-        count=assembly.fold_count,
+        protocol=config.protocol,
+        seed=config.seed,
+        count=config.folds,
         patients=[it.patient for it, _, _ in trained],
     )
 
 
-def _shard_tasks(assembly: Assembly, name: FoldName, placed: list[_Placed]) -> Iterator[_ShardTask]:
-    """Cuts one fold into shards of nearly equal bytes."""
+def _shard_tasks(
+    config: Conversion, begun: _ShardTask, name: FoldName, placed: list[_Placed]
+) -> Iterator[_ShardTask]:
+    """Cuts one fold into shards of nearly equal bytes; `begun` has what they have in common."""
     if not placed:
         return
     sizes = [_stored_bytes(it) for it in placed]
     total = sum(sizes)
-    count = assembly.shards or -(-total // assembly.shard_bytes)
+    count = config.shards or -(-total // (config.shard_mb * 1_000_000))
     count = min(count, len(placed))
     stem = f"fold-{name:02d}" if isinstance(name, int) else name
     start, written = 0, 0
@@ -189,13 +185,8 @@ def _shard_tasks(assembly: Assembly, name: FoldName, placed: list[_Placed]) -> I
             written += sizes[stop]
             stop += 1
         stop = most if number == count - 1 else stop
-        yield _ShardTask(
-            path=assembly.out / f"{stem}-{number:05d}-of-{count:05d}.tfrecord",
-            partial=assembly.partial,
-            source=assembly.layout,
-            compression=assembly.compression,
-            placed=tuple(placed[start:stop]),
-        )
+        path = begun.path / f"{stem}-{number:05d}-of-{count:05d}.tfrecord"
+        yield replace(begun, path=path, placed=tuple(placed[start:stop]))
         start = stop
 
 
@@ -249,23 +240,17 @@ def _grouping(slices: Iterable[SpooledSlice]) -> str:
     return "near-duplicate"
 
 
-def _folds_csv(placed: Iterable[_Placed]) -> str:
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([field.name for field in dataclasses.fields(FoldRow)])
-    for it in placed:
-        spooled = it.spooled
-        row = FoldRow(
-            source_id=spooled.source_id,
-            group_id=it.group_id,
-            stroke_type=StrokeType(spooled.stroke_type).name,
-            fold=str(it.fold),
-            has_mask=int(spooled.records[it.copy].mask_bytes > 0),
-            width=spooled.width,
-            height=spooled.height,
-            file=spooled.file,
-            copy=it.copy,
-            spacing_mm=spooled.spacing_mm,
-        )
-        writer.writerow(dataclasses.astuple(row))
-    return text.getvalue()
+def _fold_row(placed: _Placed) -> FoldRow:
+    spooled = placed.spooled
+    return FoldRow(
+        source_id=spooled.source_id,
+        group_id=placed.group_id,
+        stroke_type=StrokeType(spooled.stroke_type).name,
+        fold=str(placed.fold),
+        has_mask=int(spooled.records[placed.copy].mask_bytes > 0),
+        width=spooled.width,
+        height=spooled.height,
+        file=spooled.file,
+        copy=placed.copy,
+        spacing_mm=spooled.spacing_mm,
+    )

@@ -295,13 +295,7 @@ def _reject_beside(scan: Scan, parent: str, child: str) -> None:
 
 
 def _read_kind(
-    scan: Scan,
-    folder: str,
-    group: Group,
-    *,
-    kind: Kind | None,
-    home: str,
-    label: StrokeType | None,
+    scan: Scan, folder: str, group: Group, *, kind: Kind | None, home: str, label: StrokeType | None
 ) -> None:
     """Reads the files of one kind; None takes pictures and DICOM files by their endings."""
     if kind in ("mask", "overlay") and group.stage != "stage1":

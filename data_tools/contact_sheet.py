@@ -21,13 +21,7 @@ _COLUMNS = 8
 def contact_sheet(source: Source, source_ids: Sequence[str], reading: Reading) -> np.ndarray:
     """Draws up to 16 of the named slices, evenly picked, lesions outlined in the mask colours.
 
-    Args:
-        source: Where the slices are.
-        source_ids: Slices to pick from; all readable.
-        reading: How to read them.
-
-    Returns:
-        uint8 BGR, shape (H, W, 3).
+    All must be readable. The picture is uint8 BGR, shape (H, W, 3).
     """
     files = {it.source_id: it for it in source.slices}
     count = min(2 * _COLUMNS, len(source_ids))

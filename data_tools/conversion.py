@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from threading import Thread
 
-from data_tools.assemble import Assembly, assemble
+from data_tools.assemble import assemble
 from data_tools.contradictions import contradictions
 from data_tools.faults import FAULTS_NAME
 from data_tools.intake import no_labels, no_patients, reading_of, take_in
@@ -28,7 +28,6 @@ from data_tools.spool import (
     CHUNK_SLICES,
     ENCODING_VERSION,
     ChunkTask,
-    Encoding,
     SpooledSlice,
     read_index,
     read_spooled,
@@ -81,7 +80,7 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
     with _claimed(config, plan) as (partial, stale):
         if stale or not (config.out / MANIFEST_NAME).exists():
             slices, faults, sha256 = _first_pass(config, source, partial, report)
-            assembly = _assembly(config, source, partial)
+            layout, given_folds = source.layout, source.folds
             del source  # hundreds of megabytes for a million slices
         if stale:
             if read_manifest(config.out).source_sha256 != sha256:
@@ -90,9 +89,12 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
             _write_plan(config.out, partial, plan)
         elif not (config.out / MANIFEST_NAME).exists():
             assemble(
-                assembly,
+                config,
+                partial,
                 slices,
                 faults,
+                layout=layout,
+                given_folds=given_folds,
                 source_sha256=sha256,
                 progress=lambda done, total: report("write shards", done, total),
             )
@@ -129,7 +131,6 @@ def _first_pass(
 
 
 def _tell_repairs(slices: Sequence[SpooledSlice]) -> None:
-    """Warns of DICOM files that were read otherwise than their headers say."""
     for repair, count in sorted(Counter(it.repair for it in slices if it.repair).items()):
         first = next(it.file for it in slices if it.repair == repair)
         logging.warning("%d DICOM files were read as %s, such as %s", count, repair, first)
@@ -180,7 +181,6 @@ def _claimed(config: Conversion, plan: Mapping[str, object]) -> Iterator[tuple[P
 
 
 def _clear(out: Path) -> None:
-    """Removes unfinished work; finished records stay."""
     shutil.rmtree(out / _PARTIAL)
     if not (out / MANIFEST_NAME).exists():
         (out / _PLAN_NAME).unlink(missing_ok=True)
@@ -265,36 +265,18 @@ def _patient_key(partial: Path) -> bytes:
     return path.read_bytes()
 
 
-def _assembly(config: Conversion, source: Source, partial: Path) -> Assembly:
-    return Assembly(
-        out=config.out,
-        partial=partial,
-        protocol=config.protocol,
-        seed=config.seed,
-        size=config.size,
-        layout=source.layout,
-        compression=config.compression,
-        copies_for=config.copies,
-        shard_bytes=config.shard_mb * 1_000_000,
-        shards=config.shards,
-        jobs=config.jobs,
-        fold_count=config.folds if isinstance(config.folds, int) else 0,
-        given_folds=source.folds,
-    )
-
-
 def _spool_all(config: Conversion, source: Source, partial: Path, report: Progress) -> int:
     """Spools every slice; returns the number of chunks."""
-    encoding = Encoding(
-        size=config.size,
-        reading=reading_of(config, _patient_key(partial)),
-        copies_for=config.copies,
-        seed=config.seed,
-    )
+    reading = reading_of(config, _patient_key(partial))
     starts = range(0, len(source.slices), CHUNK_SLICES)
     tasks = (
         ChunkTask(
-            source.root, partial, number, source.slices[start : start + CHUNK_SLICES], encoding
+            source.root,
+            partial,
+            number,
+            source.slices[start : start + CHUNK_SLICES],
+            reading,
+            config,
         )
         for number, start in enumerate(starts)
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable
-from io import StringIO
 from pathlib import Path
 
 from stroke_tf.files import write_text
 from stroke_tf.manifest import Rejected
+from stroke_tf.text_tables import csv_text
 
 FAULTS_NAME = "faults.csv"
 _SHOWN = 5
@@ -26,7 +25,8 @@ def fault_rows(faults: Iterable[Rejected]) -> list[tuple[str, str, str]]:
     for fault in sorted(
         faults, key=lambda it: _NUMBER.sub(lambda found: found[0].zfill(20), it.file)
     ):
-        kinds.setdefault(_NUMBER.sub("#", _rule(fault)), []).append(fault)
+        rule = fault.reason.partition(_RECEIVED)[0]
+        kinds.setdefault(_NUMBER.sub("#", rule), []).append(fault)
     return [_row(kind) for kind in kinds.values()]
 
 
@@ -40,10 +40,8 @@ def fault_lines(faults: Iterable[Rejected]) -> list[str]:
 
 def write_faults(path: Path, faults: Iterable[Rejected]) -> None:
     """Writes every fault to a CSV file with the columns file and fault."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([("file", "fault"), *((fault.file, fault.reason) for fault in faults)])
-    write_text(path, text.getvalue())
+    rows = [(fault.file, fault.reason) for fault in faults]
+    write_text(path, csv_text([("file", "fault"), *rows]))
 
 
 def _row(faults: list[Rejected]) -> tuple[str, str, str]:
@@ -54,7 +52,3 @@ def _row(faults: list[Rejected]) -> tuple[str, str, str]:
     rule, _, received = faults[0].reason.partition(_RECEIVED)
     first = f". First received:{received}" if received else ""
     return str(len(faults)), rule + first, ", ".join(files[:_SHOWN]) + more
-
-
-def _rule(fault: Rejected) -> str:
-    return fault.reason.partition(_RECEIVED)[0]

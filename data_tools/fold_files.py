@@ -44,12 +44,7 @@ def with_folds(source: Source, names: Mapping[str, str], *, name: str) -> Source
 
     Ids are those of slices or volumes, with or without an ending. An id without a slice, a slice
     for training without a fold, and a fold of another name than 0 to 9, train, val or test are
-    faults, and such slices are left out.
-
-    Args:
-        source: The slices.
-        names: The name of the fold of each id.
-        name: How messages call the file.
+    faults, and such slices are left out. `name` is how messages call the file.
     """
     trained = [it for it in source.slices if it.stage is None]
     members: dict[str, list[str]] = {}

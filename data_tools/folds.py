@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from data_tools.near_duplicates import near_duplicate_groups, stems, turned_groups
+from data_tools.near_duplicates import connected, near_duplicate_groups, stems, turned_groups
 from stroke_tf.manifest import FOLDS, Protocol
 
 
@@ -32,9 +32,6 @@ def group_slices(
     Returns:
         The group id of each slice.
     """
-    from scipy.sparse import coo_array  # workers need none of SciPy
-    from scipy.sparse.csgraph import connected_components
-
     count = nodes = len(source_ids)
     rows, columns = [], []
     for members, labels in (
@@ -46,9 +43,7 @@ def group_slices(
         rows.append(members)
         columns.append(nodes + labels)
         nodes += int(labels.max(initial=-1)) + 1
-    links = np.concatenate(rows), np.concatenate(columns)
-    graph = coo_array((np.ones(len(links[0]), bool), links), shape=(nodes, nodes))
-    labels = connected_components(graph, directed=False)[1][:count]
+    labels = connected(np.concatenate(rows), np.concatenate(columns), nodes=nodes)[:count]
     names: dict[int, str] = {}
     for label, source_id in zip(labels, source_ids, strict=True):
         names[label] = min(names.get(label, source_id), source_id)

@@ -94,7 +94,9 @@ def inspect_folder(config: Inspection, *, progress: Progress | None = None) -> F
     faults = list(source.faults)
     done = 0
     reading = reading_of(config, secrets.token_bytes(32))
-    for good, bad in run_tasks(_gather, _tasks(source, reading), jobs=config.jobs):
+    starts = range(0, len(source.slices), _CHUNK)
+    tasks = ((source.root, source.slices[it : it + _CHUNK], reading) for it in starts)
+    for good, bad in run_tasks(_gather, tasks, jobs=config.jobs):
         facts.extend(good)
         faults.extend(bad)
         done = min(done + _CHUNK, len(source.slices))
@@ -157,7 +159,10 @@ def tables(findings: Findings) -> dict[str, list[tuple[str, ...]]]:
     return {
         "Slices": _slice_rows(facts),
         "Files": [("kind", "files"), *_counted(kind for it in facts for kind in it.files)],
-        "Sizes": [("rows x columns", "slices"), *_counted(_size(it.shape) for it in facts)],
+        "Sizes": [
+            ("rows x columns", "slices"),
+            *_counted("{} x {}".format(*it.shape) for it in facts),
+        ],
         "DICOM windows (centre, width)": [
             ("window", "slices"),
             *_counted(f"{centre:g}, {width:g}" for it in facts for centre, width in it.windows),
@@ -171,11 +176,6 @@ def tables(findings: Findings) -> dict[str, list[tuple[str, ...]]]:
         "Left out": _fault_rows(findings, is_fault=False),
         "Faults": _fault_rows(findings, is_fault=True),
     }
-
-
-def _tasks(source: Source, reading: Reading) -> Iterator[_Task]:
-    for start in range(0, len(source.slices), _CHUNK):
-        yield source.root, source.slices[start : start + _CHUNK], reading
 
 
 def _gather(task: _Task) -> tuple[list[SliceFacts], list[Rejected]]:
@@ -192,10 +192,7 @@ def _gather(task: _Task) -> tuple[list[SliceFacts], list[Rejected]]:
     return facts, faults
 
 
-def _without_contradictions(
-    facts: list[SliceFacts],
-) -> tuple[list[SliceFacts], list[Rejected]]:
-    """Moves the slices whose picture is in two classes to the faults."""
+def _without_contradictions(facts: list[SliceFacts]) -> tuple[list[SliceFacts], list[Rejected]]:
     found = contradictions(
         [it.file for it in facts],
         [StrokeType.__members__.get(it.label) for it in facts],
@@ -285,10 +282,6 @@ def _leak_rows(findings: Findings) -> list[tuple[str, ...]]:
 
 def _counted(values: Iterator[str]) -> list[tuple[str, str]]:
     return [(value, str(count)) for value, count in Counter(values).most_common()]
-
-
-def _size(shape: tuple[int, int]) -> str:
-    return f"{shape[0]} x {shape[1]}"
 
 
 def print_tables(findings: Findings) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from data_tools.fold_files import read_fold_file, with_folds
 from data_tools.names import fold_name
@@ -14,12 +13,7 @@ from data_tools.patients import only_with_patients, read_groups, with_patients
 from data_tools.scan import MaskValues
 from data_tools.slice_table import parse_pairs
 from data_tools.slices import Reading
-from data_tools.sources import (
-    Source,
-    find_slices,
-    parse_classes,
-    read_table_source,
-)
+from data_tools.sources import Source, find_slices, parse_classes, read_table_source
 from stroke_tf.manifest import FOLDS
 from stroke_tf.text_tables import read_columns
 
@@ -34,7 +28,13 @@ def take_in(settings: Input) -> Source:
     """
     folds: dict[str, str] = {}
     if settings.table:
-        source, folds = _read_table(settings, settings.table)
+        source, folds = read_table_source(
+            settings.table,
+            root=settings.data,
+            columns=parse_pairs("--columns", settings.columns),
+            labels=parse_classes("--labels", settings.labels),
+            mask_values=_mask_values(settings),
+        )
     else:
         source = _read_folder(settings)
     if settings.groups:
@@ -96,16 +96,6 @@ def reading_of(settings: Input, patient_key: bytes) -> Reading:
         patient_key=patient_key,
         colour=settings.colour,
         hu_offset=settings.hu_offset,
-    )
-
-
-def _read_table(settings: Input, table: Path) -> tuple[Source, dict[str, str]]:
-    return read_table_source(
-        table,
-        root=settings.data,
-        columns=parse_pairs("--columns", settings.columns),
-        labels=parse_classes("--labels", settings.labels),
-        mask_values=_mask_values(settings),
     )
 
 

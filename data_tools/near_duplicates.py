@@ -81,17 +81,13 @@ def turned_groups(hashes: np.ndarray) -> np.ndarray:
     Returns:
         int32, shape (N,): equal numbers for slices of one group.
     """
-    from scipy.sparse import coo_array  # see below
-    from scipy.sparse.csgraph import connected_components
-
     told = np.flatnonzero(np.bitwise_count(hashes[:, 0]).sum(axis=1) >= _TELLING_BITS)
     alike = near_duplicate_groups(
         hashes[told].reshape(-1, HASH_BITS // 8), max_distance=_TURNED_DISTANCE
     )
-    links = np.ones(len(alike), bool), (np.repeat(told, _ORIENTATIONS), len(hashes) + alike)
     nodes = len(hashes) + int(alike.max(initial=-1)) + 1
-    graph = coo_array(links, shape=(nodes, nodes))
-    return connected_components(graph, directed=False)[1][: len(hashes)].astype(np.int32)
+    links = np.repeat(told, _ORIENTATIONS), len(hashes) + alike
+    return connected(*links, nodes=nodes)[: len(hashes)]
 
 
 def stems(source_ids: Sequence[str]) -> list[str]:
@@ -132,15 +128,20 @@ def near_duplicate_groups(hashes: np.ndarray, *, max_distance: int = MAX_DISTANC
         raise ValueError(f"`hashes` must have shape (N, 32). Received: {hashes.shape}")
     if not len(hashes):
         return np.zeros(0, np.int32)
-    from scipy.sparse import coo_array  # workers, which only hash, need not wait for SciPy
-    from scipy.sparse.csgraph import connected_components
-
     unique, inverse = np.unique(hashes, axis=0, return_inverse=True)
     words = unique.view(np.uint64)
     pairs = [_close_pairs(words, band, max_distance) for band in _bands(unique, max_distance + 1)]
     rows, columns = np.concatenate(pairs, axis=1)
-    graph = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(len(unique),) * 2)
-    return connected_components(graph, directed=False)[1].astype(np.int32)[inverse.reshape(-1)]
+    return connected(rows, columns, nodes=len(unique))[inverse.reshape(-1)]
+
+
+def connected(rows: np.ndarray, columns: np.ndarray, *, nodes: int) -> np.ndarray:
+    """Returns the label of the connected component of each node, int32, of a graph of links."""
+    from scipy.sparse import coo_array  # workers, which only hash, need not wait for SciPy
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(nodes, nodes))
+    return connected_components(graph, directed=False)[1].astype(np.int32)
 
 
 def _bands(hashes: np.ndarray, count: int) -> list[np.ndarray]:

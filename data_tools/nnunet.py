@@ -52,20 +52,9 @@ def read_nnunet(scan: Scan, base: str, *, class_of: Callable[[str], StrokeType |
 
 
 def _add(scan: Scan, case: str, path: str, mask: str, values: MaskValues) -> None:
-    is_volume = split_name(path)[1] in SUFFIXES
-    files = SliceFiles(
-        source_id=case,
-        stroke_type=None,
-        picture=path,
-        dicom=None,
-        mask=mask,
-        overlay=None,
-        mask_kind="values",
-        patient=case if is_volume else None,
-        stage=None,
-        mask_values=values,
-    )
-    scan.slices.extend(planes(scan, files))
+    patient = case if split_name(path)[1] in SUFFIXES else None
+    kind: dict[str, Any] = {"mask": mask, "mask_kind": "values", "mask_values": values}
+    scan.slices.extend(planes(scan, SliceFiles(case, None, path, patient=patient, **kind)))
 
 
 def _mask_values(

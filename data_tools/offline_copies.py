@@ -33,12 +33,7 @@ def copies_of(stroke_type: int, *, copies_for: CopiesFor) -> int:
 
 
 def augmented_copies(
-    image: np.ndarray,
-    mask: np.ndarray | None,
-    *,
-    count: int,
-    source_id: str,
-    seed: int,
+    image: np.ndarray, mask: np.ndarray | None, *, count: int, source_id: str, seed: int
 ) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """Returns `count` augmented copies of a slice, each by another of the five operations.
 
@@ -56,79 +51,57 @@ def augmented_copies(
     random = np.random.default_rng([seed, *source_id.encode()])
     names = sorted(random.choice(len(_OPERATIONS), size=count, replace=False))
     operations = list(_OPERATIONS.values())
-    return [_draw(operations[name], image, mask, random) for name in names]
+    return [_draw(operations[name], (image, mask), random) for name in names]
 
 
 _Slice = tuple[np.ndarray, np.ndarray | None]
-_Operation = Callable[[np.ndarray, np.ndarray | None, np.random.Generator, AugmentStrength], _Slice]
+"""Picture and mask."""
+_Operation = Callable[[_Slice, np.random.Generator, AugmentStrength], _Slice]
 
 
-def _draw(
-    operation: _Operation, image: np.ndarray, mask: np.ndarray | None, random: np.random.Generator
-) -> _Slice:
+def _draw(operation: _Operation, original: _Slice, random: np.random.Generator) -> _Slice:
     usual = AugmentStrength()
     for share in np.linspace(1, 0, _DRAWS):
         weaker = {"rotation_deg": share * usual.rotation_deg, "roi": share * usual.roi}
-        copy, moved = operation(image, mask, random, dataclasses.replace(usual, **weaker))
-        if mask is None or moved is None or _classes(moved) == _classes(mask):
+        copy = operation(original, random, dataclasses.replace(usual, **weaker))
+        if _classes(copy[1]) == _classes(original[1]):
             break
-    return copy, moved
+    return copy
 
 
-def _classes(mask: np.ndarray) -> list[bool]:
-    return [bool((mask == kind).any()) for kind in LESION_CLASSES]
+def _classes(mask: np.ndarray | None) -> list[bool]:
+    return [bool(np.any(mask == kind)) for kind in LESION_CLASSES]
 
 
-def _rotate(
-    image: np.ndarray,
-    mask: np.ndarray | None,
-    random: np.random.Generator,
-    strength: AugmentStrength,
-) -> _Slice:
-    centre = ((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2)
+def _rotate(original: _Slice, random: np.random.Generator, strength: AugmentStrength) -> _Slice:
+    height, width = original[0].shape
     angle = random.uniform(-strength.rotation_deg, strength.rotation_deg)
-    return _warp(image, mask, cv2.getRotationMatrix2D(centre, angle, 1.0))
+    centre = ((width - 1) / 2, (height - 1) / 2)
+    return _warp(original, cv2.getRotationMatrix2D(centre, angle, 1.0))
 
 
-def _contrast(
-    image: np.ndarray,
-    mask: np.ndarray | None,
-    random: np.random.Generator,
-    strength: AugmentStrength,
-) -> _Slice:
+def _contrast(original: _Slice, random: np.random.Generator, strength: AugmentStrength) -> _Slice:
+    image, mask = original
     factor = random.uniform(1 - strength.contrast, 1 + strength.contrast)
     mean = float(image.mean())
     return _to_uint8((image - mean) * factor + mean), mask
 
 
-def _brightness(
-    image: np.ndarray,
-    mask: np.ndarray | None,
-    random: np.random.Generator,
-    strength: AugmentStrength,
-) -> _Slice:
+def _brightness(original: _Slice, random: np.random.Generator, strength: AugmentStrength) -> _Slice:
+    image, mask = original
     added = 255 * random.uniform(-strength.brightness, strength.brightness)
     return _to_uint8(image + added), mask
 
 
-def _mirror(
-    image: np.ndarray,
-    mask: np.ndarray | None,
-    random: np.random.Generator,
-    strength: AugmentStrength,
-) -> _Slice:
+def _mirror(original: _Slice, random: np.random.Generator, strength: AugmentStrength) -> _Slice:
+    image, mask = original
     return image[:, ::-1].copy(), None if mask is None else mask[:, ::-1].copy()
 
 
-def _roi(
-    image: np.ndarray,
-    mask: np.ndarray | None,
-    random: np.random.Generator,
-    strength: AugmentStrength,
-) -> _Slice:
+def _roi(original: _Slice, random: np.random.Generator, strength: AugmentStrength) -> _Slice:
     scale = 1 / random.uniform(1 - strength.roi, 1)
-    shift = (np.array(image.shape[::-1]) - 1) * (1 - scale) * random.uniform(0, 1, 2)
-    return _warp(image, mask, np.array([[scale, 0, shift[0]], [0, scale, shift[1]]]))
+    shift = (np.array(original[0].shape[::-1]) - 1) * (1 - scale) * random.uniform(0, 1, 2)
+    return _warp(original, np.array([[scale, 0, shift[0]], [0, scale, shift[1]]]))
 
 
 _OPERATIONS: dict[str, _Operation] = {
@@ -140,7 +113,8 @@ _OPERATIONS: dict[str, _Operation] = {
 }
 
 
-def _warp(image: np.ndarray, mask: np.ndarray | None, matrix: np.ndarray) -> _Slice:
+def _warp(original: _Slice, matrix: np.ndarray) -> _Slice:
+    image, mask = original
     size = (image.shape[1], image.shape[0])
     moved = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR)
     if mask is None:

@@ -100,7 +100,7 @@ def _check_same_slice(
     bare = ~painted[thin]
     pixels, there = picture[thin][bare].astype(np.int64), overlay[thin][..., 1][bare]
     if pixels.size:
-        alike = max(_explained(pixels - pixels.min(), there), _explained(there, pixels))
+        alike = max(explained(pixels - pixels.min(), there), explained(there, pixels))
         if alike < ALIKE_MIN:
             raise ValueError(
                 f"{name}: an overlay must show its picture outside the paint, through any window. "
@@ -108,8 +108,11 @@ def _check_same_slice(
             )
 
 
-def _explained(given: np.ndarray, values: np.ndarray) -> float:
-    """Returns the correlation ratio: the share of the variance that `given` (>= 0) explains."""
+def explained(given: np.ndarray, values: np.ndarray) -> float:
+    """Returns the correlation ratio: the share of the variance that `given` (>= 0) explains.
+
+    Of values that are all equal it is 1 if what is given is too, and else 0.
+    """
     numbers = np.bincount(given)
     sums = np.bincount(given, weights=values)
     mean = sums.sum() / len(values)

@@ -19,12 +19,7 @@ def with_patients(source: Source, patients: Mapping[str, str], *, name: str = "-
     """Returns the source with the patients of a `--groups` file; others stay.
 
     Ids are those of slices or volumes. An id without a slice is a fault, and so is a slice that
-    `only_with_patients` leaves out.
-
-    Args:
-        source: The slices.
-        patients: The patient of each slice id.
-        name: How messages call the file.
+    `only_with_patients` leaves out. `name` is how messages call the file.
 
     Raises:
         ValueError: If no slice has an id of the file.
@@ -36,7 +31,7 @@ def with_patients(source: Source, patients: Mapping[str, str], *, name: str = "-
             f"Received: {sorted(patients)[:3]}, of which no slice has any"
         )
     slices = (
-        it.of_patient(patients.get(it.source_id, patients.get(it.case, it.patient)))
+        replace(it, patient=patients.get(it.source_id, patients.get(it.case, it.patient)))
         for it in source.slices
     )
     found = only_with_patients(replace(source, slices=tuple(slices)), name)
@@ -50,11 +45,8 @@ def with_patients(source: Source, patients: Mapping[str, str], *, name: str = "-
 def only_with_patients(source: Source, name: str) -> Source:
     """Returns the source without slices for training that have no patient, while others have one.
 
-    They are faults, for they might come into another fold than the rest of their patient.
-
-    Args:
-        source: The slices.
-        name: How messages call the file that names patients.
+    They are faults, for they might come into another fold than the rest of their patient. `name` is
+    how messages call the file that names patients.
     """
     trained = [it for it in source.slices if it.stage is None]
     if not any(it.patient for it in trained):

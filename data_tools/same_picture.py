@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from data_tools.paint import explained
+
 _SIDE = 128
 _SAME, _SAME_RESIZED = 0.95, 0.9  # the next slice has 0.7 to 0.98, a mirrored one 0.6 to 0.98
 _SURE = 0.99
@@ -14,7 +16,6 @@ _EDGES = np.concatenate(
     [np.arange(-1000, -200, 50), np.arange(-200, 300, 4), np.arange(300, 3000, 50)]
 )
 _BIN_OF_HU = np.searchsorted(_EDGES, np.arange(-(1 << 15), 1 << 15), side="right")
-_BINS = len(_EDGES) + 1
 
 
 def check_same_picture(hu: np.ndarray, grey: np.ndarray, *, name: str) -> None:
@@ -69,12 +70,9 @@ def _explained(hu: np.ndarray, sample: np.ndarray) -> float:
     """Returns the share of the picture's variance between bins of HU, 0 to 1."""
     bins = _BIN_OF_HU[_thin_out(hu).astype(np.int32).ravel() + (1 << 15)]
     greys = sample.ravel().astype(np.float64)
-    total = ((greys - greys.mean()) ** 2).sum()
-    if total == 0:  # one grey shows air alone, or nothing
+    if np.ptp(greys) == 0:  # one grey shows air alone, or nothing
         return float(np.mean(hu < -200) > 0.99)
-    counts = np.bincount(bins, minlength=_BINS)
-    means = np.bincount(bins, greys, minlength=_BINS) / np.maximum(counts, 1)
-    return float((counts * (means - greys.mean()) ** 2).sum() / total)
+    return explained(bins, greys)
 
 
 def _thin_out(picture: np.ndarray) -> np.ndarray:

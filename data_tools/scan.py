@@ -5,9 +5,10 @@ Knows no layout: `sources.py` says which folder holds what.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -59,13 +60,13 @@ class SliceFiles:
 
     source_id: str
     stroke_type: StrokeType | None
-    picture: str | None
-    dicom: str | None
-    mask: str | None
-    overlay: str | None
-    mask_kind: MaskKind
-    patient: str | None
-    stage: Stage | None
+    picture: str | None = None
+    dicom: str | None = None
+    mask: str | None = None
+    overlay: str | None = None
+    mask_kind: MaskKind = "class-colours"
+    patient: str | None = None
+    stage: Stage | None = None
     mask_values: MaskValues = ()
     row: str = ""
     plane: int | None = None
@@ -79,10 +80,6 @@ class SliceFiles:
     def first(self) -> str:
         """The file that the slice is called by, as text."""
         return readable(self.picture or self.dicom or self.source_id)
-
-    def of_patient(self, patient: str | None) -> SliceFiles:
-        """Returns the slice with another patient."""
-        return replace(self, patient=patient)
 
 
 @dataclass(slots=True)
@@ -141,15 +138,9 @@ class Group:
         label: StrokeType | None = None,
         patient: str | None = None,
     ) -> None:
-        """Adds one file.
+        """Adds one file; its name is the id of the slice, or of its twin.
 
-        Args:
-            name: Id of the slice, or of its twin.
-            path: The file.
-            kind: What the file is.
-            home: The class folder; an id must not have two.
-            label: The class, where the folder tells.
-            patient: The patient, where the layout tells.
+        An id must not have two homes, which are class folders.
         """
         source_id = one_spelling(_TWIN.sub("", name))
         draft = self._drafts.get(source_id)
@@ -253,15 +244,13 @@ class Scan:
             return path
         folder, _, name = path.rpartition("/")
         if folder not in self._spellings:
-            self._spellings[folder] = {one_spelling(it): it for it in self._names(folder)}
+            self._spellings[folder] = {}
+            with contextlib.suppress(OSError):
+                entries = list_folder(self.root / folder)
+                files = (name for name, is_folder in entries if not is_folder)
+                self._spellings[folder] = {one_spelling(it): it for it in files}
         found = self._spellings[folder].get(one_spelling(name))
         return found and join(folder, found)
-
-    def _names(self, folder: str) -> list[str]:
-        try:
-            return [name for name, is_folder in list_folder(self.root / folder) if not is_folder]
-        except OSError:
-            return []
 
     def _is_series(self, folder: str, name: str) -> bool:
         """Returns whether a file is a zip of DICOM files, not yet unpacked beside it."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from data_tools.names import DICOM_SUFFIXES, PICTURE_SUFFIXES, one_patient, one_spelling, split_name
@@ -137,7 +137,6 @@ class _Reader:
             mask_kind="values" if self.terms.mask_values else "any",
             mask_values=self.terms.mask_values,
             patient=one_patient(row["patient"]) or None,
-            stage=None,
             row=where,
         )
 
@@ -149,7 +148,7 @@ class _Reader:
             if not series and split_name(files.first)[1] in VOLUMES:
                 series = f"volume {source_id}"
             patient = files.patient or self.owner.get(self.series[source_id]) or series or None
-            self.scan.slices.extend(planes(self.scan, files.of_patient(patient)))
+            self.scan.slices.extend(planes(self.scan, replace(files, patient=patient)))
         return self.folds
 
     def _reject(self, where: str, rule: str, received: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -99,11 +100,7 @@ def read_slices(
     """Yields the id of each slice and the slice, or all faults of one that has any.
 
     There are several only where a DICOM file has several frames: then the ids are `id#1` and so on.
-
-    Args:
-        root: Folder that the paths of `files` are relative to.
-        files: Where the parts are.
-        reading: How to read them.
+    The paths of files are relative to `root`.
     """
     return _Reader(root, files, reading).read()
 
@@ -115,12 +112,7 @@ def unlabelled(files: SliceFiles) -> Rejected:
 
 
 def grey_view(image: np.ndarray, *, window: Window = BRAIN) -> np.ndarray:
-    """Returns the slice as a uint8 grey picture; HU through a window.
-
-    Args:
-        image: uint8 grey or int16 HU, shape (H, W).
-        window: (centre, width) in HU.
-    """
+    """Returns a slice, uint8 grey or int16 HU, shape (H, W), as uint8 grey; HU through a window."""
     if image.dtype == np.uint8:
         return image
     centre, width = window
@@ -187,9 +179,7 @@ class _Reader:
         )
 
     def _open_dicom(self, data: bytes, name: str) -> DicomFile:
-        from stroke_tf.reading.dicom import (
-            open_dicom,  # pictures need not wait for pydicom and SciPy
-        )
+        from stroke_tf.reading.dicom import open_dicom  # pictures need no pydicom, no SciPy
 
         file = open_dicom(data, name=name, key=self.reading.patient_key)
         beside = [it for it in (self.files.picture, self.files.mask, self.files.overlay) if it]
@@ -320,43 +310,41 @@ class _Reader:
         if self.files.plane is not None and label != StrokeType.NONE:
             return shown  # the label is that of the whole volume
         if label is not None and (label == StrokeType.NONE) != (shown == StrokeType.NONE):
-            self._reject(
-                self.files.mask or self.files.overlay,
-                f"must show a lesion just when its slice is labelled with one. Received: label "
-                f"{label.name}, {sum(areas.values())} lesion pixels",
-            )
+            received = f"label {label.name}, {sum(areas.values())} lesion pixels"
+            rule = "must show a lesion just when its slice is labelled with one"
+            self._reject(self.files.mask or self.files.overlay, f"{rule}. Received: {received}")
         elif label in LESION_CLASSES and not areas[label]:
-            self._reject(
-                self.files.mask or self.files.overlay,
-                f"must show the class of its slice, {label.name}. Received: {shown.name} alone, "
-                f"{areas[shown]} pixels",
-            )
+            received = f"{shown.name} alone, {areas[shown]} pixels"
+            rule = f"must show the class of its slice, {label.name}"
+            self._reject(self.files.mask or self.files.overlay, f"{rule}. Received: {received}")
         return shown if label in (None, StrokeType.UNSPECIFIED) else label
 
     def _try_volume(
         self, file: str, read: Callable[[Path, str, int], np.ndarray]
     ) -> np.ndarray | None:
-        try:
+        with self._noting(file):
             path, plane = self.root / file, self.files.plane or 0
             self.digest.update(read_volume(path, name=file).sha256 + plane.to_bytes(4))
             return read(path, file, plane)
-        except OSError as error:
-            self._reject(file, f"must be readable. Received: {error.strerror}")
-        except ValueError as error:
-            self._reject(file, str(error).removeprefix(f"{file}: "))
         return None
 
     def _try(self, file: str, read: Callable[[bytes, str], _T]) -> _T | None:
-        try:
+        with self._noting(file):
             data = read_bytes(self.root / file)
             self.digest.update(data)
             return read(data, file)
+        return None
+
+    @contextlib.contextmanager
+    def _noting(self, file: str) -> Iterator[None]:
+        """Takes what goes wrong in the block for a fault of the file."""
+        try:
+            yield
         except OSError as error:
             self._reject(file, f"must be readable. Received: {error.strerror}")
         except ValueError as error:
             is_fault = file != self.files.dicom or not _is_companion(self.files, error)
             self._reject(file, str(error).removeprefix(f"{file}: "), is_fault=is_fault)
-        return None
 
     def _reject(self, file: str | None, reason: str, *, is_fault: bool = True) -> None:
         if self.files.row:

@@ -11,12 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from data_tools.class_folders import (
-    WRAPPING_FOLDERS,
-    Words,
-    fit_class_folders,
-    read_class_folders,
-)
+from data_tools.class_folders import WRAPPING_FOLDERS, Words, fit_class_folders, read_class_folders
 from data_tools.ct_ich import CT_ICH_SHAPE, fit_ct_ich, read_ct_ich
 from data_tools.names import readable, whole_number
 from data_tools.nnunet import NNUNET_SHAPE, fit_nnunet, read_nnunet
@@ -25,17 +20,6 @@ from data_tools.scan import MaskValues, Scan, SliceFiles
 from data_tools.slice_table import TableTerms, parse_pairs, read_slice_table
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
-
-__all__ = [
-    "LAYOUTS",
-    "Layout",
-    "SliceFiles",
-    "Source",
-    "class_named",
-    "find_slices",
-    "parse_classes",
-    "read_table_source",
-]
 
 
 @dataclass(frozen=True)
@@ -99,7 +83,10 @@ def find_slices(
     )
     score, name, base = max(fits, key=lambda fit: fit[0])
     if score == 0:
-        raise ValueError(f"{root}: must have this layout:{_shapes(choices)}\n{_seen(scan)}")
+        shapes = "".join(f"\n  {name}: {LAYOUTS[name].shape}" for name in choices)
+        folders, files = ([readable(name) for name in names[:8]] for names in scan.listing(""))
+        seen = f"Received: folders {folders}, files {files}"
+        raise ValueError(f"{root}: must have this layout:{shapes}\n{seen}")
     LAYOUTS[name].read(scan, base)
     scan.reject_beside(base)
     return _source(scan, name)
@@ -113,14 +100,10 @@ def read_table_source(
     labels: Mapping[str, StrokeType] | None = None,
     mask_values: MaskValues = (),
 ) -> tuple[Source, dict[str, str]]:
-    """Returns the slices that a table names, and the names of their folds; see `slice_table`.
+    """Returns the slices that a table names, and the names of their folds; see `TableTerms`.
 
-    Args:
-        table: A CSV or TSV file.
-        root: Folder that its paths start from; None takes its own.
-        columns: Other names of its columns.
-        labels: The class of each label, beside those that `class_named` knows.
-        mask_values: The class of each value of grey masks.
+    Its paths start from `root`, or from its own folder; `labels` are the classes of labels beside
+    those that `class_named` knows.
 
     Raises:
         ValueError: If the table cannot be read or its columns are not known; single rows that are
@@ -129,9 +112,7 @@ def read_table_source(
     stated = labels or {}
     scan = Scan(root or table.parent, stated)
     terms = TableTerms(
-        columns or {},
-        lambda text: stated.get(whole_number(text), class_named(text)),
-        mask_values,
+        columns or {}, lambda text: stated.get(whole_number(text), class_named(text)), mask_values
     )
     folds = read_slice_table(scan, table, terms)
     return _source(scan, "table"), folds
@@ -169,15 +150,6 @@ def _source(scan: Scan, layout: str) -> Source:
     )
 
 
-def _shapes(names: list[str]) -> str:
-    return "".join(f"\n  {name}: {LAYOUTS[name].shape}" for name in names)
-
-
-def _seen(scan: Scan) -> str:
-    folders, files = ([readable(name) for name in names[:8]] for names in scan.listing(""))
-    return f"Received: folders {folders}, files {files}"
-
-
 _WORDS = Words(
     classes={
         **dict.fromkeys(
@@ -197,21 +169,14 @@ _WORDS = Words(
         **dict.fromkeys(("inmevar", "inmeli", "withstroke"), StrokeType.UNSPECIFIED),
     },
     kinds={
-        "png": "picture",
-        "jpg": "picture",
-        "jpeg": "picture",
+        **dict.fromkeys(("png", "jpg", "jpeg"), "picture"),
         "dicom": "dicom",
-        "mask": "mask",
-        "masks": "mask",
-        "overlay": "overlay",
-        "overlays": "overlay",
+        **dict.fromkeys(("mask", "masks"), "mask"),
+        **dict.fromkeys(("overlay", "overlays"), "overlay"),
     },
     sessions={
-        "1oturum": "stage1",
-        "oturum1": "stage1",
-        "2oturum": "stage2",
-        "oturum2": "stage2",
-        "externaltest": "stage2",
+        **dict.fromkeys(("1oturum", "oturum1"), "stage1"),
+        **dict.fromkeys(("2oturum", "oturum2", "externaltest"), "stage2"),
     },
     only_none=("kroniksurec", "diger"),
     only_stroke=("inme", "stroke"),

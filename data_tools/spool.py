@@ -13,12 +13,12 @@ import json
 import sys
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
 from data_tools.offline_copies import augmented_copies, copies_of
-from data_tools.options import CopiesFor
+from data_tools.options import Conversion
 from data_tools.scan import SliceFiles
 from data_tools.slices import Reading, Slice, read_slices, unlabelled
 from stroke_tf.files import read_json, replacing, write_text
@@ -34,24 +34,15 @@ ENCODING_VERSION = 4
 
 
 @dataclass(frozen=True)
-class Encoding:
-    """What records will hold: side in pixels, reading of the sources, copies and their seed."""
-
-    size: int
-    reading: Reading
-    copies_for: CopiesFor
-    seed: int
-
-
-@dataclass(frozen=True)
 class ChunkTask:
-    """One chunk to spool: where from, where to, its number, its slices and their encoding."""
+    """One chunk to spool: where from, where to, its number and slices, how to read and encode."""
 
     root: Path
     folder: Path
     number: int
     slices: tuple[SliceFiles, ...]
-    encoding: Encoding
+    reading: Reading
+    config: Conversion
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +78,22 @@ class SpooledSlice:
 
 def spool_chunk(task: ChunkTask) -> int:
     """Spools one chunk, unless it is finished already; returns its number of slices."""
-    index = _index_path(task.folder, task.number)
+    index = _path(task.folder, task.number, "json")
     if index.exists():
         return len(task.slices)
     slices: list[dict[str, Any]] = []
     faults: list[Rejected] = []
-    path = _spool_path(task.folder, task.number)
+    path = _path(task.folder, task.number, "spool")
     with replacing(path, sync=True) as temporary, temporary.open("wb") as spool:
         for files in task.slices:
-            for source_id, read in read_slices(task.root, files, task.encoding.reading):
+            for source_id, read in read_slices(task.root, files, task.reading):
                 if not isinstance(read, Slice):
                     faults.extend(read)
                 elif read.stroke_type is None:
                     faults.append(unlabelled(files))
                 else:
                     this = replace(files, source_id=source_id)
-                    slices.append(_spool_slice(spool, this, read, task.encoding))
+                    slices.append(_spool_slice(spool, this, read, task.config))
     text = json.dumps({"slices": slices, "faults": [astuple(it) for it in faults]})
     write_text(index, text)
     return len(task.slices)
@@ -113,12 +104,9 @@ def read_index(
 ) -> tuple[list[SpooledSlice], list[Rejected]]:
     """Returns the slices and faults of a finished chunk.
 
-    Args:
-        folder: Folder of the spool.
-        number: Number of the chunk.
-        digest: Updated with the slices' ids and the SHA-256 of their files.
+    The digest is updated with the slices' ids and the SHA-256 of their files.
     """
-    values = read_json(_index_path(folder, number))
+    values = read_json(_path(folder, number, "json"))
     slices, offset = [], 0
     for value in values["slices"]:
         records = []
@@ -136,18 +124,18 @@ def read_index(
 
 def read_spooled(folder: Path, record: SpooledRecord) -> tuple[bytes, bytes]:
     """Returns the image and mask bytes of one record."""
-    with _spool_path(folder, record.chunk).open("rb") as spool:
+    with _path(folder, record.chunk, "spool").open("rb") as spool:
         spool.seek(record.offset)
         return spool.read(record.image_bytes), spool.read(record.mask_bytes)
 
 
 def _spool_slice(
-    spool: BinaryIO, files: SliceFiles, read: Slice, encoding: Encoding
+    spool: BinaryIO, files: SliceFiles, read: Slice, config: Conversion
 ) -> dict[str, Any]:
     label = StrokeType(read.stroke_type or 0)
     lengths = [
         [spool.write(image), spool.write(mask)]
-        for image, mask in _encoded(files.source_id, label, read, encoding)
+        for image, mask in _encoded(files.source_id, label, read, config)
     ]
     return {
         "source_id": files.source_id,
@@ -170,37 +158,25 @@ def _spool_slice(
 
 
 def _encoded(
-    source_id: str, label: StrokeType, read: Slice, encoding: Encoding
+    source_id: str, label: StrokeType, read: Slice, config: Conversion
 ) -> list[tuple[bytes, bytes]]:
     """Returns image and mask bytes of the slice and then of its copies."""
-    image = fit_square(read.image, size=encoding.size)
-    mask = None if read.mask is None else fit_mask(read.mask, size=encoding.size)
+    image, mask = fit_square(read.image, size=config.size), None
+    if read.mask is not None:
+        mask = fit_mask(read.mask, size=config.size)
     # Encoded anew even where the source is a grey PNG of this size: its chunks may name a patient.
-    first = encode_png(image if read.pixels == "gray8" else _hu_to_uint16(image))
-    copies = augmented_copies(
-        image,
-        mask,
-        count=copies_of(label, copies_for=encoding.copies_for) if read.pixels == "gray8" else 0,
-        source_id=source_id,
-        seed=encoding.seed,
-    )
+    if read.pixels == "hu16":
+        stored = (image.astype(np.int32) + HU_OFFSET).astype(np.uint16)
+        pairs = [(stored, mask)]
+    else:
+        count = copies_of(label, copies_for=config.copies)
+        copies = augmented_copies(image, mask, count=count, source_id=source_id, seed=config.seed)
+        pairs = [(image, mask), *copies]
     return [
-        (first, _encode_mask(mask)),
-        *((encode_png(picture), _encode_mask(moved)) for picture, moved in copies),
+        (encode_png(picture), b"" if of_it is None else encode_png(of_it))
+        for picture, of_it in pairs
     ]
 
 
-def _encode_mask(mask: np.ndarray | None) -> bytes:
-    return b"" if mask is None else encode_png(mask)
-
-
-def _hu_to_uint16(image: np.ndarray) -> np.ndarray:
-    return (image.astype(np.int32) + HU_OFFSET).astype(np.uint16)
-
-
-def _spool_path(folder: Path, number: int) -> Path:
-    return folder / f"chunk-{number:06d}.spool"
-
-
-def _index_path(folder: Path, number: int) -> Path:
-    return folder / f"chunk-{number:06d}.json"
+def _path(folder: Path, number: int, kind: Literal["spool", "json"]) -> Path:
+    return folder / f"chunk-{number:06d}.{kind}"

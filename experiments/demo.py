@@ -71,18 +71,6 @@ class Demo:
         return EXPERIMENT if self.data is None else f"{EXPERIMENT}-{self.data.resolve().name}"
 
 
-def run_demo(config: Demo) -> Path:
-    """Runs the demo and returns the path of its HTML report.
-
-    Raises:
-        ValueError: If the data cannot be converted or a setting is out of range.
-        OSError: If something cannot be written.
-    """
-    records = convert(config)
-    train(config, records)
-    return report(config)
-
-
 def convert(config: Demo) -> Path:
     """Makes the phantoms if need be, converts the slices; returns the folder of records."""
     from data_tools.conversion import build_tfrecords
@@ -95,13 +83,8 @@ def convert(config: Demo) -> Path:
         data = config.data
         if data is None:
             data = folder / f"phantom-{config.patients}-s{config.seed}"
-            phantom = PhantomConfig(
-                out=data,
-                patients=config.patients,
-                seed=config.seed,
-                size=256,
-                jobs=config.jobs,
-            )
+            given = {"patients": config.patients, "seed": config.seed, "jobs": config.jobs}
+            phantom = PhantomConfig(out=data, size=256, **given)
             make_phantom(phantom, progress=lambda n, total: progress("draw phantoms", n, total))
         conversion = Conversion(
             data=data,
@@ -136,47 +119,43 @@ def classifier_run(config: Demo, records: Path) -> ClassifierRun:
     """Returns the settings of the demo's classifier."""
     weights = _find_weights(config)
     backbone = "mobilenet025" if config.smoke else "mobilenetv2"
+    rate = 1e-4 if weights else 1e-3
     return ClassifierRun(
-        records=records,
-        out=config.out,
-        experiment=config.experiment,
+        **_shared(config, records),
         row=f"classifier-{backbone}",
         backbone=backbone,
         weights=weights,
-        image_size=config.size,
         batch_size=16,
-        val_folds=(6, 7),
-        test_folds=(8, 9),
-        fit=FitConfig(
-            epochs=config.classifier_epochs,
-            learning_rate=1e-4 if weights else 1e-3,
-            seed=config.seed,
-        ),
+        fit=FitConfig(epochs=config.classifier_epochs, learning_rate=rate, seed=config.seed),
     )
 
 
 def unet_run(config: Demo, records: Path) -> UnetRun:
     """Returns the settings of the demo's U-Net."""
     run = UnetRun(
-        records=records,
-        out=config.out,
-        experiment=config.experiment,
+        **_shared(config, records),
         row="unet-mobilenetv2",
         weights=None,
-        image_size=config.size,
         batch_size=8,
         decoder_filters=(128, 64, 32, 24, 16),
-        val_folds=(6, 7),
-        test_folds=(8, 9),
         fit=FitConfig(epochs=config.unet_epochs, learning_rate=1e-3, seed=config.seed),
     )
-    tiny: dict[str, Any] = {
-        "row": "unet-improved",
-        "architecture": "improved",
-        "filters": 2,
-        "depth": 2,
+    if not config.smoke:
+        return run
+    return dataclasses.replace(
+        run, row="unet-improved", architecture="improved", filters=2, depth=2
+    )
+
+
+def _shared(config: Demo, records: Path) -> dict[str, Any]:
+    return {
+        "records": records,
+        "out": config.out,
+        "experiment": config.experiment,
+        "image_size": config.size,
+        "val_folds": (6, 7),
+        "test_folds": (8, 9),
     }
-    return dataclasses.replace(run, **tiny) if config.smoke else run
 
 
 def _find_weights(config: Demo) -> str | None:
@@ -230,7 +209,8 @@ def main(config: Demo) -> int:
             unet_epochs=1,
             weights=None,
         )
-    page = run_demo(config)
+    train(config, convert(config))
+    page = report(config)
     for result in read_runs(config.out):
         if result.experiment == config.experiment:
             print_result(result)

@@ -9,7 +9,6 @@ Truth and answers are text files in the organisers' format; an id without an ans
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from stroke_tf.evaluation.teknofest import Stage1Score, score_stage1
 from stroke_tf.files import write_text
 from stroke_tf.label_file import parse_stage1, stage1_text
 from stroke_tf.runs.settings import ClassifierRun, small
-from stroke_tf.text_tables import read_text
+from stroke_tf.text_tables import read_table, read_text
 
 EXPERIMENT = "score-stage1"
 
@@ -55,30 +54,20 @@ def read_answers(path: Path) -> dict[str, bool]:
 
 
 def answers_of(predictions: Path, *, threshold: float) -> dict[str, bool]:
-    """Returns whether each slice of a predictions.csv is called a stroke.
-
-    Args:
-        predictions: CSV with the columns `id` and `score`, in [0, 1].
-        threshold: A score at or above it is a stroke.
+    """Returns whether each slice of a predictions.csv scores at least the threshold: a stroke.
 
     Raises:
         ValueError: If a column is missing, an id repeats or a score is not in [0, 1].
     """
     answers: dict[str, bool] = {}
-    with predictions.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if not {"id", "score"} <= set(reader.fieldnames or ()):
+    for line, row in read_table(predictions, ("id", "score")):
+        score = float(row["score"])
+        if row["id"] in answers or not 0 <= score <= 1:
             raise ValueError(
-                f"{predictions}: must have the columns id and score. Received: {reader.fieldnames}"
+                f"{predictions}: line {line} must give a new id a score in [0, 1]. "
+                f"Received: {row['id']!r}, {score}"
             )
-        for row in reader:
-            score = float(row["score"])
-            if row["id"] in answers or not 0 <= score <= 1:
-                raise ValueError(
-                    f"{predictions}: line {reader.line_num} must give a new id a score in [0, 1]. "
-                    f"Received: {row['id']!r}, {score}"
-                )
-            answers[row["id"]] = score >= threshold
+        answers[row["id"]] = score >= threshold
     return answers
 
 

@@ -48,10 +48,7 @@ class Stage2:
 def draw_masks(run: Path, pictures: Path, predicted: Path) -> int:
     """Draws a mask for each picture of a folder; returns their number.
 
-    Args:
-        run: Folder of a finished U-Net run, whose mask rule and test-time mirroring are used.
-        pictures: Folder of PNG files.
-        predicted: Folder for the masks.
+    The run is a finished one of a U-Net, whose mask rule and test-time mirroring are used.
 
     Raises:
         FileNotFoundError: If there is no such run or there are no pictures.
@@ -78,10 +75,7 @@ def score_folders(
 ) -> tuple[Stage2Score, list[str]]:
     """Scores a folder of masks; returns the score and the ids without a predicted mask.
 
-    Args:
-        truth: Folder of true masks.
-        predicted: Folder of predicted masks; a missing one counts as empty.
-        kernel: See `score_stage2`.
+    A missing mask counts as empty; for the kernel see `score_stage2`.
 
     Raises:
         FileNotFoundError: If a folder holds no PNG.

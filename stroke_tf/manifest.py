@@ -10,12 +10,14 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from stroke_tf.files import read_json
 from stroke_tf.records import SCHEMA_VERSION, STAGE_FOLDS, Pixels
+from stroke_tf.text_tables import csv_text
 
 MANIFEST_NAME = "manifest.json"
 FOLDS_NAME = "folds.csv"
@@ -157,6 +159,12 @@ def read_folds(records: Path | str) -> list[FoldRow]:
     """Returns folds.csv, one row for each record, in the order of the shards."""
     with (Path(records) / FOLDS_NAME).open(encoding="utf-8", newline="") as file:
         return [_fold_row(row) for row in csv.DictReader(file)]
+
+
+def folds_text(rows: Iterable[FoldRow]) -> str:
+    """Returns folds.csv as text."""
+    names = [field.name for field in dataclasses.fields(FoldRow)]
+    return csv_text([names, *map(dataclasses.astuple, rows)])
 
 
 def _fold_row(row: dict[str, Any]) -> FoldRow:

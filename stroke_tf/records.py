@@ -12,7 +12,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf.message import DecodeError
 
 if TYPE_CHECKING:
@@ -64,18 +64,7 @@ class Record:
 
 
 FEATURES: dict[str, str] = {
-    "image": "bytes",
-    "mask": "bytes",
-    "stroke_type": "int",
-    "source_id": "str",
-    "group_id": "str",
-    "fold": "int",
-    "copy": "int",
-    "source": "str",
-    "pixels": "str",
-    "height": "int",
-    "width": "int",
-    "schema_version": "int",
+    field.name: str(field.type).replace("Pixels", "str") for field in dataclasses.fields(Record)
 }
 """Every key of a record and its kind: "bytes", "str" (UTF-8) or "int"."""
 
@@ -186,45 +175,33 @@ def _value(feature: Any, kind: str, key: str, name: str) -> int | str | bytes:
     return values[0].decode() if kind == "str" else values[0]
 
 
+_EXAMPLE = """
+    name: "stroke_tf/example.proto" package: "stroke_tf" syntax: "proto3"
+    message_type { name: "BytesList"
+      field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_BYTES } }
+    message_type { name: "FloatList"
+      field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_FLOAT } }
+    message_type { name: "Int64List"
+      field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_INT64 } }
+    message_type { name: "Feature" oneof_decl { name: "kind" }
+      field { name: "bytes_list" number: 1 type_name: ".stroke_tf.BytesList" oneof_index: 0 }
+      field { name: "float_list" number: 2 type_name: ".stroke_tf.FloatList" oneof_index: 0 }
+      field { name: "int64_list" number: 3 type_name: ".stroke_tf.Int64List" oneof_index: 0 } }
+    message_type { name: "Features"
+      field { name: "feature" number: 1 label: LABEL_REPEATED
+        type_name: ".stroke_tf.Features.FeatureEntry" }
+      nested_type { name: "FeatureEntry" options { map_entry: true }
+        field { name: "key" number: 1 type: TYPE_STRING }
+        field { name: "value" number: 2 type_name: ".stroke_tf.Feature" } } }
+    message_type { name: "Example"
+      field { name: "features" number: 1 type_name: ".stroke_tf.Features" } }
+"""
+"""The published wire format of `tf.train.Example`."""
+
+
 @functools.cache
 def _example_class() -> Any:
-    """Builds the message class of `tf.train.Example` from its published wire format."""
-    field = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(
-        name="stroke_tf/example.proto", package="stroke_tf", syntax="proto3"
-    )
-
-    def message(name: str, *fields: tuple[str, int, int, int, str]) -> Any:
-        new = file.message_type.add(name=name)
-        for field_name, number, kind, label, type_name in fields:
-            new.field.add(
-                name=field_name, number=number, type=kind, label=label, type_name=type_name or None
-            )
-        return new
-
-    one, many, nested = field.LABEL_OPTIONAL, field.LABEL_REPEATED, field.TYPE_MESSAGE
-    message("BytesList", ("value", 1, field.TYPE_BYTES, many, ""))
-    message("FloatList", ("value", 1, field.TYPE_FLOAT, many, ""))
-    message("Int64List", ("value", 1, field.TYPE_INT64, many, ""))
-    feature = message(
-        "Feature",
-        ("bytes_list", 1, nested, one, ".stroke_tf.BytesList"),
-        ("float_list", 2, nested, one, ".stroke_tf.FloatList"),
-        ("int64_list", 3, nested, one, ".stroke_tf.Int64List"),
-    )
-    feature.oneof_decl.add(name="kind")
-    for member in feature.field:
-        member.oneof_index = 0
-    features = message("Features", ("feature", 1, nested, many, ".stroke_tf.Features.FeatureEntry"))
-    entry = features.nested_type.add(name="FeatureEntry")
-    entry.options.map_entry = True
-    entry.field.add(name="key", number=1, type=field.TYPE_STRING, label=one)
-    entry.field.add(name="value", number=2, type=nested, label=one, type_name=".stroke_tf.Feature")
-    message("Example", ("features", 1, nested, one, ".stroke_tf.Features"))
+    file = text_format.Parse(_EXAMPLE, descriptor_pb2.FileDescriptorProto())
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("stroke_tf.Example"))
-
-
-if {field.name for field in dataclasses.fields(Record)} != FEATURES.keys():
-    raise ImportError("Record and FEATURES must name the same keys")

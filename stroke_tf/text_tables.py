@@ -47,11 +47,7 @@ class TableRow(NamedTuple):
 
 
 def read_text(path: Path, *, name: str | None = None) -> Text:
-    """Returns the text of a file.
-
-    Args:
-        path: The file.
-        name: How messages call it; None takes its path.
+    """Returns the text of a file; `name` is how messages call it, in place of its path.
 
     Raises:
         OSError: If it cannot be read.
@@ -85,12 +81,8 @@ def read_table(
 ) -> list[TableRow]:
     """Returns the rows of a CSV or TSV file whose first line names the columns.
 
-    Other columns may stand beside the wanted ones; rows of empty cells are left out.
-
-    Args:
-        path: The file.
-        columns: Columns that it must have.
-        name: How messages call it; None takes its path.
+    Other columns may stand beside the wanted ones; rows of empty cells are left out. `name` is how
+    messages call the file, in place of its path.
 
     Raises:
         OSError: If it cannot be read.
@@ -115,6 +107,13 @@ def read_table(
     ]
 
 
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Returns rows, the first of them the heading, as the text of a CSV file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
 def read_columns(path: Path) -> list[str]:
     """Returns the columns of a CSV or TSV file; raises as `read_table` does."""
     text, _ = read_text(path)
@@ -129,7 +128,7 @@ def _separator(text: str, columns: Sequence[str]) -> tuple[str, int, str]:
         return hint[1], 1, rest
 
     def fits(separator: str) -> tuple[int, int]:
-        cells = _strip(first.replace('"', "").split(separator))
+        cells = [cell.strip() for cell in first.replace('"', "").split(separator)]
         return len(set(columns).intersection(cells)), len(cells)
 
     return max(SEPARATORS, key=fits), 0, text
@@ -139,7 +138,7 @@ def _lines(text: str, separator: str, *, name: str) -> Iterator[tuple[int, list[
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         for cells in reader:
-            yield reader.line_num, _strip(cells)
+            yield reader.line_num, [cell.strip() for cell in cells]
     except csv.Error as error:
         raise ValueError(
             f"{name}: line {reader.line_num} must be cells separated by {separator!r}. "
@@ -152,10 +151,6 @@ def _values(heading: list[str], cells: list[str], where: str) -> dict[str, str]:
         raise ValueError(f"{where} must have {len(heading)} cells. Received: {len(cells)}")
     padded = [*cells, *[""] * (len(heading) - len(cells))]
     return dict(zip(heading, padded, strict=False))
-
-
-def _strip(cells: Iterable[str]) -> list[str]:
-    return [cell.strip() for cell in cells]
 
 
 def _looks_like(data: bytes, marked: list[str]) -> str:

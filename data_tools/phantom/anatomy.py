@@ -14,11 +14,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from data_tools.paint import bounding_box
 from data_tools.phantom.shapes import (
     EQUATOR_MM,
     FAR_MM,
     SHAPE_HALF_AXES_MM,
     SHAPES,
+    Fields,
     Floats,
     Waves,
     distance_mm,
@@ -83,7 +85,7 @@ class Anatomy:
     """
 
     hu: Floats
-    fields: dict[str, Floats]
+    fields: Fields
     z_mm: float
 
 
@@ -130,21 +132,12 @@ def ramp(value: Floats) -> Floats:
 
 
 def draw_anatomy(head: Head, z_mm: float, *, size: int) -> Anatomy:
-    """Draws the slice of a head at a height.
-
-    Args:
-        head: The patient.
-        z_mm: Height of the slice.
-        size: Side of the slice in pixels.
-
-    Returns:
-        The slice, noiseless and upright.
-    """
+    """Draws the slice of a head at a height, noiseless and upright, `size` pixels a side."""
     x = grid_mm(head.fov_mm, COARSE)
     fields = _outline(head, x, z_mm) | _parts(head, x, z_mm)
     fields["fissure"] = _fissure(head, fields, z_mm)
     hu = np.full((size, size), AIR_HU, np.float32)
-    box = _bounding_box(enlarge(fields["skin"], size) > 0)
+    box = bounding_box(enlarge(fields["skin"], size) > 0) or np.s_[:0, :0]
     full = {
         name: enlarge(field, size)[box]
         for name, field in fields.items()
@@ -156,11 +149,6 @@ def draw_anatomy(head: Head, z_mm: float, *, size: int) -> Anatomy:
     return Anatomy(hu=hu, fields=fields, z_mm=z_mm)
 
 
-def _bounding_box(mask: Floats) -> tuple[slice, slice]:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-
-
 def _profile(z_mm: float, height_mm: float) -> float:
     """Returns the scale of the axial section at a height; 1 at the equator."""
     above = (z_mm - EQUATOR_MM) / height_mm
@@ -169,7 +157,7 @@ def _profile(z_mm: float, height_mm: float) -> float:
     return max(1 - above**2.3, 1e-3) ** (1 / 2.3)
 
 
-def _outline(head: Head, x: Floats, z: float) -> dict[str, Floats]:
+def _outline(head: Head, x: Floats, z: float) -> Fields:
     """Returns the depths in mm below the inner table, the outer table and the skin, and axes."""
     width, length, height = head.half_axes_mm
     grid_x, grid_y = np.meshgrid(x.astype(np.float32), x[::-1].astype(np.float32))
@@ -194,7 +182,7 @@ def _outline(head: Head, x: Floats, z: float) -> dict[str, Floats]:
     return dict(zip(names, values, strict=True))
 
 
-def _parts(head: Head, x: Floats, z: float) -> dict[str, Floats]:
+def _parts(head: Head, x: Floats, z: float) -> Fields:
     """Returns the head's noises, and the distance in mm to each entry of SHAPES."""
     noise = {name: wave.at(x, x[::-1], z) for name, wave in head.waves.items()}
     grid_x, grid_y = np.meshgrid(x.astype(np.float32), x[::-1].astype(np.float32))
@@ -208,7 +196,7 @@ def _parts(head: Head, x: Floats, z: float) -> dict[str, Floats]:
     return noise | {name: distance_mm(name, point, sizes.get(name, 1.0)) for name in SHAPES}
 
 
-def _fissure(head: Head, fields: dict[str, Floats], z: float) -> Floats:
+def _fissure(head: Head, fields: Fields, z: float) -> Floats:
     """Returns the distance in mm to the fissure between the hemispheres, large where none is."""
     callosum = np.hypot((fields["y"] + 2) / 40, (z - 56) / 22)
     closed = np.maximum(1.1 - callosum, 0) * 40
@@ -218,7 +206,7 @@ def _fissure(head: Head, fields: dict[str, Floats], z: float) -> Floats:
     return np.abs(fields["x"] + 0.5 * fields["wobble_x"]) - half_width + closed
 
 
-def _paint_brain(head: Head, full: dict[str, Floats], z: float) -> Floats:
+def _paint_brain(head: Head, full: Fields, z: float) -> Floats:
     surface = _distance_to_surface(head, full)
     grey = ramp((3.6 - surface) / 2.4)
     if "grey" in full:
@@ -243,7 +231,7 @@ def _paint_brain(head: Head, full: dict[str, Floats], z: float) -> Floats:
     return hu
 
 
-def _distance_to_surface(head: Head, full: dict[str, Floats]) -> Floats:
+def _distance_to_surface(head: Head, full: Fields) -> Floats:
     """Returns the distance in mm to the nearest CSF outside the brain; negative in it."""
     x = full["x"] + 5 * full["wobble_x"]
     y = full["y"] + 5 * full["wobble_y"] + 2 * full["texture"]
@@ -272,7 +260,7 @@ def _sulci(
     return np.sqrt(sideways**2 + below**2) - head.atrophy * (0.05 + 0.9 * wide**2)
 
 
-def _paint_posterior_fossa(head: Head, hu: Floats, full: dict[str, Floats], z: float) -> Floats:
+def _paint_posterior_fossa(head: Head, hu: Floats, full: Fields, z: float) -> Floats:
     size = np.sqrt(np.clip((42 - z) / 18, 0, 1))
     if size == 0:
         return hu
@@ -288,13 +276,13 @@ def _paint_posterior_fossa(head: Head, hu: Floats, full: dict[str, Floats], z: f
     return hu + (44 - hu) * tentorium
 
 
-def _add_beam_hardening(head: Head, hu: Floats, full: dict[str, Floats], z: float) -> Floats:
+def _add_beam_hardening(head: Head, hu: Floats, full: Fields, z: float) -> Floats:
     hu = hu + head.cupping_hu * np.exp(-np.maximum(full["depth"], 0) / 7)
     between_petrous = np.exp(-(((full["y"] + 6) / 7) ** 2)) * np.exp(-((full["x"] / 34) ** 2))
     return hu - 1.2 * head.cupping_hu * between_petrous * np.exp(-(((z - 16) / 8) ** 2))
 
 
-def _paint_shell(hu: Floats, full: dict[str, Floats]) -> Floats:
+def _paint_shell(hu: Floats, full: Fields) -> Floats:
     """Paints bone, orbits, scalp and air over everything outside the brain."""
     depth, outer, fine = full["depth"], full["outer"], full["fine"]
     diploe = ramp((-depth - 2.0) / 1.2) * ramp((outer - 2.2) / 1.2)
@@ -313,7 +301,7 @@ def _paint_shell(hu: Floats, full: dict[str, Floats]) -> Floats:
     return np.where(outer < 0, _scalp(full), hu)
 
 
-def _scalp(full: dict[str, Floats]) -> Floats:
+def _scalp(full: Fields) -> Floats:
     """Returns HU: skin, fat, and muscle on the bone, thickest at the temples; air outside."""
     muscle = ramp(full["outer"] + 2 + 6 * full["temporal"])
     skin = ramp((1.6 - full["skin"]) / 0.8)

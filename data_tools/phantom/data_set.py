@@ -52,7 +52,9 @@ def make_phantom(
         FileExistsError: If `config.out` holds anything else.
         OSError: If a file cannot be written.
     """
-    _check(config)
+    for name, least in (("patients", 3), ("seed", 0), ("size", 64), ("jobs", 1)):
+        if (value := getattr(config, name)) < least:
+            raise ValueError(f"`{name}` must be >= {least}. Received: {value}")
     if _is_made(config):
         return False
     config.out.parent.mkdir(parents=True, exist_ok=True)
@@ -67,12 +69,6 @@ def make_phantom(
     return True
 
 
-def _check(config: PhantomConfig) -> None:
-    for name, least in (("patients", 3), ("seed", 0), ("size", 64), ("jobs", 1)):
-        if (value := getattr(config, name)) < least:
-            raise ValueError(f"`{name}` must be >= {least}. Received: {value}")
-
-
 def _identity(config: PhantomConfig) -> str:
     """Returns all that decides the bytes, as the text of the file `CONFIG_NAME`."""
     names = ("patients", "seed", "size")
@@ -80,7 +76,6 @@ def _identity(config: PhantomConfig) -> str:
 
 
 def _is_made(config: PhantomConfig) -> bool:
-    """Returns whether the folder holds this set; False for a new or empty one."""
     out, made = config.out, config.out / CONFIG_NAME
     if made.is_file() and made.read_text(encoding="utf-8") == _identity(config):
         return True

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_tools.phantom.anatomy import Anatomy, Head, enlarge, ramp
-from data_tools.phantom.shapes import Floats, Waves, grid_mm
+from data_tools.phantom.shapes import Fields, Floats, Waves, grid_mm
 from stroke_tf.labels import StrokeType
 
 _SHARE = (0.02, 0.13)  # of the brain's area, at the lesion's largest
@@ -29,6 +29,7 @@ _KINDS: dict[StrokeType, dict[str, float]] = {
         "intraventricular": 0.18,
     },
 }
+_Pair = tuple[Floats, Floats]
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,7 @@ class Lesion:
 
 
 def draw_lesion(rng: np.random.Generator, stroke_type: StrokeType) -> Lesion:
-    """Returns a random lesion of a type.
-
-    Args:
-        rng: Source of randomness.
-        stroke_type: ISCHEMIA or HEMORRHAGE.
-    """
+    """Returns a random lesion of a type, ISCHEMIA or HEMORRHAGE."""
     kinds = _KINDS[stroke_type]
     kind = str(rng.choice(list(kinds), p=list(kinds.values())))
     shares = _EXTRA_AXIAL_SHARE if kind in ("subdural", "epidural") else _SHARE
@@ -90,11 +86,7 @@ def add_lesion(
 ) -> tuple[Floats, Floats]:
     """Returns a slice with a lesion, and where it is.
 
-    Args:
-        anatomy: The slice without it.
-        head: The patient.
-        lesion: The lesion.
-        scale: Its area in this slice by that in the slice where it is largest, 0 to 1.
+    `scale` is its area in this slice by that in the slice where it is largest, 0 to 1.
 
     Returns:
         float32 (size, size) HU, and float32 (size, size): mm inside the lesion's outline, negative
@@ -102,7 +94,7 @@ def add_lesion(
     """
     x = grid_mm(head.fov_mm, len(anatomy.fields["x"]))
     noise = lesion.outline.at(x, x[::-1], anatomy.z_mm)
-    field, limit = _shape(lesion, anatomy.fields, noise, scale)
+    field, limit = _shape(lesion, anatomy.fields, noise)
     level = _level(field[limit > 0], scale * lesion.share * _brain(anatomy.fields).sum())
     size = len(anatomy.hu)
     inside = enlarge(np.minimum(level - field, limit), size)
@@ -120,7 +112,7 @@ def _darken(hu: Floats, less_hu: Floats) -> Floats:
     return hu - less_hu * ramp((hu - 18) / 8)  # water does not swell, CSF stays as it is
 
 
-def _brain(fields: dict[str, Floats]) -> Floats:
+def _brain(fields: Fields) -> Floats:
     return (fields["depth"] > 0) & (fields["bone"] > 0) & (fields["orbit"] > 0)
 
 
@@ -130,9 +122,7 @@ def _level(values: Floats, points: float) -> float:
     return float(np.partition(values, count - 1)[count - 1])
 
 
-def _shape(
-    lesion: Lesion, fields: dict[str, Floats], noise: Floats, scale: float
-) -> tuple[Floats, Floats]:
+def _shape(lesion: Lesion, fields: Fields, noise: Floats) -> _Pair:
     """Returns the field of a lesion and its limit, both in mm."""
     own_side = lesion.side * fields["x"]
     limit = np.minimum.reduce([fields["depth"], fields["bone"] - 1, fields["orbit"] - 1])
@@ -145,47 +135,36 @@ def _shape(
     return shape(lesion, fields, noise, np.minimum(limit, own_side - 1.5))
 
 
-def _bleed(
-    lesion: Lesion, fields: dict[str, Floats], noise: Floats, limit: Floats
-) -> tuple[Floats, Floats]:
+def _bleed(lesion: Lesion, fields: Fields, noise: Floats, limit: Floats) -> _Pair:
     limit = np.minimum.reduce([limit, fields["depth"] - 3, fields["ventricle"]])
     x, y = _from_centre(lesion, fields, limit, lesion.eccentricity)
     return np.hypot(x, 1.3 * y) + 3.5 * noise, limit
 
 
-def _subdural(
-    lesion: Lesion, fields: dict[str, Floats], noise: Floats, limit: Floats
-) -> tuple[Floats, Floats]:
+def _subdural(lesion: Lesion, fields: Fields, noise: Floats, limit: Floats) -> _Pair:
     crescent = fields["depth"] + 6 * (fields["angle"] - lesion.angle) ** 2
     return crescent + 0.8 * noise, limit
 
 
-def _epidural(
-    lesion: Lesion, fields: dict[str, Floats], noise: Floats, limit: Floats
-) -> tuple[Floats, Floats]:
+def _epidural(lesion: Lesion, fields: Fields, noise: Floats, limit: Floats) -> _Pair:
     across, inward = _from_centre(lesion, fields, limit, 1.0)
     return np.hypot(across / 2.2, inward) + 0.6 * noise, limit
 
 
-def _wedge(
-    lesion: Lesion, fields: dict[str, Floats], noise: Floats, limit: Floats
-) -> tuple[Floats, Floats]:
+def _wedge(lesion: Lesion, fields: Fields, noise: Floats, limit: Floats) -> _Pair:
     beyond = (_eccentricity(fields) - lesion.inner_limit) * 60
     limit = np.minimum.reduce([limit - 1, fields["ventricle"] - 2, beyond])
     return 50 * np.abs(fields["angle"] - lesion.angle) + 3 * noise, limit
 
 
-_Shape = Callable[[Lesion, dict[str, Floats], Floats, Floats], tuple[Floats, Floats]]
-_SHAPES: dict[str, _Shape] = {"subdural": _subdural, "epidural": _epidural}
+_SHAPES: dict[str, Callable[..., _Pair]] = {"subdural": _subdural, "epidural": _epidural}
 
 
-def _eccentricity(fields: dict[str, Floats]) -> Floats:
+def _eccentricity(fields: Fields) -> Floats:
     return fields["radius"] / np.maximum(fields["radius"] + fields["depth"], 1e-3)
 
 
-def _from_centre(
-    lesion: Lesion, fields: dict[str, Floats], limit: Floats, eccentricity: float
-) -> tuple[Floats, Floats]:
+def _from_centre(lesion: Lesion, fields: Fields, limit: Floats, eccentricity: float) -> _Pair:
     """Returns mm across and along the lesion's direction from the allowed point nearest to it."""
     miss = (fields["angle"] - lesion.angle) ** 2 + 4 * (_eccentricity(fields) - eccentricity) ** 2
     centre = np.argmin(np.where(limit > 0, miss, np.inf))

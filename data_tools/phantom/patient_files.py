@@ -12,8 +12,9 @@ import numpy as np
 
 from data_tools.phantom.anatomy import Head, draw_anatomy, draw_head
 from data_tools.phantom.lesions import Lesion, add_lesion, draw_lesion
-from data_tools.phantom.scanner import Position, draw_position, draw_window, scan, window_picture
+from data_tools.phantom.scanner import Position, draw_position, draw_window, scan
 from data_tools.phantom.shapes import EQUATOR_MM, Floats
+from data_tools.slices import grey_view
 from stroke_tf.config import Window
 from stroke_tf.labels import StrokeType
 from stroke_tf.reading.mask_pictures import MASK_COLOURS, paint_overlay
@@ -93,12 +94,10 @@ def write_patient(task: PatientTask) -> list[tuple[int, str, StrokeType]]:
     Raises:
         OSError: If a file cannot be written.
     """
-    patient = task.patient
-    rows = []
+    patient, rows = task.patient, []
     for index, drawn in _draw_slices(task):
-        stroke_type = patient.slice_type(index)
         _write_slice(task, index, drawn)
-        rows.append((patient.ids[index], patient.name, stroke_type))
+        rows.append((patient.ids[index], patient.name, patient.slice_type(index)))
     return rows
 
 
@@ -152,7 +151,7 @@ def _draw_slice(
 def _write_slice(task: PatientTask, index: int, drawn: _Slice) -> None:
     stroke_type, name = task.patient.slice_type(index), str(task.patient.ids[index])
     folder = task.folders[stroke_type]
-    picture = cv2.cvtColor(window_picture(drawn.hu, drawn.window), cv2.COLOR_GRAY2RGBA)
+    picture = cv2.cvtColor(grey_view(drawn.hu, window=drawn.window), cv2.COLOR_GRAY2RGBA)
     _write_dicom(folder / "DICOM" / f"{name}.dcm", _dicom(task.patient, index, drawn))
     _write_png(folder / "PNG" / f"{name}.png", picture)
     if task.with_masks and stroke_type != StrokeType.NONE:
@@ -205,18 +204,9 @@ def _dicom(patient: Patient, index: int, drawn: _Slice) -> Dataset:
 
 
 _EMPTY = (
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-    "StudyID",
-    "Manufacturer",
-    "PositionReferenceIndicator",
-    "AcquisitionNumber",
-    "KVP",
+    *("PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
+    *("AccessionNumber", "ReferringPhysicianName", "Manufacturer", "PositionReferenceIndicator"),
+    *("AcquisitionNumber", "KVP"),
 )
 
 

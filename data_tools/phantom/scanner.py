@@ -1,4 +1,4 @@
-"""Scans a drawn slice: position of the head, blur, noise, head rest, display window.
+"""Scans a drawn slice: position of the head, blur, noise, head rest.
 
 Knows nothing of what the slice shows. Nothing here may depend on whether there is a lesion.
 """
@@ -66,13 +66,8 @@ def scan(
 ) -> tuple[Floats, Floats]:
     """Returns what the scanner gives for a drawn slice.
 
-    Args:
-        hu: float32 (size, size), the upright head.
-        inside_lesion: float32 (size, size), mm inside the lesion's outline, negative outside.
-        head: The patient.
-        position: How the patient lies.
-        z_mm: Height of the slice.
-        rng: Source of the noise.
+    The slice is float32 (size, size), of an upright head, and so is `inside_lesion`: mm inside the
+    lesion's outline, negative outside.
 
     Returns:
         int16 (size, size) HU, and bool (size, size): the lesion.
@@ -88,21 +83,12 @@ def scan(
     return np.clip(np.rint(noisy), -1024, 3071).astype(np.int16), lesion
 
 
-def window_picture(hu: Floats, window: Window) -> Floats:
-    """Returns uint8 (H, W): HU through a window (centre, width), 0 to 255."""
-    centre, width = window
-    grey = (hu.astype(np.float32) - (centre - width / 2)) * (255 / width)
-    return np.rint(np.clip(grey, 0, 255)).astype(np.uint8)
-
-
 def _maps(head: Head, position: Position, z_mm: float, *, size: int) -> tuple[Floats, Floats]:
     """Returns the columns and rows of the upright slice to look up for each pixel."""
     axis = grid_mm(head.fov_mm, COARSE)
     x, y = np.meshgrid(axis - position.shift_mm[0], axis[::-1] - position.shift_mm[1])
-    cosine, sine = (
-        np.cos(np.deg2rad(position.rotation_deg)),
-        np.sin(np.deg2rad(position.rotation_deg)),
-    )
+    angle = np.deg2rad(position.rotation_deg)
+    cosine, sine = np.cos(angle), np.sin(angle)
     bend_x, bend_y = (_ELASTIC_MM * wave.at(axis, axis[::-1], z_mm) for wave in position.elastic)
     upright_x, upright_y = cosine * x - sine * y + bend_x, sine * x + cosine * y + bend_y
     per_mm = size / head.fov_mm

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[Any]
+Fields = dict[str, Floats]
 
 EQUATOR_MM = 45.0
 """Height of the largest axial section."""

@@ -52,11 +52,7 @@ class Augmentation:
     draw: Draw
 
     def __call__(
-        self,
-        images: tf.Tensor,
-        masks: tf.Tensor | None,
-        strength: AugmentStrength,
-        seed: tf.Tensor,
+        self, images: tf.Tensor, masks: tf.Tensor | None, strength: AugmentStrength, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Changes images and masks; arguments and result as those of `augment_batch`."""
         return _change_batch(images, masks, self.draw(tf.shape(images), strength, seed))
@@ -66,16 +62,15 @@ def draw_rotation(shape: tf.Tensor, strength: AugmentStrength, seed: tf.Tensor) 
     """Turns each slice about its centre by up to `strength.rotation_deg` either way."""
     most = float(np.deg2rad(strength.rotation_deg))
     angle = _uniform(shape, seed, -most, most)
-    cos, sin, zero, one = tf.cos(angle), tf.sin(angle), tf.zeros_like(angle), tf.ones_like(angle)
-    return _moved([[cos, -sin, zero], [sin, cos, zero], [zero, zero, one]])
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    return _moved([[cos, -sin, 0], [sin, cos, 0]])
 
 
 def draw_mirror(shape: tf.Tensor, strength: AugmentStrength, seed: tf.Tensor) -> Change:
     """Swaps left and right of a slice with probability `strength.mirror`."""
     drawn = _uniform(shape, seed, 0, 1)
-    zero, one = tf.zeros_like(drawn), tf.ones_like(drawn)
-    sign = tf.where(drawn < strength.mirror, -one, one)
-    return _moved([[sign, zero, zero], [zero, one, zero], [zero, zero, one]])
+    sign = tf.where(drawn < strength.mirror, -1.0, 1.0)
+    return _moved([[sign, 0, 0], [0, 1, 0]])
 
 
 def draw_crop(shape: tf.Tensor, strength: AugmentStrength, seed: tf.Tensor) -> Change:
@@ -88,8 +83,7 @@ def draw_crop(shape: tf.Tensor, strength: AugmentStrength, seed: tf.Tensor) -> C
     # The region's centre may lie off the slice's by half of what is cut away.
     free = (1 - side) * tf.cast(shape[1:3, None], tf.float32)
     down, right = tf.unstack(free * (drawn[1:] - 0.5), num=2)
-    zero, one = tf.zeros_like(side), tf.ones_like(side)
-    return _moved([[side, zero, right], [zero, side, down], [zero, zero, one]])
+    return _moved([[side, 0, right], [0, side, down]])
 
 
 def draw_contrast(shape: tf.Tensor, strength: AugmentStrength, seed: tf.Tensor) -> Change:
@@ -158,14 +152,8 @@ def change_image(
 ) -> np.ndarray:
     """Carries out one slice's part of a `Change`.
 
-    Args:
-        image: uint8 or float32, shape (H, W) or (H, W, C), values in [0, 255].
-        moves: See `Change`, and so are the others.
-        factor: See there.
-        added: See there.
-
-    Returns:
-        The same shape and dtype.
+    The image is uint8 or float32, shape (H, W) or (H, W, C), values in [0, 255], and so is the
+    result.
     """
     moved = _resample(image, moves, cv2.INTER_LINEAR)
     return moved if factor == 1 and added == 0 else _scale_gray(moved, factor, added)
@@ -182,10 +170,11 @@ def _uniform(shape: tf.Tensor, seed: tf.Tensor, low: float, high: float) -> tf.T
     return tf.random.stateless_uniform(shape[:1], seed, low, high)
 
 
-def _moved(rows: list[list[tf.Tensor]]) -> Change:
-    """Returns a change of place alone, from three rows of three (B,) tensors."""
-    one, zero = tf.ones_like(rows[0][0]), tf.zeros_like(rows[0][0])
-    return Change(tf.stack([tf.stack(row, axis=-1) for row in rows], axis=-2), one, zero)
+def _moved(rows: list[list[tf.Tensor | int]]) -> Change:
+    """Returns a change of place alone, from two rows of three (B,) tensors or numbers."""
+    zero = tf.zeros_like(rows[0][0])
+    filled = [tf.stack([zero + value for value in row], axis=-1) for row in [*rows, [0, 0, 1]]]
+    return Change(tf.stack(filled, axis=-2), zero + 1, zero)
 
 
 def _still(drawn: tf.Tensor) -> tf.Tensor:

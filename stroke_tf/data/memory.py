@@ -66,22 +66,10 @@ def load_slices(
     """Decodes the slices that a task uses, with their masks if the task is SEGMENT.
 
     Images and masks of another size than `image_size` are resized as a conversion does it, by
-    `fit_square` and `fit_mask`.
+    `fit_square` and `fit_mask`. A file of the cache lies, unnamed, in the folder for temporary
+    files (`TMPDIR`), and is gone when the slices are or when the process ends.
 
-    Args:
-        records: Folder of records.
-        folds: Folds to read.
-        task: What a model is asked: it decides which slices are read.
-        image_size: Side S of the slices returned, in pixels.
-        lesions_only: Whether slices of class NONE are left out.
-        cache: Where the slices are kept. A file lies, unnamed, in the folder for temporary files
-            (`TMPDIR`), and is gone when the slices are or when the process ends.
-
-    Raises:
-        FileNotFoundError: If the manifest or a shard is missing.
-        ValueError: If a fold is unknown, no slice is left, or a shard is not what the manifest,
-            folds.csv and the record contract say.
-        OSError: If there is no space for the file.
+    Arguments and errors are those of `make_dataset`.
     """
     manifest = read_manifest(records)
     rows = rows_of_folds(records, folds)
@@ -275,7 +263,6 @@ def _fill(slices: Slices, decoded: tf.data.Dataset, *, name: str) -> None:
 
 
 def _check_masks(batch: dict[str, np.ndarray], *, name: str) -> None:
-    """Checks that masks show a lesion just where the class says so."""
     shown = batch["mask"].any(axis=(1, 2, 3))
     if (wrong := shown != (batch["stroke_type"] != StrokeType.NONE)).any():
         ids = [it.decode() for it in batch["source_id"][wrong]]

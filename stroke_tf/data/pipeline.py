@@ -140,19 +140,7 @@ def decode_slices(
 ) -> Slices:
     """Decodes the slices of some folds for several calls of `make_dataset` to share.
 
-    Args:
-        records: Folder of records, as for `make_dataset`, and so are the others.
-        folds: All folds that one of the data sets will read.
-        task: See there.
-        image_size: See there.
-        view: See there.
-        lesions_only: See there.
-        cache: See there.
-
-    Raises:
-        FileNotFoundError: If the manifest or a shard is missing.
-        ValueError: If a fold is unknown, no slice is left, or a shard is damaged.
-        OSError: If there is no space for the file.
+    Arguments and errors are those of `make_dataset`; `folds` are all that one of them will read.
     """
     size = round(HEAD_SIZE * image_size) if view == "upright" else image_size
     slices = load_slices(
@@ -304,7 +292,10 @@ def _batch_maker(
     with_ids: bool,
 ) -> Callable[[tf.Tensor, tf.Tensor], tuple]:
     """Returns what makes a batch of the indices of its slices and a seed."""
-    known, labels = _known(slices), _labels(slices, task)
+    known, labels = _known(slices), None
+    if task != Task.SEGMENT:
+        with tf.device("CPU:0"):
+            labels = tf.constant([[label_of(row, task=task)] for row in slices.rows], tf.float32)
     render = batch_renderer(slices, windows=windows, view=view, batch_size=batch_size)
     size = slices.images.shape[1]
     shapes = [(size, size, 3)] if slices.masks is None else [(size, size, 3), (size, size, 1)]
@@ -325,14 +316,6 @@ def _batch_maker(
         return images, label, {name: tf.gather(values, index) for name, values in known.items()}
 
     return make_batch
-
-
-def _labels(slices: Slices, task: Task) -> tf.Tensor | None:
-    """Returns the label of each slice, float32, shape (N, 1), or None where it is a mask."""
-    if task == Task.SEGMENT:
-        return None
-    with tf.device("CPU:0"):
-        return tf.constant([[label_of(row, task=task)] for row in slices.rows], tf.float32)
 
 
 def _known(slices: Slices) -> dict[str, tf.Tensor]:

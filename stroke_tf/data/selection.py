@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -171,8 +171,8 @@ def class_weights(
         FileNotFoundError: If the folder holds no manifest.
         ValueError: If the task is SEGMENT, or the folds lack one of the two labels.
     """
-    rows = rows_of_folds(records, folds)
-    counts = _count_labels((row for row in rows if is_used(row, task=task)), task)
+    used = (row for row in rows_of_folds(records, folds) if is_used(row, task=task))
+    counts = Counter(label_of(row, task=task) for row in used)
     missing = [label for label in (0, 1) if not counts[label]]
     if missing:
         raise ValueError(
@@ -182,7 +182,3 @@ def class_weights(
     if negatives_per_positive is not None:
         counts[0] = drawn_negatives(counts[1], counts[0], ratio=negatives_per_positive)
     return {label: counts.total() / (2 * counts[label]) for label in (0, 1)}
-
-
-def _count_labels(rows: Iterable[FoldRow], task: Task) -> Counter[int]:
-    return Counter(label_of(row, task=task) for row in rows)

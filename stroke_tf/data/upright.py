@@ -148,10 +148,7 @@ def _long_axis_deg(head: np.ndarray) -> tuple[float, float]:
 
 
 def _turn(
-    images: np.ndarray,
-    heads: list[np.ndarray],
-    centres: list[tuple[float, float]],
-    side: float,
+    images: np.ndarray, heads: list[np.ndarray], centres: list[tuple[float, float]], side: float
 ) -> float:
     """Returns the angle in degrees that turns a group's heads upright."""
     areas = np.array([np.count_nonzero(head) for head in heads])

@@ -72,16 +72,10 @@ def expected_calibration_error(
     The score is that of class 1 (0.1 for a normal slice is 0.1, not a confidence of 0.9). A bin
     adds |mean score - share of positives| x its share of all slices; empty bins add nothing.
 
-    Args:
-        truth: Shape (N,), 0 or 1 (or bool).
-        scores: Shape (N,), in [0, 1].
-        bins: Number of bins, >= 1, of equal width; each holds its upper limit.
+    Arguments and errors are those of `reliability`.
 
     Returns:
         In [0, 1], 0 is best; NaN without slices.
-
-    Raises:
-        ValueError: If `bins` is below 1, or truth and scores do not fit together.
     """
     table = reliability(truth, scores, bins=bins)
     if not table["n"].sum():

@@ -40,10 +40,7 @@ def mcnemar(truth: ArrayLike, predicted_a: ArrayLike, predicted_b: ArrayLike) ->
     The exact test: of the slices that one of them got wrong, each should get half. With no such
     slice the p value is 1.
 
-    Args:
-        truth: Shape (N,), 0 or 1 (or bool).
-        predicted_a: Shape (N,), 0 or 1 (or bool).
-        predicted_b: Shape (N,), 0 or 1 (or bool).
+    Truth and answers have shape (N,) and are 0 or 1 (or bool).
 
     Raises:
         ValueError: If shapes differ or a value is neither 0 nor 1.
@@ -63,10 +60,7 @@ def delong(truth: ArrayLike, scores_a: ArrayLike, scores_b: ArrayLike) -> DeLong
     By midranks (Sun and Xu 2014), O(N log N). Where neither AUC varies, as when both classifiers
     separate the classes, the interval has no width, and p is 1 if the AUCs are equal, else 0.
 
-    Args:
-        truth: Shape (N,), 0 or 1 (or bool), at least two of each.
-        scores_a: Shape (N,), in [0, 1].
-        scores_b: Shape (N,), in [0, 1].
+    The truth, shape (N,), is 0 or 1 (or bool), at least two of each; scores are in [0, 1].
 
     Raises:
         ValueError: If a class has fewer than two slices, or truth and scores do not fit together.
@@ -84,11 +78,13 @@ def delong(truth: ArrayLike, scores_a: ArrayLike, scores_b: ArrayLike) -> DeLong
     won_by_positive = (ranks[:, truth] - rankdata(scores[:, truth], axis=1)) / negatives
     won_by_negative = 1 - (ranks[:, ~truth] - rankdata(scores[:, ~truth], axis=1)) / positives
     auc_a, auc_b = (float(auc) for auc in won_by_positive.mean(axis=1))
-    variance = sum(_variance_of_mean(a - b) for a, b in (won_by_positive, won_by_negative))
+    gains = [first - second for first, second in (won_by_positive, won_by_negative)]
+    error = float(sum(gain.var(ddof=1) / len(gain) for gain in gains)) ** 0.5
     difference = auc_a - auc_b
-    half = float(norm.ppf((1 + CONFIDENCE) / 2)) * variance**0.5
+    half = float(norm.ppf((1 + CONFIDENCE) / 2)) * error
     interval = Metric(difference, difference - half, difference + half)
-    return DeLong(auc_a, auc_b, interval, _two_sided(difference, variance**0.5))
+    p_value = 2 * norm.sf(abs(difference) / error) if error else difference == 0
+    return DeLong(auc_a, auc_b, interval, float(p_value))
 
 
 def paired_bootstrap(
@@ -127,13 +123,3 @@ def paired_bootstrap(
         return [statistic(truth[drawn], first[drawn]) - statistic(truth[drawn], second[drawn])]
 
     return bootstrap(difference, members, seed=seed, resamples=resamples)[0]
-
-
-def _variance_of_mean(values: NDArray[np.float64]) -> float:
-    return float(values.var(ddof=1) / len(values))
-
-
-def _two_sided(difference: float, error: float) -> float:
-    if not error:
-        return float(difference == 0)
-    return float(2 * norm.sf(abs(difference) / error))

@@ -18,6 +18,13 @@ class Metric(NamedTuple):
     low: float
     high: float
 
+    def text(self, *, sign: bool = False) -> str:
+        """Returns it with its interval, if it has one, to three digits; n/a if not defined."""
+        if self.value != self.value:
+            return "n/a"
+        value, low, high = (f"{number:{'+' * sign}.3f}" for number in self)
+        return value if self.low != self.low else f"{value} [{low}, {high}]"
+
 
 UNDEFINED = Metric(float("nan"), float("nan"), float("nan"))
 

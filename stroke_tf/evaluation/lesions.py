@@ -124,13 +124,7 @@ def lesion_metrics(
 ) -> dict[str, Metric]:
     """Scores masks lesion by lesion, with a bootstrap over groups.
 
-    Args:
-        counts: The pixel counts of S slices.
-        lesions: The lesions of the same slices.
-        groups: Shape (S,): what each slice shares with those that depend on it, as its patient.
-            Without it slices are taken to be independent.
-        seed: Seed of the bootstrap.
-        resamples: Number of bootstrap resamples.
+    Counts of pixels and lesions are of the same slices; the rest is as for `segmentation_metrics`.
 
     Returns:
         For each of ischemia, hemorrhage and any_lesion, which ignores the type:
@@ -185,7 +179,6 @@ LESION_METRICS = (
 
 
 def _lesion_cells(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> list[int]:
-    """Returns `LESION_CELLS` of one slice."""
     lesions, count = ndimage.label(truth, CORNERS)
     drawn, drawn_count = ndimage.label(predicted, CORNERS)
     shared = truth & predicted

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from stroke_tf.evaluation.lesions import CORNERS
-from stroke_tf.labels import LESION_CLASSES, MASK_CLASSES, StrokeType
+from stroke_tf.evaluation.sm_scores import check_probs
+from stroke_tf.labels import LESION_CLASSES, StrokeType
 
 THRESHOLDS = tuple(step / 10 for step in range(1, 10))
 MIN_AREAS_PX = (0, 4, 8, 16, 32, 64, 128, 256)
@@ -53,7 +54,7 @@ def apply_mask_rule(probs: ArrayLike, rule: MaskRule | None) -> NDArray[np.uint8
     Raises:
         ValueError: If the probabilities are of another shape.
     """
-    probs = _checked(probs)
+    probs = check_probs(probs)
     if rule is None:
         return probs.argmax(axis=-1).astype(np.uint8)
     masks = np.where(_lesion_probs(probs) >= rule.threshold, _likelier(probs), np.uint8(0))
@@ -88,7 +89,7 @@ def choose_mask_rule(
     truth_px = np.zeros(len(LESION_CLASSES), dtype=np.int64)
     pixels = np.zeros((2, len(LESION_CLASSES), len(thresholds), len(areas)), dtype=np.int64)
     for truth, probs in batches:
-        probs = _checked(probs)
+        probs = check_probs(probs)
         for mask, slice_probs in zip(np.reshape(truth, probs.shape[:3]), probs, strict=True):
             truth_px += [np.count_nonzero(mask == kind) for kind in LESION_CLASSES]
             pixels += _pixels_by_rule(mask, slice_probs, thresholds, areas)
@@ -158,13 +159,5 @@ def _lesion_probs(probs: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def _likelier(probs: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Returns the likelier lesion class of each pixel."""
     ischemia, hemorrhage = (np.uint8(kind) for kind in LESION_CLASSES)
     return np.where(probs[..., hemorrhage] > probs[..., ischemia], hemorrhage, ischemia)
-
-
-def _checked(probs: ArrayLike) -> NDArray[np.floating]:
-    array = np.asarray(probs)
-    if array.ndim != 4 or array.shape[-1] != len(MASK_CLASSES):
-        raise ValueError(f"`probs` must have shape (B, H, W, 3). Received: {array.shape}")
-    return array

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,27 +48,27 @@ def count(truth: ArrayLike, predicted: ArrayLike) -> Counts:
 
 def accuracy(counts: Counts) -> float:
     """Returns (TP + TN) / all; NaN without samples."""
-    return _ratio(*_accuracy(counts))
+    return _ratio(*_PROPORTIONS["accuracy"](counts))
 
 
 def sensitivity(counts: Counts) -> float:
     """Returns TP / (TP + FN), the recall of the positive class; NaN without positives."""
-    return _ratio(*_sensitivity(counts))
+    return _ratio(*_PROPORTIONS["sensitivity"](counts))
 
 
 def specificity(counts: Counts) -> float:
     """Returns TN / (TN + FP); NaN without negatives."""
-    return _ratio(*_specificity(counts))
+    return _ratio(*_PROPORTIONS["specificity"](counts))
 
 
 def precision(counts: Counts) -> float:
     """Returns TP / (TP + FP); NaN when nothing was called positive."""
-    return _ratio(*_precision(counts))
+    return _ratio(*_PROPORTIONS["precision"](counts))
 
 
 def npv(counts: Counts) -> float:
     """Returns TN / (TN + FN), the precision of the negative class; NaN when none was called so."""
-    return _ratio(*_npv(counts))
+    return _ratio(*_PROPORTIONS["npv"](counts))
 
 
 def f1(counts: Counts) -> float:
@@ -127,14 +129,7 @@ def roc_auc(truth: ArrayLike, scores: ArrayLike) -> float:
 def sensitivity_at_90_specificity(truth: ArrayLike, scores: ArrayLike) -> float:
     """Returns the highest sensitivity at a specificity of at least 0.90; NaN without both classes.
 
-    See `classification_metrics`.
-
-    Args:
-        truth: Shape (N,), 0 or 1 (or bool).
-        scores: Shape (N,), in [0, 1].
-
-    Raises:
-        ValueError: If shapes differ, a truth is neither 0 nor 1 or a score is not in [0, 1].
+    See `classification_metrics`; arguments and errors are those of `roc_auc`.
     """
     return _ranked_once(truth, scores)[2]
 
@@ -142,9 +137,7 @@ def sensitivity_at_90_specificity(truth: ArrayLike, scores: ArrayLike) -> float:
 def average_precision(truth: ArrayLike, scores: ArrayLike) -> float:
     """Returns the average precision, not interpolated; NaN where no slice is positive.
 
-    Args:
-        truth: Shape (N,), 0 or 1 (or bool).
-        scores: Shape (N,), any finite numbers.
+    Arguments and errors are those of `roc_auc`.
     """
     return _ranked_once(truth, scores)[1]
 
@@ -165,8 +158,8 @@ def classification_metrics(
         scores: Shape (N,), in [0, 1]: the probability given to class 1.
         threshold: A score at or above it is called positive.
         groups: Shape (N,), such as patients; without it slices are taken to be independent.
-        seed: Seed of the bootstrap.
-        resamples: Number of bootstrap resamples.
+        seed: See `bootstrap`.
+        resamples: See `bootstrap`.
 
     Returns:
         The metrics named in `CLASSIFICATION_METRICS`, NaN where undefined:
@@ -233,13 +226,9 @@ def check_answers(
     Raises:
         ValueError: If the shapes differ or a value is neither 0 nor 1.
     """
-    truth, predicted = _binary("truth", truth), _binary("predicted", predicted)
-    if truth.shape != predicted.shape:
-        raise ValueError(
-            "`truth` and `predicted` must have the same shape. "
-            f"Received: {truth.shape} and {predicted.shape}"
-        )
-    return truth, predicted
+    answers = _binary("truth", truth), _binary("predicted", predicted)
+    _check_shapes(*answers, name="predicted")
+    return answers
 
 
 def check_scored(
@@ -251,44 +240,29 @@ def check_scored(
         ValueError: If shapes differ, a truth is neither 0 nor 1 or a score is not in [0, 1].
     """
     truth, scores = _binary("truth", truth), np.asarray(scores, dtype=np.float64)
-    if truth.shape != scores.shape:
-        raise ValueError(
-            "`truth` and `scores` must have the same shape. "
-            f"Received: {truth.shape} and {scores.shape}"
-        )
+    _check_shapes(truth, scores, name="scores")
     outside = scores[~((scores >= 0) & (scores <= 1))]
     if outside.size:
         raise ValueError(f"`scores` must be in [0, 1]. Received: {outside[0]}")
     return truth, scores
 
 
-def _accuracy(counts: Counts) -> tuple[int, int]:
-    return counts.tp + counts.tn, counts.tp + counts.fp + counts.fn + counts.tn
+def _check_shapes(truth: NDArray[Any], other: NDArray[Any], *, name: str) -> None:
+    if truth.shape != other.shape:
+        raise ValueError(
+            f"`truth` and `{name}` must have the same shape. "
+            f"Received: {truth.shape} and {other.shape}"
+        )
 
 
-def _sensitivity(counts: Counts) -> tuple[int, int]:
-    return counts.tp, counts.tp + counts.fn
-
-
-def _specificity(counts: Counts) -> tuple[int, int]:
-    return counts.tn, counts.tn + counts.fp
-
-
-def _precision(counts: Counts) -> tuple[int, int]:
-    return counts.tp, counts.tp + counts.fp
-
-
-def _npv(counts: Counts) -> tuple[int, int]:
-    return counts.tn, counts.tn + counts.fn
-
-
-_PROPORTIONS = {
-    "accuracy": _accuracy,
-    "sensitivity": _sensitivity,
-    "specificity": _specificity,
-    "precision": _precision,
-    "npv": _npv,
+_PROPORTIONS: dict[str, Callable[[Counts], tuple[int, int]]] = {
+    "accuracy": lambda it: (it.tp + it.tn, it.tp + it.fp + it.fn + it.tn),
+    "sensitivity": lambda it: (it.tp, it.tp + it.fn),
+    "specificity": lambda it: (it.tn, it.tn + it.fp),
+    "precision": lambda it: (it.tp, it.tp + it.fp),
+    "npv": lambda it: (it.tn, it.tn + it.fn),
 }
+"""The scores that are a share of slices: how many, of how many."""
 CLASSIFICATION_METRICS = (
     *_PROPORTIONS,
     "f1",

@@ -16,6 +16,7 @@ from stroke_tf.labels import LESION_CLASSES, MASK_CLASSES
 COUNTED = (*(kind.name.lower() for kind in LESION_CLASSES), "any_lesion")
 """What is counted: each lesion class against the rest, then lesion of any type against none."""
 CELLS = ("tp", "fp", "fn", "tn")
+_COLUMNS = [f"{name}_{cell}" for name in COUNTED for cell in CELLS]
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,7 @@ class SegmentationCounts:
         """
         if len(ids) != len(self):
             raise ValueError(f"`ids` must name {len(self)} slices. Received: {len(ids)}")
-        columns = [f"{name}_{cell}" for name in COUNTED for cell in CELLS]
-        frame = pd.DataFrame(self.per_slice.reshape(len(self), -1), columns=columns)
+        frame = pd.DataFrame(self.per_slice.reshape(len(self), -1), columns=_COLUMNS)
         frame.insert(0, "id", list(ids))
         return frame
 
@@ -58,8 +58,7 @@ class SegmentationCounts:
         Raises:
             KeyError: If the frame lacks a column.
         """
-        columns = [f"{name}_{cell}" for name in COUNTED for cell in CELLS]
-        return cls(frame[columns].to_numpy(np.int64).reshape(-1, len(COUNTED), len(CELLS)))
+        return cls(frame[_COLUMNS].to_numpy(np.int64).reshape(-1, len(COUNTED), len(CELLS)))
 
 
 def count_masks(truth: ArrayLike, predicted: ArrayLike) -> SegmentationCounts:
@@ -107,12 +106,8 @@ def segmentation_metrics(
 ) -> dict[str, Metric]:
     """Scores masks by the pixels of the lesion classes, with a bootstrap over groups.
 
-    Args:
-        counts: The counts of S slices.
-        groups: Shape (S,): what each slice shares with those that depend on it, as its patient.
-            Without it slices are taken to be independent.
-        seed: Seed of the bootstrap.
-        resamples: Number of bootstrap resamples.
+    The groups, shape (S,), are what each of S slices shares with those that depend on it, as its
+    patient; without them slices are taken to be independent. For the rest see `bootstrap`.
 
     Returns:
         - `ischemia_dice`, `ischemia_iou`, `hemorrhage_dice`, `hemorrhage_iou`, `any_lesion_dice`,
@@ -142,7 +137,9 @@ def segmentation_metrics(
             means = np.tensordot(weights, scores, axes=1) / np.tensordot(weights, defined, axes=1)
         present = [total[name].tp + total[name].fn > 0 for name in _LESIONS]
         mean = means[present].mean(axis=0) if any(present) else np.full(2, np.nan)
-        return [*_overlaps(total), *means.ravel().tolist(), *mean.tolist()]
+        overlaps = [score(total[name]) for name in COUNTED for score in (f1, iou)]
+        overlaps += [lesion_mean(score, total) for score in (f1, iou)]
+        return [*overlaps, *means.ravel().tolist(), *mean.tolist()]
 
     values = bootstrap(statistics, slices, seed=seed, resamples=resamples)
     return dict(zip(SEGMENTATION_METRICS, values, strict=True))
@@ -174,11 +171,6 @@ def lesion_mean(score: Callable[[Counts], float], total: Mapping[str, Counts]) -
     return sum(map(score, present)) / len(present) if present else float("nan")
 
 
-def _overlaps(total: dict[str, Counts]) -> list[float]:
-    means = [lesion_mean(score, total) for score in (f1, iou)]
-    return [score(total[name]) for name in COUNTED for score in (f1, iou)] + means
-
-
 def _dice(cells: NDArray[np.int64]) -> NDArray[np.float64]:
     """Dice scores of cells whose last axis is `CELLS`."""
     tp, fp, fn, _ = np.moveaxis(cells, -1, 0)
@@ -194,8 +186,7 @@ def _iou(cells: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def _named_counts(cells: NDArray[np.int64]) -> dict[str, Counts]:
     return {
-        name: Counts(**dict(zip(CELLS, (int(cell) for cell in row), strict=True)))
-        for name, row in zip(COUNTED, cells, strict=True)
+        name: Counts(*(int(cell) for cell in row)) for name, row in zip(COUNTED, cells, strict=True)
     }
 
 

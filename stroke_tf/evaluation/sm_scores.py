@@ -32,13 +32,19 @@ def soft_sums(class_ids: ArrayLike, probs: ArrayLike) -> NDArray[np.float64]:
     Raises:
         ValueError: If the shapes do not fit.
     """
-    probs = np.asarray(probs)
-    if probs.ndim != 4 or probs.shape[-1] != len(MASK_CLASSES):
-        raise ValueError(f"`probs` must have shape (B, H, W, 3). Received: {probs.shape}")
+    probs = check_probs(probs)
     ids = np.asarray(class_ids).reshape(probs.shape[:3])
     truth = ids[..., None] == np.array(MASK_CLASSES)
     sums = [values.sum(axis=(1, 2), dtype=np.float64) for values in (probs * truth, truth, probs)]
     return np.stack(sums, axis=-1)
+
+
+def check_probs(probs: ArrayLike) -> NDArray[np.floating]:
+    """Returns probabilities as an array; raises ValueError for a shape but (B, H, W, 3)."""
+    array = np.asarray(probs)
+    if array.ndim != 4 or array.shape[-1] != len(MASK_CLASSES):
+        raise ValueError(f"`probs` must have shape (B, H, W, 3). Received: {array.shape}")
+    return array
 
 
 def sm_scores(sums: NDArray[np.float64], *, batch_size: int = SM_BATCH_SIZE) -> dict[str, float]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stroke_tf.evaluation.metrics import Counts, iou, sensitivity, specificity
+from stroke_tf.evaluation.metrics import Counts, count, iou, sensitivity, specificity
 from stroke_tf.labels import LESION_CLASSES, MASK_CLASSES
 
 
@@ -59,13 +59,8 @@ def score_stage1(truth: Mapping[str, bool], answers: Mapping[str, bool]) -> Stag
     """
     if strangers := [image_id for image_id in answers if image_id not in truth]:
         raise ValueError(f"answers must be to ids of the truth. Received: {strangers[:5]}")
-    pairs = [(stroke, answers.get(image_id, not stroke)) for image_id, stroke in truth.items()]
-    counts = Counts(
-        tp=pairs.count((True, True)),
-        fp=pairs.count((False, True)),
-        fn=pairs.count((True, False)),
-        tn=pairs.count((False, False)),
-    )
+    answered = [answers.get(image_id, not stroke) for image_id, stroke in truth.items()]
+    counts = count([*truth.values()], answered)
     recall, specific = sensitivity(counts), specificity(counts)
     missing = len(truth) - len(answers)
     return Stage1Score(counts, missing, recall, specific, (recall + specific) / 2)

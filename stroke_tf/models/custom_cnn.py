@@ -60,8 +60,7 @@ def flat_features(name: str, images: keras.KerasTensor) -> keras.KerasTensor:
         )
     x = preprocess(images, entry.preprocessing)
     for stage, filters in enumerate(entry.filters, start=1):
-        x = keras.layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"conv{stage}")(
-            x
-        )
+        options = {"padding": "same", "activation": "relu", "name": f"conv{stage}"}
+        x = keras.layers.Conv2D(filters, 3, **options)(x)
         x = keras.layers.MaxPooling2D(name=f"max_pool{stage}")(x)
     return keras.layers.Flatten(name="flatten")(x)

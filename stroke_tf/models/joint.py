@@ -28,25 +28,13 @@ def build_joint(
     The slice's head is the pooled deepest feature map of the encoder, dropout and a dense layer.
     Compile it with a loss and a weight for each output, as `{"mask": ..., "slice": ...}`.
 
-    Args:
-        encoder: A key of ENCODERS.
-        image_size: Side S of the input in pixels, divisible by 32.
-        weights: Of the encoder: None for random weights, "imagenet", or a weight file without top.
-        freeze_encoder: Whether only the decoder and the heads train.
-        decoder_filters: Filters of the five decoder blocks, deepest first, None for the library's.
-        dropout: Share of the pooled features dropped in training, in [0, 1).
-        seed: Seed of the initial weights and of dropout, set with `keras.utils.set_random_seed`:
-            the global seeds of Python, NumPy and TensorFlow are set with it.
+    `dropout` is the share of the pooled features dropped in training, in [0, 1); the other
+    arguments and the errors are those of `build_unet`.
 
     Returns:
         A model that takes RGB images, shape (B, S, S, 3), in [0, 255] and gives float32
         probabilities of none, ischaemia and haemorrhage: a dict of "mask", shape (B, S, S, 3), for
         each pixel and "slice", shape (B, 3), for the slice. Saved, it loads without this package.
-
-    Raises:
-        ValueError: If an argument is out of range or the weight file does not fit.
-        FileNotFoundError: If the weight file does not exist.
-        OSError: If the ImageNet weights cannot be downloaded.
     """
     keras.utils.set_random_seed(seed)
     classes = len(MASK_CLASSES)

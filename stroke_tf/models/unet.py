@@ -63,36 +63,18 @@ class Encoder:
     min_size: int = 32
 
 
+_NAMES: dict[Preprocessing, str] = {
+    "tf": "mobilenet mobilenetv2 inceptionresnetv2",
+    "torch": "efficientnetb0 efficientnetb1 efficientnetb2 efficientnetb3 efficientnetb4 "
+    "efficientnetb5 efficientnetb6 efficientnetb7 seresnet50 seresnet101 seresnet152 "
+    "seresnext50 seresnext101 senet154",
+    "none": "resnet18 resnet34 resnet50 resnet101 resnet152 seresnet18 seresnet34 resnext50 "
+    "resnext101",
+    "caffe": "vgg16 vgg19",
+}
 ENCODERS: dict[str, Encoder] = {
-    "mobilenet": Encoder("tf"),
-    "mobilenetv2": Encoder("tf"),
-    "efficientnetb0": Encoder("torch"),
-    "efficientnetb1": Encoder("torch"),
-    "efficientnetb2": Encoder("torch"),
-    "efficientnetb3": Encoder("torch"),
-    "efficientnetb4": Encoder("torch"),
-    "efficientnetb5": Encoder("torch"),
-    "efficientnetb6": Encoder("torch"),
-    "efficientnetb7": Encoder("torch"),
-    "resnet18": Encoder("none"),
-    "resnet34": Encoder("none"),
-    "resnet50": Encoder("none"),
-    "resnet101": Encoder("none"),
-    "resnet152": Encoder("none"),
-    "seresnet18": Encoder("none"),
-    "seresnet34": Encoder("none"),
-    "resnext50": Encoder("none"),
-    "resnext101": Encoder("none"),
-    "seresnet50": Encoder("torch"),
-    "seresnet101": Encoder("torch"),
-    "seresnet152": Encoder("torch"),
-    "seresnext50": Encoder("torch"),
-    "seresnext101": Encoder("torch"),
-    "senet154": Encoder("torch"),
-    "vgg16": Encoder("caffe"),
-    "vgg19": Encoder("caffe"),
+    **{name: Encoder(kind) for kind, names in _NAMES.items() for name in names.split()},
     "inceptionv3": Encoder("tf", min_size=75),
-    "inceptionresnetv2": Encoder("tf"),
 }
 """Every encoder of segmentation_models that works with Keras 3. Its DenseNets do not: Keras refuses
 the "/" in the names of their layers."""
@@ -200,26 +182,14 @@ def build_network(
     decoder_filters: tuple[int, ...] | None = None,
     features_of: str | None = None,
 ) -> keras.Model:
-    """Returns the network of `build_unet` between prepared images and logits.
-
-    Args:
-        encoder: As in `build_unet`, and so are all but the last.
-        architecture: See there.
-        classes: See there.
-        image_size: See there.
-        weights: See there.
-        freeze_encoder: See there.
-        decoder_filters: See there.
-        features_of: Name of a layer whose input is to be a second output.
+    """Returns the network of `build_unet`, whose arguments it takes, between images and logits.
 
     Returns:
         A model of Keras' own layers that takes images prepared for the encoder, shape (B, S, S, 3),
-        and gives logits, shape (B, S, S, classes), or [logits, features].
+        and gives logits, shape (B, S, S, classes); with `features_of`, the name of a layer whose
+        input is to be a second output, [logits, features].
 
-    Raises:
-        ValueError: If an argument is out of range or the weight file does not fit.
-        FileNotFoundError: If the weight file does not exist.
-        OSError: If the ImageNet weights cannot be downloaded.
+    Errors are those of `build_unet`.
     """
     _check_arguments(encoder, architecture, classes, image_size)
     design = _DESIGNS[architecture]

@@ -123,40 +123,31 @@ def figure_roc(truth: ArrayLike, scores: ArrayLike, threshold: float) -> Figure:
         threshold: A score at or above it is called positive.
     """
     truth, scores = check_scored(truth, scores)
-    figure, axes = _unit_square("1 - specificity", "sensitivity")
+    figure, axes = _unit_square("1 - specificity", "sensitivity", truth)
     axes.plot((0, 1), (0, 1), ":", color=_GREY, label="chance")
-    if not truth.any() or truth.all():
-        return _undefined(figure, axes)
-    false_alarms, recall, _ = roc_curve(truth, scores)
-    axes.plot(false_alarms, recall, color=_BLUE, label=f"AUC {roc_auc_score(truth, scores):.3f}")
-    counts = count(truth, scores >= threshold)
-    _mark(axes, 1 - specificity(counts), sensitivity(counts), threshold)
-    axes.legend(loc="lower right")
+    if truth.any() and not truth.all():
+        false_alarms, recall, _ = roc_curve(truth, scores)
+        area = f"AUC {roc_auc_score(truth, scores):.3f}"
+        axes.plot(false_alarms, recall, color=_BLUE, label=area)
+        counts = count(truth, scores >= threshold)
+        _mark(axes, 1 - specificity(counts), sensitivity(counts), threshold)
+        axes.legend(loc="lower right")
     return figure
 
 
 @mpl.rc_context(_STYLE)
 def figure_precision_recall(truth: ArrayLike, scores: ArrayLike, threshold: float) -> Figure:
-    """Draws precision over recall with the operating point; no curve when a class is absent.
-
-    Args:
-        truth: Shape (N,), 0 or 1.
-        scores: Shape (N,), in [0, 1].
-        threshold: A score at or above it is called positive.
-    """
+    """Draws precision over recall as `figure_roc` draws its curve."""
     truth, scores = check_scored(truth, scores)
-    figure, axes = _unit_square("recall", "precision")
-    if not truth.any() or truth.all():
-        return _undefined(figure, axes)
-    axes.axhline(truth.mean(), linestyle=":", color=_GREY, label="chance")
-    precisions, recalls, _ = precision_recall_curve(truth, scores)
-    average = average_precision_score(truth, scores)
-    axes.step(
-        recalls, precisions, where="post", color=_BLUE, label=f"average precision {average:.3f}"
-    )
-    counts = count(truth, scores >= threshold)
-    _mark(axes, sensitivity(counts), precision(counts), threshold)
-    axes.legend(loc="lower left")
+    figure, axes = _unit_square("recall", "precision", truth)
+    if truth.any() and not truth.all():
+        axes.axhline(truth.mean(), linestyle=":", color=_GREY, label="chance")
+        precisions, recalls, _ = precision_recall_curve(truth, scores)
+        average = f"average precision {average_precision_score(truth, scores):.3f}"
+        axes.step(recalls, precisions, where="post", color=_BLUE, label=average)
+        counts = count(truth, scores >= threshold)
+        _mark(axes, sensitivity(counts), precision(counts), threshold)
+        axes.legend(loc="lower left")
     return figure
 
 
@@ -238,8 +229,7 @@ def figure_segmentation(
     """Draws each slice three times: plain, with the true outlines, with the predicted ones.
 
     Args:
-        images: N slices in [0, 255], each (H, W), (H, W, 1) or (H, W, 3), whose first channel
-            is shown.
+        images: N slices, as for `figure_predictions`.
         true_masks: Class ids, shape (N, H, W) or (N, H, W, 1).
         predicted_masks: The same for the prediction.
         titles: One title for each slice.
@@ -271,8 +261,7 @@ def figure_augmentations(rows: Mapping[str, Sequence[NDArray[np.generic]]]) -> F
     """Draws one row of slices for each operation.
 
     Args:
-        rows: Name of the operation to its slices in [0, 255], each (H, W), (H, W, 1) or
-            (H, W, 3), whose first channel is shown.
+        rows: Name of the operation to its slices, as for `figure_predictions`.
     """
     columns = max(len(images) for images in rows.values())
     figure = _figure(1.25 * columns + 0.9, 1.3 * len(rows))
@@ -299,20 +288,17 @@ def _grid(
     return grid
 
 
-def _unit_square(x: str, y: str) -> tuple[Figure, Axes]:
+def _unit_square(x: str, y: str, truth: NDArray[np.bool_]) -> tuple[Figure, Axes]:
     figure = _figure(3.6, 3.4)
     axes = figure.subplots()
     axes.set(xlabel=x, ylabel=y, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    if not truth.any() or truth.all():
+        axes.text(0.5, 0.5, "undefined: one class only", ha="center", va="center")
     return figure, axes
 
 
 def _mark(axes: Axes, x: float, y: float, threshold: float) -> None:
     axes.plot(x, y, "o", color=_ORANGE, label=f"threshold {threshold:.3f}", zorder=3)
-
-
-def _undefined(figure: Figure, axes: Axes) -> Figure:
-    axes.text(0.5, 0.5, "undefined: one class only", ha="center", va="center")
-    return figure
 
 
 def _show(axes: Axes, image: NDArray[np.generic]) -> None:

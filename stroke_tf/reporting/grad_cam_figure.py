@@ -26,8 +26,7 @@ def figure_grad_cam(
     """Draws each slice twice: plain, and with its heatmap over it.
 
     Args:
-        images: N slices in [0, 255], each (H, W), (H, W, 1) or (H, W, 3), whose first channel
-            is shown.
+        images: N slices, as for `figure_predictions`.
         heatmaps: Shape (N, H, W), in [0, 1], from `grad_cam`.
         titles: One title for each slice.
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from stroke_tf import command
 from stroke_tf.evaluation.intervals import Metric
-from stroke_tf.files import write_text
+from stroke_tf.files import read_json, write_text
 from stroke_tf.page import markdown_table, plain_text, render_page
 from stroke_tf.run_folder import RunFolder, RunMetrics, read_runs
 
@@ -35,26 +35,11 @@ CAPTIONS: dict[str, str] = {
 """Captions by the stem of a figure's file name, in the order of the report."""
 
 HEADLINES = (
-    "accuracy",
-    "sensitivity",
-    "specificity",
-    "precision",
-    "f1",
-    "roc_auc",
-    "average_precision",
-    "sensitivity_at_90_specificity",
-    "brier",
-    "ece",
-    "lesion_dice",
-    "lesion_iou",
-    "ischemia_dice",
-    "hemorrhage_dice",
-    "any_lesion_lesionwise_recall",
-    "any_lesion_false_lesions_per_slice",
-    "any_lesion_hd95_px",
-    "normal_slice_false_rate",
-    "sm_f1",
-    "sm_iou",
+    *("accuracy", "sensitivity", "specificity", "precision", "f1", "roc_auc", "average_precision"),
+    *("sensitivity_at_90_specificity", "brier", "ece"),
+    *("lesion_dice", "lesion_iou", "ischemia_dice", "hemorrhage_dice"),
+    *("any_lesion_lesionwise_recall", "any_lesion_false_lesions_per_slice", "any_lesion_hd95_px"),
+    *("normal_slice_false_rate", "sm_f1", "sm_iou"),
 )
 """The metrics that the tables of classifiers and U-Nets show; of other runs, they show all."""
 
@@ -114,7 +99,6 @@ def _sections(
     title: str,
     notes: Sequence[str],
 ) -> Iterator[str]:
-    """Yields the blocks of the report in Markdown."""
     yield f"# {plain_text(title)}"
     yield from notes
     unfinished = [path.parent for path in configs if not (path.parent / "metrics.json").is_file()]
@@ -149,18 +133,11 @@ def _data_table(runs: list[RunMetrics]) -> str:
         key = (run.protocol, *folds, str(run.n), run.data_manifest_sha256[:12])
         rows.setdefault(key, []).append(_name(run))
     header = (
-        "protocol",
-        "training folds",
-        "validation folds",
-        "test folds",
-        "test slices",
-        "data manifest",
-        "runs",
+        *("protocol", "training folds", "validation folds", "test folds"),
+        *("test slices", "data manifest", "runs"),
     )
-    return markdown_table(
-        header,
-        [[plain_text(cell) for cell in (*key, "; ".join(names))] for key, names in rows.items()],
-    )
+    lines = [(*key, "; ".join(names)) for key, names in rows.items()]
+    return markdown_table(header, [[plain_text(cell) for cell in line] for line in lines])
 
 
 def _shown(run: RunMetrics) -> tuple[str, ...]:
@@ -168,14 +145,7 @@ def _shown(run: RunMetrics) -> tuple[str, ...]:
 
 
 def _metrics_table(runs: list[RunMetrics], names: tuple[str, ...]) -> str:
-    header = (
-        "run",
-        "protocol",
-        "seed",
-        "n",
-        "threshold",
-        *(name.replace("_", " ") for name in names),
-    )
+    header = ("run", "protocol", "seed", "n", "threshold", *names)
     rows = [
         [
             plain_text(f"{run.experiment} / {run.row}"),
@@ -183,29 +153,25 @@ def _metrics_table(runs: list[RunMetrics], names: tuple[str, ...]) -> str:
             str(run.seed),
             str(run.n),
             "–" if run.threshold is None else f"{run.threshold:.3f}",
-            *(_metric(run.metrics[name]) for name in names),
+            *(_narrow(run.metrics[name]) for name in names),
         ]
         for run in runs
     ]
-    return markdown_table([plain_text(name) for name in header], rows)
+    return markdown_table([plain_text(name.replace("_", " ")) for name in header], rows)
 
 
 def _run_section(out: Path, folder: Path, run: RunMetrics) -> Iterator[str]:
     path = _folder(out, run).path
     yield f"### {plain_text(_name(run))}"
-    yield (
-        f"Protocol {plain_text(run.protocol)}, seed {run.seed}, {run.n} test slices, "
-        f"{_duration(run.wall_seconds)}."
-    )
-    order = list(CAPTIONS)
-    figures = sorted(
+    seconds = run.wall_seconds
+    took = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    about = f"Protocol {plain_text(run.protocol)}, seed {run.seed}, {run.n} test slices"
+    yield f"{about}, {took}."
+    order = {stem: place for place, stem in enumerate(CAPTIONS)}
+    for figure in sorted(
         (path / "figures").glob("*.png"),
-        key=lambda figure: (
-            order.index(figure.stem) if figure.stem in order else len(order),
-            figure.stem,
-        ),
-    )
-    for figure in figures:
+        key=lambda figure: (order.get(figure.stem, len(order)), figure.stem),
+    ):
         caption = plain_text(CAPTIONS.get(figure.stem, figure.stem.replace("_", " ")))
         yield f"![{caption}]({quote(str(figure.relative_to(folder)))})\n*{caption}*"
     yield "Settings to reproduce it:"
@@ -231,13 +197,9 @@ def _environment_section(out: Path, runs: list[RunMetrics]) -> Iterator[str]:
         yield markdown_table(("what", "version or value"), rows)
 
 
-def _metric(metric: Metric) -> str:
-    if metric.value != metric.value:
-        return "n/a"
-    if metric.low != metric.low:
-        return f"{metric.value:.3f}"
+def _narrow(metric: Metric) -> str:
     # Non-breaking inside the brackets: a narrow column breaks before them only.
-    return f"{metric.value:.3f} [{metric.low:.3f},\N{NO-BREAK SPACE}{metric.high:.3f}]"
+    return metric.text().replace(", ", ",\N{NO-BREAK SPACE}")
 
 
 def _value(value: Any) -> str:
@@ -246,10 +208,6 @@ def _value(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {item}" for key, item in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _folder(out: Path, run: RunMetrics) -> RunFolder:
@@ -261,10 +219,7 @@ def _name(run: RunMetrics) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} must be JSON. Received: {error}") from error
+    values = read_json(path)
     if not isinstance(values, dict):
         raise ValueError(f"{path} must hold a JSON object. Received: {values!r}")
     return values

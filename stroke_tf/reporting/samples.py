@@ -67,19 +67,14 @@ def draw_samples(
     if "stage2" in stored:
         session = pick_samples(records, ("stage2",), Task.DETECT, **chosen)
         yield FIGURES[2], _figure_classes(session)
-    if any(is_used(row, task=Task.SEGMENT, lesions_only=True) for row in _rows(records)):
+    rows = rows_of_folds(records, _TRAINING)
+    if any(is_used(row, task=Task.SEGMENT, lesions_only=True) for row in rows):
         lesions = pick_samples(records, _TRAINING, Task.SEGMENT, **chosen)
         yield FIGURES[3], _figure_lesions(lesions)
 
 
 def pick_samples(
-    records: Path,
-    folds: Sequence[FoldName],
-    task: Task,
-    *,
-    most: int,
-    image_size: int,
-    seed: int,
+    records: Path, folds: Sequence[FoldName], task: Task, *, most: int, image_size: int, seed: int
 ) -> dict[StrokeType, list[Sample]]:
     """Returns slices of each class, drawn at random, of different groups as far as there are.
 
@@ -136,10 +131,6 @@ def _choose(rows: Sequence[FoldRow], *, most: int, seed: int) -> dict[int, Strok
         if of_class[kind] <= most:
             chosen[place] = StrokeType[kind]
     return chosen
-
-
-def _rows(records: Path) -> list[FoldRow]:
-    return rows_of_folds(records, _TRAINING)
 
 
 def _figure_classes(samples: Mapping[StrokeType, Sequence[Sample]]) -> Figure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,7 @@ from stroke_tf.search.run_search import Kind
 from stroke_tf.search.settings import ClassifierSearch
 
 _DIRECT = ("backbone", "batch_size", "dropout", "dense_units", "inverse_penalty")
+OF_FIT = ("learning_rate", "epochs")
 
 
 def classifier_kind(config: ClassifierSearch) -> Kind:
@@ -43,12 +44,13 @@ def classifier_kind(config: ClassifierSearch) -> Kind:
         "recall-at-precision": partial(recall_at_precision, floor=config.precision_floor),
     }
     reads_slices = run.training not in HEAD_ONLY or run.mirror_test
+    shown: dict[str, Any] = {"task": Task(run.task), "image_size": run.image_size, "view": run.view}
     return Kind(
         space=config.space.of(run.training, copies=run.copies),
         objective=config.objective,
         settings={"precision_floor": config.precision_floor},
         configure=configure,
-        decode=partial(_decode, run) if reads_slices else None,
+        decode=partial(decode_slices, run.records, **shown) if reads_slices else None,
         train=partial(_train, objective=objectives[config.objective]),
         run=run_classifier,
         tested_by="ROC AUC",
@@ -59,19 +61,21 @@ def classifier_kind(config: ClassifierSearch) -> Kind:
 
 def configure(run: ClassifierRun, values: Mapping[str, Any]) -> ClassifierRun:
     """Returns a run with the values of a trial in it: those of a `ClassifierSpace`, and epochs."""
-    changes = {name: values[name] for name in _DIRECT if name in values}
+    changes = chosen(values, _DIRECT)
     backbone = values.get("backbone", run.backbone)
     if backbone in CUSTOM_CNNS:
         changes |= {"weights": None, "unfreeze_from": "all"}
     elif "unfrozen" in values:
         changes["unfreeze_from"] = _first_block(backbone, values["unfrozen"])
     trained = "head_fit" if run.training == "frozen" else "fit"
-    changes[trained] = dataclasses.replace(
-        getattr(run, trained),
-        **{name: values[name] for name in ("learning_rate", "epochs") if name in values},
-    )
+    changes[trained] = dataclasses.replace(getattr(run, trained), **chosen(values, OF_FIT))
     run = dataclasses.replace(run, **changes)
     return augmented(run, values["augmentation"]) if "augmentation" in values else run
+
+
+def chosen(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Returns those values of a trial that have one of the names."""
+    return {name: values[name] for name in names if name in values}
 
 
 def augmented(run: Any, factor: float) -> Any:
@@ -108,17 +112,8 @@ def _first_block(backbone: str, share: float) -> str:
     return blocks[max(1, round(share * len(blocks))) - 1] if share > 0 else "none"
 
 
-def _decode(run: ClassifierRun, folds: tuple) -> Any:
-    return decode_slices(
-        run.records, folds, task=Task(run.task), image_size=run.image_size, view=run.view
-    )
-
-
 def _train(
-    config: ClassifierRun,
-    run: OpenRun,
-    *,
-    objective: Callable[[np.ndarray, np.ndarray], float],
+    config: ClassifierRun, run: OpenRun, *, objective: Callable[[np.ndarray, np.ndarray], float]
 ) -> float:
     model = train(config, run)
     if config.training in HEAD_ONLY and not config.mirror_test:
@@ -141,10 +136,14 @@ def _score_features(config: ClassifierRun, model: Any, run: OpenRun) -> Scored:
     return scored.smoothed(config.smooth_slices) if config.smooth_slices else scored
 
 
-def _gain(best: RunFolder, defaults: RunFolder, groups: Mapping[str, str]) -> Metric:
-    """Returns the difference of the ROC AUCs on the test folds."""
+def paired_predictions(best: RunFolder, defaults: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Returns the test predictions of two runs, the rows of both in the order of the first."""
     first, second = (pd.read_csv(it.predictions, dtype={"id": str}) for it in (best, defaults))
-    second = second.set_index("id").loc[first["id"]]
+    return first, second.set_index("id").loc[first["id"]]
+
+
+def _gain(best: RunFolder, defaults: RunFolder, groups: Mapping[str, str]) -> Metric:
+    first, second = paired_predictions(best, defaults)
     return paired_bootstrap(
         first["truth"], first["score"], second["score"], groups=first["id"].map(groups)
     )

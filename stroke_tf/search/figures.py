@@ -40,11 +40,9 @@ def place(values: Values, value: Any) -> float:
 
 
 def figure_parallel(space: Space, trials: Sequence[Trial]) -> Figure:
-    """Draws a line for each trial over its parameters and its score.
+    """Draws a line for each of two or more trials over its parameters and its score.
 
-    Args:
-        space: Parameters with more than one value each.
-        trials: Trials with a score, at least two.
+    Each parameter has several values, each trial a score.
     """
     scores = np.array([trial.score for trial in trials])
     low, high = scores.min(), scores.max()
@@ -68,13 +66,8 @@ def figure_parallel(space: Space, trials: Sequence[Trial]) -> Figure:
 def figure_importance(space: Space, trials: Sequence[Trial], *, seed: int = 0) -> Figure:
     """Draws how much the score depends on each parameter.
 
-    A random forest is fitted to the trials; a parameter's importance is the loss in its R² when
-    the parameter is shuffled among them.
-
-    Args:
-        space: Parameters with more than one value each.
-        trials: Trials with a score.
-        seed: Seed of the forest and the shuffling.
+    A random forest is fitted to the trials, which all have a score; a parameter's importance is the
+    loss in its R² when the parameter is shuffled among them. Each parameter has several values.
     """
     found = importance(space, trials, seed=seed)
     ranked = sorted(found, key=lambda name: found[name])
@@ -98,12 +91,7 @@ def importance(space: Space, trials: Sequence[Trial], *, seed: int = 0) -> dict[
 
 
 def figure_curves(histories: Mapping[str, Path], *, best: str) -> Figure:
-    """Draws the validation loss of each trial.
-
-    Args:
-        histories: history.csv of each trial by name.
-        best: Name of the trial to stand out.
-    """
+    """Draws the validation loss of each trial, from its history.csv; the best one stands out."""
     figure = Figure(figsize=(5.5, 3.4), layout="constrained")
     axes = figure.subplots()
     for name, path in sorted(histories.items(), key=lambda item: item[0] == best):

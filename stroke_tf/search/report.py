@@ -15,12 +15,7 @@ from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.files import write_text
 from stroke_tf.page import markdown_table, plain_text, render_page
 from stroke_tf.run_folder import RunMetrics, save_figure
-from stroke_tf.search.figures import (
-    figure_curves,
-    figure_importance,
-    figure_parallel,
-    searched,
-)
+from stroke_tf.search.figures import figure_curves, figure_importance, figure_parallel, searched
 from stroke_tf.search.spaces import Space
 from stroke_tf.search.tuning import Trial, best_trial
 
@@ -59,16 +54,8 @@ def write_search_report(
 ) -> Path:
     """Writes REPORT.md, report.html, trials.csv, figures and TensorBoard's HParams of a search.
 
-    Args:
-        folder: Folder of the search.
-        space: What each parameter may be.
-        trials: The trials that have ended.
-        objective: What a score is.
-        protocol: Of the folds.
-        tested: What the best settings came to on the test folds, if that was asked for.
-
-    Returns:
-        The path of report.html.
+    The trials are those that have ended; the objective says what a score is; `tested` is what the
+    best settings came to on the test folds, if that was asked for. Returns the path of report.html.
     """
     ranked = sorted(trials, key=lambda it: (it.error is not None, -it.score if it.scores else 0))
     frame = pd.DataFrame([_row(trial) for trial in ranked])
@@ -96,7 +83,6 @@ def _row(trial: Trial) -> dict[str, object]:
 
 
 def _draw(folder: Path, space: Space, trials: Sequence[Trial]) -> list[str]:
-    """Draws what there is to draw; returns the names of the figures."""
     done = [trial for trial in trials if trial.error is None]
     varied = searched(space)
     figures = {}
@@ -175,17 +161,13 @@ def _test_table(tested: TestResult) -> str:
     names = list(next(iter(runs)).metrics)
     rows = [
         ["n", *(str(run.n) for run in runs)],
-        *([plain_text(name), *(_cell(run.metrics[name]) for run in runs)] for name in names),
+        *([plain_text(name), *(run.metrics[name].text() for run in runs)] for name in names),
     ]
     table = markdown_table(("", *map(plain_text, tested.results)), rows)
     return (
-        f"{table}\n\nBest settings minus defaults, {tested.score}: {_cell(tested.gain)}. Brackets "
+        f"{table}\n\nBest settings minus defaults, {tested.score}: {tested.gain.text()}. Brackets "
         "are 95 % intervals of a bootstrap over groups."
     )
-
-
-def _cell(metric: Metric) -> str:
-    return f"{metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}]"
 
 
 def _write_hparams(folder: Path, trials: Sequence[Trial]) -> None:

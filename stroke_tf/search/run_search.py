@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from stroke_tf.command import settings_text
+from stroke_tf.command import reported, settings_text
 from stroke_tf.data.memory import Slices
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.files import write_text
@@ -60,16 +59,9 @@ class Kind:
 def run_search(config: Search, make_kind: Callable[[], Kind]) -> int:
     """Runs a search for a command, prints what it found or its error; returns the exit code.
 
-    Args:
-        config: The search.
-        make_kind: Makes what is different for the model; a mistake in the settings may raise here.
+    A mistake in the settings may raise where its kind is made.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        return _run_search(config, make_kind())
-    except (ValueError, OSError, RuntimeError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    return reported(lambda: _run_search(config, make_kind()))
 
 
 def trial_splits(run: Run, *, cv: int) -> list[Split]:

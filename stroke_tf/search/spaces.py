@@ -116,11 +116,8 @@ class UnetSpace:
         augmentation: What the strength of the augmentations is multiplied by; 0 is none.
         filters: Filters of the finest level; each deeper one has twice as many.
         depth: Levels of the improved network.
-        attention: A switch of the improved network, and so are the others.
-        multi_scale: See there.
-        residual: See there.
-        spatial_dropout: See there.
-        batch_norm: See there.
+
+    The others are the switches of the improved network, see `Improvements`.
     """
 
     encoder: tuple[str, ...] = ()

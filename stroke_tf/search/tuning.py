@@ -220,7 +220,8 @@ class _Tuner(Tuner):
                 for model in folder.rglob("*.keras"):  # needed until then, for a trial that goes on
                     model.unlink()
                 _log(result)
-            _free_memory()
+            keras.utils.clear_session()  # the next trial may need all the memory there is
+            gc.collect()
         return {"score": result.score}
 
 
@@ -242,12 +243,6 @@ def _counted_start(folder: Path) -> Iterator[None]:
         yield
     finally:
         path.unlink()
-
-
-def _free_memory() -> None:
-    """Forgets the trial's model: the next one may need all the memory there is."""
-    keras.utils.clear_session()
-    gc.collect()
 
 
 def _log(trial: Trial) -> None:

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from stroke_tf.data import decode_slices
 from stroke_tf.evaluation.intervals import Metric, bootstrap
@@ -21,7 +20,7 @@ from stroke_tf.run_folder import RunFolder
 from stroke_tf.runs.keep_or_run import OpenRun
 from stroke_tf.runs.settings import UnetRun
 from stroke_tf.runs.unet import dataset_of, run_unet, train
-from stroke_tf.search.classifier_trials import augmented
+from stroke_tf.search.classifier_trials import OF_FIT, augmented, chosen, paired_predictions
 from stroke_tf.search.run_search import Kind
 from stroke_tf.search.settings import UnetSearch
 from stroke_tf.search.spaces import SWITCHES
@@ -32,12 +31,13 @@ _DIRECT = ("encoder", "batch_size", "loss", "filters", "depth")
 def unet_kind(config: UnetSearch) -> Kind:
     """Returns what a search for a U-Net consists of."""
     run = config.run
+    shown: dict[str, Any] = {"image_size": run.image_size, "lesions_only": run.lesions_only}
     return Kind(
         space=config.space.of(run.architecture),
         objective="lesion-iou",
         settings={},
         configure=configure,
-        decode=partial(_decode, run),
+        decode=partial(decode_slices, run.records, task=Task.SEGMENT, **shown),
         train=_train,
         run=run_unet,
         tested_by="lesion IoU",
@@ -51,29 +51,17 @@ def configure(run: UnetRun, values: Mapping[str, Any]) -> UnetRun:
 
     Filters of a U-Net on an encoder are those of its decoder, which has five levels.
     """
-    changes = {name: values[name] for name in _DIRECT if name in values}
+    changes = chosen(values, _DIRECT)
     if "filters" in values and run.architecture == "unet":
         finest = changes.pop("filters")
         changes["decoder_filters"] = tuple(finest << level for level in (4, 3, 2, 1, 0))
-    of_fit = {name: values[name] for name in ("learning_rate", "epochs") if name in values}
-    switches = {name: values[name] for name in SWITCHES if name in values}
     run = dataclasses.replace(
         run,
         **changes,
-        fit=dataclasses.replace(run.fit, **of_fit),
-        improvements=dataclasses.replace(run.improvements, **switches),
+        fit=dataclasses.replace(run.fit, **chosen(values, OF_FIT)),
+        improvements=dataclasses.replace(run.improvements, **chosen(values, SWITCHES)),
     )
     return augmented(run, values["augmentation"]) if "augmentation" in values else run
-
-
-def _decode(run: UnetRun, folds: tuple) -> Any:
-    return decode_slices(
-        run.records,
-        folds,
-        task=Task.SEGMENT,
-        image_size=run.image_size,
-        lesions_only=run.lesions_only,
-    )
 
 
 def _train(config: UnetRun, run: OpenRun) -> float:
@@ -86,9 +74,7 @@ def _train(config: UnetRun, run: OpenRun) -> float:
 
 
 def _gain(best: RunFolder, defaults: RunFolder, groups: Mapping[str, str]) -> Metric:
-    """Returns the difference of the lesion IoUs on the test folds."""
-    first, second = (pd.read_csv(it.predictions, dtype={"id": str}) for it in (best, defaults))
-    second = second.set_index("id").loc[first["id"]]
+    first, second = paired_predictions(best, defaults)
     pair = [SegmentationCounts.from_frame(it).per_slice for it in (first, second)]
 
     def difference(weights: np.ndarray) -> list[float]:

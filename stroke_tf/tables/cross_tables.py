@@ -20,7 +20,7 @@ from stroke_tf.runs.cross_validation import (
 )
 from stroke_tf.runs.keep_or_run import folder_of
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
-from stroke_tf.tables.cells import cell, seeded
+from stroke_tf.tables.settings import seeded
 
 Run: TypeAlias = ClassifierRun | UnetRun
 Found: TypeAlias = Mapping[str, Mapping[int, Any]]
@@ -103,14 +103,8 @@ def cross_validated_tables(
     """Yields the parts of a table in Markdown, and leaves figures of masks beside it.
 
     A joint network stands among the masks and, for the type of lesion slices, among classifiers.
-
-    Args:
-        rows: The rows by name.
-        seeds: Seeds of each row.
-        run: Trains and tests one run.
-        attempt: Gives what a function does; None if it failed, which is noted under a name.
-        smoothed: Standard deviation, in slices, for classifiers that are shown smoothed too.
-        strata: What each slice is part of, such as its source, to be shown apart; may be empty.
+    `run` trains and tests one run; `attempt` gives what a function does, or None if it failed,
+    which is noted under a name; the rest is as for `run_table`.
     """
     found: dict[str, dict[int, Any]] = {}
     for name, row in rows.items():
@@ -120,7 +114,10 @@ def cross_validated_tables(
         }
         found[name] = {seed: result for seed, result in results.items() if result is not None}
     masks = {name: results for name, results in found.items() if isinstance(rows[name], UnetRun)}
-    classes = {name: _as_classes(results) for name, results in found.items()}
+    classes = {
+        name: {seed: of_it for seed, it in results.items() if (of_it := _of_slices(it)) is not None}
+        for name, results in found.items()
+    }
     views = [(MASKS, masks), (CLASSES, classes)]
     shown = [(view, of_view) for view, of_view in views if any(of_view.values())]
     for view, of_view in shown:
@@ -142,13 +139,8 @@ def cross_validated_tables(
                 yield f"![Worst, typical and best slices of {name}]({path})"
 
 
-def _as_classes(results: Mapping[int, Any]) -> dict[int, CrossValidated]:
-    """Returns what classifiers and joint networks say of slices."""
-    views = {
-        seed: result.types() if isinstance(result, CrossValidatedMasks) else result
-        for seed, result in results.items()
-    }
-    return {seed: view for seed, view in views.items() if view is not None}
+def _of_slices(result: Any) -> CrossValidated | None:
+    return result.types() if isinstance(result, CrossValidatedMasks) else result
 
 
 def _table(view: View, found: Found, smoothed: Mapping[str, float], *, brief: bool = False) -> str:
@@ -180,14 +172,14 @@ def _line(
         name,
         seed,
         *(str(about(result.frame)) for about in view.about.values()),
-        *(cell(metrics[score]) for score in view.scores),
+        *(metrics[score].text() for score in view.scores),
     ]
     if brief:
         return line
     return [
         *line,
         " ".join(f"{score:.3f}" for score in view.part_scores[1](result)),
-        "–" if baseline is None else cell(result.gain_over(baseline), sign=True),
+        "–" if baseline is None else result.gain_over(baseline).text(sign=True),
         f"{result.seconds / 60:.1f}",
     ]
 

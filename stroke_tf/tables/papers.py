@@ -7,17 +7,12 @@ Stroke Regions". `docs/papers.md` tells the same in prose. Knows nothing of how 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from stroke_tf.evaluation.intervals import UNDEFINED
 from stroke_tf.page import markdown_table
-from stroke_tf.tables.published import (
-    PublishedCounts,
-    PublishedRow,
-    PublishedTable,
-    compare,
-)
+from stroke_tf.tables.published import PublishedCounts, PublishedRow, PublishedTable, compare
 
 if TYPE_CHECKING:
     from stroke_tf.run_folder import RunMetrics
@@ -243,10 +238,7 @@ TABLES: dict[str, PublishedTable] = {
 
 
 def comparison_table(
-    table_key: str,
-    results: Mapping[str, RunMetrics],
-    *,
-    metrics: Sequence[str] | None = None,
+    table_key: str, results: Mapping[str, RunMetrics], *, metrics: Sequence[str] | None = None
 ) -> str:
     """Returns a Markdown table of a paper's numbers and ours, and the notes on the paper's.
 
@@ -265,26 +257,20 @@ def comparison_table(
     protocols = sorted({run.protocol for run in results.values()})
     if len(protocols) > 1:
         raise ValueError(f"`results` must be of one protocol. Received: {protocols}")
-    rows = {row.name: row for row in TABLES[table_key].rows}
+    table = TABLES[table_key]
+    rows = {row.name: row for row in table.rows}
     columns = metrics or list(dict.fromkeys(name for row in rows.values() for name in row.values))
     lines = [
         _line(rows.get(name, PublishedRow(name, {})), results.get(name), columns)
         for name in dict.fromkeys((*rows, *results))
     ]
-    place = " ".join(TABLES[table_key].source)
-    return (
-        markdown_table(("row", "protocol", "seed", "n", *columns), lines)
-        + f"\n\nCells: {place} / ours (ours - paper) [95 % interval]; † from counts decoded from "
-        "what the paper prints; – not given."
-        + "\n"
-        + "".join(f"\n- {note}" for note in _notes(table_key))
+    notes = [*table.notes, *(f"{row.name}: {row.note}" for row in table.rows if row.note)]
+    cells = (
+        f"Cells: {' '.join(table.source)} / ours (ours - paper) [95 % interval]; † from counts "
+        "decoded from what the paper prints; – not given."
     )
-
-
-def _notes(table_key: str) -> Iterator[str]:
-    """Yields what does not add up in a table, and what is to be known of its rows."""
-    yield from TABLES[table_key].notes
-    yield from (f"{row.name}: {row.note}" for row in TABLES[table_key].rows if row.note)
+    shown = markdown_table(("row", "protocol", "seed", "n", *columns), lines)
+    return f"{shown}\n\n{cells}\n" + "".join(f"\n- {note}" for note in notes)
 
 
 def _line(row: PublishedRow, run: RunMetrics | None, columns: Sequence[str]) -> list[str]:

@@ -41,12 +41,11 @@ class PublishedCounts:
     def metrics(self) -> dict[str, float]:
         """Returns the ratios the counts give, under the names of our metrics."""
         counts = Counts(tp=self.tp, fp=self.fp, fn=self.fn, tn=self.tn or 0)
-        values = {"sensitivity": sensitivity(counts), "precision": precision(counts)}
-        values["f1"] = f1(counts)
-        if self.tn is None:
-            return values
-        values |= {"accuracy": accuracy(counts), "specificity": specificity(counts)}
-        return values | {"f1_negative": f1_negative(counts)} | class_averages(counts)
+        scores = [sensitivity, precision, f1]
+        if self.tn is not None:
+            scores += [accuracy, specificity, f1_negative]
+        values = {score.__name__: score(counts) for score in scores}
+        return values if self.tn is None else values | class_averages(counts)
 
 
 @dataclass(frozen=True)
@@ -83,17 +82,6 @@ class PublishedTable:
     rows: tuple[PublishedRow, ...]
     notes: tuple[str, ...] = ()
 
-    def row(self, name: str) -> PublishedRow:
-        """Returns a row.
-
-        Raises:
-            ValueError: If the table has no such row.
-        """
-        rows = {row.name: row for row in self.rows}
-        if name not in rows:
-            raise ValueError(f"`name` must be one of {list(rows)}. Received: {name!r}")
-        return rows[name]
-
 
 def compare(published: float | None, ours: Metric, *, decoded: bool = False) -> str:
     """Returns a cell "paper / ours (ours - paper) [95 % interval]", what is missing as "–".
@@ -103,13 +91,14 @@ def compare(published: float | None, ours: Metric, *, decoded: bool = False) -> 
         ours: Ours with its interval.
         decoded: Whether the paper's number was decoded from others: it is marked †.
     """
-    known, measured = published is not None, not math.isnan(ours.value)
-    if not known and not measured:
+    measured = not math.isnan(ours.value)
+    if published is None and not measured:
         return "–"
-    paper = f"{round(published, 4):g}{'†' if decoded else ''}" if published is not None else "–"
+    paper, gain = "–", ""
+    if published is not None:
+        paper = f"{round(published, 4):g}{'†' * decoded}"
+        gain = f" ({ours.value - published:+.3f})"
     if not measured:
         return f"{paper} / –"
-    cell = f"{paper} / {ours.value:.3f}"
-    if published is not None:
-        cell += f" ({ours.value - published:+.3f})"
-    return cell if math.isnan(ours.low) else f"{cell} [{ours.low:.3f}, {ours.high:.3f}]"
+    interval = "" if math.isnan(ours.low) else f" [{ours.low:.3f}, {ours.high:.3f}]"
+    return f"{paper} / {ours.value:.3f}{gain}{interval}"

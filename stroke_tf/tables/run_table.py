@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from stroke_tf.runs.settings import ClassifierRun, UnetRun, small
-from stroke_tf.tables.cells import cell, seeded
-from stroke_tf.tables.settings import TableRun
+from stroke_tf.tables.settings import TableRun, seeded
 
 if TYPE_CHECKING:
     from stroke_tf.manifest import Protocol
@@ -107,7 +106,16 @@ def run_table(
             if preface:
                 parts.append(preface(records))
             if folds == "five":
-                parts += _cross_validated(here, config.seeds, failed, smoothed or {}, strata or {})
+                from stroke_tf.tables.cross_tables import cross_validated_tables
+
+                parts += cross_validated_tables(
+                    here,
+                    config.seeds,
+                    run=_run,
+                    attempt=partial(_attempt, failed=failed),
+                    smoothed=smoothed or {},
+                    strata=strata or {},
+                )
             else:
                 parts += _tested_once(here, config.seeds, failed, published)
     except (ValueError, OSError) as error:
@@ -190,10 +198,7 @@ def _run(config: Row) -> RunMetrics:
 
 
 def _tested_once(
-    rows: Mapping[str, Row],
-    seeds: Sequence[int],
-    failed: list[str],
-    published: Sequence[str],
+    rows: Mapping[str, Row], seeds: Sequence[int], failed: list[str], published: Sequence[str]
 ) -> Iterator[str]:
     from stroke_tf.runs.best_epoch import best_epoch
     from stroke_tf.tables.papers import comparison_table
@@ -223,7 +228,7 @@ def _own_table(results: Mapping[str, RunMetrics], columns: Sequence[str], note: 
     from stroke_tf.page import markdown_table
 
     lines = [
-        [name, str(run.n), *(cell(run.metrics[column]) for column in columns)]
+        [name, str(run.n), *(run.metrics[column].text() for column in columns)]
         for name, run in results.items()
     ]
     return f"{markdown_table(('row', 'n', *columns), lines)}\n\n{_INTERVALS}{note}"
@@ -252,31 +257,8 @@ def _differences(rows: Mapping[str, ClassifierRun], results: Mapping[str, RunMet
             one["truth"], other["score"], one["score"], groups=one["id"].map(groups)
         )
         test = mcnemar(one["truth"], other["score"] >= results[name].threshold, calls)
-        lines.append([name, cell(gain, sign=True), f"{test.only_a} / {test.only_b}"])
-        lines[-1].append(f"{test.p_value:.3g}")
-    header = (
-        "row",
-        f"AUC - {first}",
-        f"right where the other is wrong: row / {first}",
-        "McNemar p",
-    )
+        right = f"{test.only_a} / {test.only_b}"
+        lines.append([name, gain.text(sign=True), right, f"{test.p_value:.3g}"])
+    right = f"right where the other is wrong: row / {first}"
+    header = ("row", f"AUC - {first}", right, "McNemar p")
     return f"{markdown_table(header, lines)}\n\n{_PAIRED}"
-
-
-def _cross_validated(
-    rows: Mapping[str, Row],
-    seeds: Sequence[int],
-    failed: list[str],
-    smoothed: Mapping[str, float],
-    strata: Mapping[str, str],
-) -> Iterator[str]:
-    from stroke_tf.tables.cross_tables import cross_validated_tables
-
-    return cross_validated_tables(
-        rows,
-        seeds,
-        run=_run,
-        attempt=lambda what, run: _attempt(what, run, failed),
-        smoothed=smoothed,
-        strata=strata,
-    )

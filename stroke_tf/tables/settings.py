@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,8 @@ class TableRun(ExperimentRun):
     """
 
     weights: str | None = "imagenet"
+
+
+def seeded(row: Any, seed: int) -> Any:
+    """Returns a run with another seed."""
+    return replace(row, fit=replace(row.fit, seed=seed))

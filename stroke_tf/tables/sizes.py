@@ -8,6 +8,7 @@ from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import FOLDS, Fold, FoldName, read_manifest, select_folds
 from stroke_tf.page import markdown_table
 from stroke_tf.tables.papers import TABLES
+from stroke_tf.tables.published import PublishedRow
 
 
 def sizes_of_split(records: Path, *, val: tuple[int, ...], test: tuple[FoldName, ...]) -> str:
@@ -27,7 +28,7 @@ def sizes_of_split(records: Path, *, val: tuple[int, ...], test: tuple[FoldName,
     ours = {name: _total(part) for name, part in folds.items()}
     ours |= {"all": _total(every), "negative": negative, "positive": _total(every) - negative}
     lines = [
-        [" ".join(TABLES[key].source), row.name, f"{row.values['slices']:.0f}", str(ours[row.name])]
+        [" ".join(TABLES[key].source), *_beside(row, ours[row.name])]
         for key in ("saucis-t1", "saucis-t2")
         for row in TABLES[key].rows
     ]
@@ -38,14 +39,14 @@ def sizes_of_classes(records: Path) -> str:
     """Returns the sizes of Table 3 beside those of records, test sessions left out, as Markdown."""
     folds = [fold for fold in read_manifest(records).folds if fold.fold in range(FOLDS)]
     lines = [
-        [
-            row.name,
-            f"{row.values['slices']:.0f}",
-            str(sum(fold.classes.get(row.name.upper(), 0) for fold in folds)),
-        ]
+        _beside(row, sum(fold.classes.get(row.name.upper(), 0) for fold in folds))
         for row in TABLES["saucis-t3"].rows
     ]
     return markdown_table(("slices", "SAUCIS Table 3", "ours"), lines)
+
+
+def _beside(row: PublishedRow, ours: int) -> list[str]:
+    return [row.name, f"{row.values['slices']:.0f}", str(ours)]
 
 
 def _total(folds: list[Fold]) -> int:

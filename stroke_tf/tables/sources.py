@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
+
+from stroke_tf.text_tables import read_table
 
 
 def read_sources(path: Path) -> dict[str, str]:
@@ -13,8 +14,4 @@ def read_sources(path: Path) -> dict[str, str]:
         FileNotFoundError: If there is no such file.
         ValueError: If it has no columns `id` and `source`.
     """
-    with path.open(encoding="utf-8", newline="") as file:
-        table = csv.DictReader(file)
-        if not {"id", "source"} <= set(table.fieldnames or ()):
-            raise ValueError(f"{path} must have columns id, source. Received: {table.fieldnames}")
-        return {row["id"]: row["source"] for row in table}
+    return {row["id"]: row["source"] for _, row in read_table(path, ("id", "source"))}

@@ -100,25 +100,19 @@ def extract_features(
             left, or `make_dataset` refuses an argument or the records.
     """
     _check(task, copies=copies, strength=strength)
+    shown = {"task": task, "image_size": image_size, "windows": windows, "view": view}
     extraction = _Extraction(
-        extractor,
-        Path(records),
-        task=task,
-        image_size=image_size,
-        network=key_of_network,
-        strength=strength,
-        windows=windows,
-        view=view,
-        seed=seed,
-        cache_dir=cache_dir,
+        extractor, Path(records), key_of_network, shown, strength, seed, cache_dir
     )
     counts = {fold: count_samples(records, (fold,), task) for fold in folds}
     # A fold may hold no slice for a task as long as another does.
     counts = {fold: count for fold, count in counts.items() if count}
     check_not_empty(len(counts), records=records, folds=folds, task=task)
-    by_fold = [_stack(parts) for parts in extraction.of_folds(counts, copies=copies)]
+    of_folds = extraction.of_folds(counts, copies=copies)
+    by_fold = [parts[0] for parts in of_folds]
+    stacked = [np.concatenate([part.features for part in parts]) for parts in of_folds]
     return FeatureSet(
-        features=np.concatenate([part.features for part in by_fold], axis=1),
+        features=np.concatenate(stacked, axis=1),
         labels=np.concatenate([part.labels for part in by_fold]),
         ids=tuple(itertools.chain.from_iterable(part.ids for part in by_fold)),
         groups=tuple(itertools.chain.from_iterable(part.groups for part in by_fold)),
@@ -184,17 +178,16 @@ def _check(task: Task, *, copies: int, strength: AugmentStrength | None) -> None
 
 @dataclass(frozen=True)
 class _Extraction:
-    """One network on one folder of records; what each field is, `extract_features` says."""
+    """One network on one folder of records; what each field is, `extract_features` says.
+
+    `shown` has what the images are made with.
+    """
 
     extractor: keras.Model
     records: Path
-    _: dataclasses.KW_ONLY
-    task: Task
-    image_size: int
     network: str
+    shown: Mapping[str, Any]
     strength: AugmentStrength | None
-    windows: tuple[Window, ...]
-    view: View
     seed: int
     cache_dir: Path | None
 
@@ -219,9 +212,14 @@ class _Extraction:
         self, counts: Mapping[FoldName, int], copies: Sequence[int]
     ) -> dict[tuple[FoldName, int], FeatureSet]:
         """Decodes folds once, then computes and saves some of their copies."""
-        sizes = {fold: _batch_sizes(count) for fold, count in counts.items()}
+        sizes = {
+            fold: [min(_BATCH, count - start) for start in range(0, count, _BATCH)]
+            for fold, count in counts.items()
+        }
         # No batch holds slices of two folds: what is drawn for a slice would depend on the call.
-        slices = self._slices(tuple(counts)).rebatch([*itertools.chain(*sizes.values())])
+        slices = make_dataset(
+            self.records, folds=tuple(counts), batch_size=_BATCH, with_ids=True, **self.shown
+        ).rebatch([*itertools.chain(*sizes.values())])
         computed = {}
         for copy in copies:
             seeds = [self._seeds(fold, copy, batches=len(sizes[fold])) for fold in counts]
@@ -235,18 +233,6 @@ class _Extraction:
                 self._save(part, fold, copy)
                 computed[fold, copy] = part
         return computed
-
-    def _slices(self, folds: tuple[FoldName, ...]) -> tf.data.Dataset:
-        return make_dataset(
-            self.records,
-            folds=folds,
-            task=self.task,
-            image_size=self.image_size,
-            batch_size=_BATCH,
-            windows=self.windows,
-            view=self.view,
-            with_ids=True,
-        )
 
     def _seeds(self, fold: FoldName, copy: int, *, batches: int) -> np.ndarray:
         random = np.random.default_rng([self.seed, copy, *str(fold).encode()])
@@ -277,10 +263,7 @@ class _Extraction:
             "weights_sha256": self._weights_sha256,
             "output_shape": self.extractor.output_shape[1:],
             "manifest_sha256": manifest_sha256(self.records),
-            "task": self.task,
-            "image_size": self.image_size,
-            "windows": self.windows,
-            "view": self.view,
+            **self.shown,
             "augmentation": dataclasses.asdict(self.strength) if self.strength and copy else None,
             "seed": self.seed if copy else None,
             "keras": keras.__version__,
@@ -289,7 +272,7 @@ class _Extraction:
     @cached_property
     def _weights_sha256(self) -> str:
         digest = hashlib.sha256()
-        for array in _arrays(self.extractor.weights):
+        for array in (variable.value.numpy() for variable in self.extractor.weights):
             digest.update(f"{array.shape} {array.dtype}".encode())
             digest.update(array.tobytes())
         return digest.hexdigest()
@@ -338,16 +321,3 @@ def _augmented(
 
     pairs = tf.data.Dataset.zip(slices, tf.data.Dataset.from_tensor_slices(seeds))
     return parallel_map(pairs, augment)
-
-
-def _batch_sizes(count: int) -> list[int]:
-    return [min(_BATCH, count - start) for start in range(0, count, _BATCH)]
-
-
-def _arrays(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
-    return [variable.value.numpy() for variable in variables]
-
-
-def _stack(parts: list[FeatureSet]) -> FeatureSet:
-    """Returns the copies of one fold as one set."""
-    return dataclasses.replace(parts[0], features=np.concatenate([it.features for it in parts]))

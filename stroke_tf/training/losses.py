@@ -25,8 +25,56 @@ SMOOTH = 1.0
 nor predicted costs 0, and each predicted pixel of an absent class costs something."""
 
 
+class _OfClassIds(keras.losses.Loss):
+    """A loss of class ids against probabilities, whose `_cost` takes the truth as one-hot."""
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Returns the loss of a batch, a scalar, or of each pixel, shape (B, H, W).
+
+        Args:
+            y_true: Class ids, shape (B, H, W, 1).
+            y_pred: Probabilities, shape (B, H, W, C); for C = 1 those of class 1, and the ids are
+                0 and 1.
+
+        Raises:
+            ValueError: If the loss has class weights, and not one for each class.
+        """
+        if y_pred.shape[-1] == 1:
+            y_pred = ops.concatenate([1 - y_pred, y_pred], axis=-1)
+        ids = ops.cast(ops.squeeze(y_true, axis=-1), "int32")
+        truth = ops.one_hot(ids, num_classes=y_pred.shape[-1], dtype=y_pred.dtype)
+        return self._cost(truth, y_pred)
+
+    def _cost(self, truth: Tensor, probs: Tensor) -> Tensor:
+        """Returns the loss; truth and probabilities have shape (B, H, W, C) with C >= 2."""
+        raise NotImplementedError
+
+
+class _Weighted(_OfClassIds):
+    """A loss with a weight for each class, background first, or None."""
+
+    def __init__(self, *, class_weights: Sequence[float] | None = None, **options: Any):
+        super().__init__(**options)
+        self.class_weights = None if class_weights is None else list(class_weights)
+
+    def _weights(self, truth: Tensor, *, otherwise: float) -> Tensor:
+        """Returns the weights, shape (C,); all are `otherwise` where none were given."""
+        classes = truth.shape[-1]
+        weights = self.class_weights or [otherwise] * classes
+        if len(weights) != classes:
+            raise ValueError(
+                f"`class_weights` must hold one weight for each of {classes} classes. "
+                f"Received: {weights}"
+            )
+        return ops.convert_to_tensor(weights, "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return super().get_config() | {"class_weights": self.class_weights}
+
+
 @_register
-class SoftDice(keras.losses.Loss):
+class SoftDice(_OfClassIds):
     """Soft Dice loss over the lesion classes (SAUCIS eq. 6).
 
     1 - (2 sum(p g) + SMOOTH) / (sum(p) + sum(g) + SMOOTH) for each class but background (id 0),
@@ -34,32 +82,24 @@ class SoftDice(keras.losses.Loss):
     prediction (the paper's text has it the wrong way round). Sample weights only scale it.
     """
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Returns the loss of a batch, a scalar.
-
-        Args:
-            y_true: Class ids, shape (B, H, W, 1).
-            y_pred: Probabilities, shape (B, H, W, C); for C = 1 those of class 1, and the ids are
-                0 and 1.
-        """
-        return _soft_dice(*_truth_and_probs(y_true, y_pred))
+    def _cost(self, truth: Tensor, probs: Tensor) -> Tensor:
+        return _soft_dice(truth, probs)
 
 
 @_register
-class SoftJaccard(keras.losses.Loss):
+class SoftJaccard(_OfClassIds):
     """Soft Jaccard (IoU) loss over the lesion classes.
 
     1 - (sum(p g) + SMOOTH) / (sum(p) + sum(g) - sum(p g) + SMOOTH), summed and averaged as in
     `SoftDice`. Sample weights only scale it.
     """
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Returns the loss of a batch, a scalar; arguments as `SoftDice.call`."""
-        return _tversky(*_truth_and_probs(y_true, y_pred), alpha=1, beta=1, smooth=SMOOTH)
+    def _cost(self, truth: Tensor, probs: Tensor) -> Tensor:
+        return _tversky(truth, probs, alpha=1, beta=1, smooth=SMOOTH)
 
 
 @_register
-class SoftTversky(keras.losses.Loss):
+class SoftTversky(_OfClassIds):
     """Tversky loss over the lesion classes (Salehi et al. 2017).
 
     1 - (TP + SMOOTH) / (TP + alpha FP + beta FN + SMOOTH) with soft counts, summed and averaged as
@@ -80,9 +120,7 @@ class SoftTversky(keras.losses.Loss):
             raise ValueError(f"`alpha` and `beta` must be >= 0. Received: {alpha}, {beta}")
         self.alpha, self.beta = alpha, beta
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Returns the loss of a batch, a scalar; arguments as `SoftDice.call`."""
-        truth, probs = _truth_and_probs(y_true, y_pred)
+    def _cost(self, truth: Tensor, probs: Tensor) -> Tensor:
         return _tversky(truth, probs, alpha=self.alpha, beta=self.beta, smooth=SMOOTH)
 
     def get_config(self) -> dict[str, Any]:
@@ -91,7 +129,7 @@ class SoftTversky(keras.losses.Loss):
 
 
 @_register
-class WeightedCrossEntropy(keras.losses.Loss):
+class WeightedCrossEntropy(_Weighted):
     """Cross-entropy of each pixel times the weight of its true class, then the mean of all pixels.
 
     The `class_weight` of `fit` does the same for labels of shape (B, 1) only. SAUCIS names the loss
@@ -103,27 +141,17 @@ class WeightedCrossEntropy(keras.losses.Loss):
     """
 
     def __init__(self, *, class_weights: Sequence[float] = (1.0, 10.0, 10.0), **options: Any):
-        super().__init__(**options)
-        self.class_weights = list(class_weights)
+        super().__init__(class_weights=class_weights, **options)
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Returns the loss of each pixel, shape (B, H, W); arguments as `SoftDice.call`.
-
-        Raises:
-            ValueError: If there is not one weight for each class.
-        """
-        truth, probs = _truth_and_probs(y_true, y_pred)
-        weights = _checked(self.class_weights, classes=truth.shape[-1])
-        entropies = keras.losses.categorical_crossentropy(truth, probs)
-        return ops.sum(truth * weights, axis=-1) * entropies
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        return super().get_config() | {"class_weights": self.class_weights}
+    def _cost(self, truth: Tensor, probs: Tensor) -> Tensor:
+        weights = self._weights(truth, otherwise=1.0)
+        return ops.sum(truth * weights, axis=-1) * keras.losses.categorical_crossentropy(
+            truth, probs
+        )
 
 
 @_register
-class Focal(keras.losses.Loss):
+class Focal(_Weighted):
     """Focal loss of each pixel (Lin et al. 2017), then the mean of all pixels.
 
     -w (1 - p)^gamma log(p), with p the probability of the true class and w its weight. Keras'
@@ -141,41 +169,31 @@ class Focal(keras.losses.Loss):
     def __init__(
         self, *, gamma: float = 2.0, class_weights: Sequence[float] | None = None, **options: Any
     ):
-        super().__init__(**options)
+        super().__init__(class_weights=class_weights, **options)
         if gamma < 0:
             raise ValueError(f"`gamma` must be >= 0. Received: {gamma}")
         self.gamma = gamma
-        self.class_weights = None if class_weights is None else list(class_weights)
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Returns the loss of each pixel, shape (B, H, W); arguments as `SoftDice.call`.
-
-        Raises:
-            ValueError: If there is not one weight for each class.
-        """
-        truth, probs = _truth_and_probs(y_true, y_pred)
-        weights = self.class_weights or [0.25] * truth.shape[-1]
-        alpha = _checked(weights, classes=truth.shape[-1])
+    def _cost(self, truth: Tensor, probs: Tensor) -> Tensor:
+        alpha = self._weights(truth, otherwise=0.25)
         return keras.losses.categorical_focal_crossentropy(
             truth, probs, alpha=alpha, gamma=self.gamma
         )
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        return super().get_config() | {"gamma": self.gamma, "class_weights": self.class_weights}
+        return super().get_config() | {"gamma": self.gamma}
 
 
 @_register
-class LovaszSoftmax(keras.losses.Loss):
+class LovaszSoftmax(_OfClassIds):
     """Lovász-softmax loss (Berman et al. 2018), the convex extension of 1 - IoU.
 
     Over all pixels of the batch, then the mean of the classes in its truth, background included:
     the published default. In [0, 1]. Sample weights only scale it.
     """
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Returns the loss of a batch, a scalar; arguments as `SoftDice.call`."""
-        truth, probs = _truth_and_probs(y_true, y_pred)
+    def _cost(self, truth: Tensor, probs: Tensor) -> Tensor:
         truth = ops.transpose(ops.reshape(truth, (-1, truth.shape[-1])))
         probs = ops.transpose(ops.reshape(probs, (-1, probs.shape[-1])))
         errors = ops.abs(truth - probs)
@@ -188,7 +206,7 @@ class LovaszSoftmax(keras.losses.Loss):
 
 
 @_register
-class DiceCrossEntropy(keras.losses.Loss):
+class DiceCrossEntropy(_Weighted):
     """The sum of `SoftDice` and the mean cross-entropy of all pixels.
 
     Args:
@@ -197,26 +215,11 @@ class DiceCrossEntropy(keras.losses.Loss):
         **options: `name`, `reduction` and `dtype` of `keras.losses.Loss`.
     """
 
-    def __init__(self, *, class_weights: Sequence[float] | None = None, **options: Any):
-        super().__init__(**options)
-        self.class_weights = None if class_weights is None else list(class_weights)
-
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Returns the loss of a batch, a scalar; arguments as `SoftDice.call`.
-
-        Raises:
-            ValueError: If there is not one weight for each class.
-        """
-        truth, probs = _truth_and_probs(y_true, y_pred)
+    def _cost(self, truth: Tensor, probs: Tensor) -> Tensor:
         entropies = keras.losses.categorical_crossentropy(truth, probs)
         if self.class_weights is not None:
-            weights = _checked(self.class_weights, classes=truth.shape[-1])
-            entropies = ops.sum(truth * weights, axis=-1) * entropies
+            entropies = ops.sum(truth * self._weights(truth, otherwise=1.0), axis=-1) * entropies
         return _soft_dice(truth, probs) + ops.mean(entropies)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        return super().get_config() | {"class_weights": self.class_weights}
 
 
 @_register
@@ -227,7 +230,7 @@ class SegmentationModelsDice(keras.losses.Loss):
     """
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Returns the loss of a batch, a scalar; arguments as `SoftDice.call`."""
+        """Returns the loss of a batch, a scalar; arguments as those of the other losses."""
         from stroke_tf.models.unet import sm_dice_loss  # classifiers need no segmentation_models
 
         return sm_dice_loss(y_true, y_pred)
@@ -250,14 +253,6 @@ but "cross-entropy" take a sigmoid of shape (B, H, W, 1) as well; those with "we
 weights for it."""
 
 
-def _truth_and_probs(class_ids: Tensor, probs: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns one-hot truth and probabilities, both of shape (B, H, W, C) with C >= 2."""
-    if probs.shape[-1] == 1:
-        probs = ops.concatenate([1 - probs, probs], axis=-1)
-    ids = ops.cast(ops.squeeze(class_ids, axis=-1), "int32")
-    return ops.one_hot(ids, num_classes=probs.shape[-1], dtype=probs.dtype), probs
-
-
 def _soft_dice(truth: Tensor, probs: Tensor) -> Tensor:
     return _tversky(truth, probs, alpha=0.5, beta=0.5, smooth=SMOOTH / 2)
 
@@ -268,15 +263,6 @@ def _tversky(truth: Tensor, probs: Tensor, *, alpha: float, beta: float, smooth:
     false = ops.sum(probs, axis=(0, 1, 2)) - hits
     missed = ops.sum(truth, axis=(0, 1, 2)) - hits
     return ops.mean(1 - (hits + smooth) / (hits + alpha * false + beta * missed + smooth))
-
-
-def _checked(class_weights: list[float], *, classes: int) -> Tensor:
-    if len(class_weights) != classes:
-        raise ValueError(
-            f"`class_weights` must hold one weight for each of {classes} classes. "
-            f"Received: {class_weights}"
-        )
-    return ops.convert_to_tensor(class_weights, "float32")
 
 
 def _jaccard_of_first(truth: Tensor) -> Tensor:

@@ -24,8 +24,8 @@ def pixel_scores(classes: int) -> list[keras.metrics.Metric]:
     counts = PixelCounts(classes)
     return [
         counts,
-        _OfCounts(counts, _lesion_iou, name="lesion_iou"),
-        _OfCounts(counts, _lesion_dice, name="lesion_dice"),
+        _OfCounts(counts, lambda hits, both: hits / ops.maximum(both - hits, 1), name="lesion_iou"),
+        _OfCounts(counts, lambda hits, both: 2 * hits / ops.maximum(both, 1), name="lesion_dice"),
     ]
 
 
@@ -80,14 +80,6 @@ class _OfCounts(keras.metrics.Metric):
         both = (ops.sum(self._matrix, axis=0) + ops.sum(self._matrix, axis=1))[1:]
         present = ops.cast(both > 0, "float32")
         return ops.sum(self._score(hits, both)) / ops.maximum(ops.sum(present), 1)
-
-
-def _lesion_iou(hits: Tensor, both: Tensor) -> Tensor:
-    return hits / ops.maximum(both - hits, 1)
-
-
-def _lesion_dice(hits: Tensor, both: Tensor) -> Tensor:
-    return 2 * hits / ops.maximum(both, 1)
 
 
 def _likeliest(probs: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from data_tools.patients import read_groups
-from data_tools.sources import LAYOUTS, SliceFiles, Source, find_slices
+from data_tools.scan import SliceFiles
+from data_tools.sources import LAYOUTS, Source, find_slices
 from stroke_tf.labels import StrokeType
 
 NONE, ISCHEMIA, HEMORRHAGE = StrokeType.NONE, StrokeType.ISCHEMIA, StrokeType.HEMORRHAGE

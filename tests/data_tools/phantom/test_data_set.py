@@ -25,7 +25,7 @@ from data_tools.phantom.anatomy import draw_anatomy, draw_head
 from data_tools.phantom.data_set import make_phantom
 from data_tools.phantom.lesions import _KINDS, add_lesion, draw_lesion
 from data_tools.phantom.patient_files import SLICES, Patient, PatientTask, write_patient
-from data_tools.phantom.scanner import window_picture
+from data_tools.slices import grey_view
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.reading.mask_pictures import MASK_COLOURS, mask_from_colours, paint_overlay
 
@@ -292,7 +292,7 @@ def test_head_has_the_tissues_of_a_head_ct():
 
 def test_window_maps_its_ends_to_black_and_white():
     hu = np.array([[-1000, 0, 40, 80, 1000]], np.int16)
-    assert window_picture(hu, (40, 80)).tolist() == [[0, 0, 128, 255, 255]]
+    assert grey_view(hu, window=(40, 80)).tolist() == [[0, 0, 128, 255, 255]]
 
 
 def test_same_seed_gives_same_bytes_whatever_the_jobs(tmp_path):
