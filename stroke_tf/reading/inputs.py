@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 
 from stroke_tf.manifest import natural_key
 from stroke_tf.reading.archives import archive_of, is_zip_name, read_bytes
-from stroke_tf.reading.folders import is_mask_name, is_system_name, list_folder
+from stroke_tf.reading.folders import is_mask_name, is_system_name, list_folder, readable
 from stroke_tf.reading.input_slice import (
     InputSlice,
     PixelSlice,
@@ -22,7 +22,13 @@ from stroke_tf.reading.input_slice import (
     place_slice,
 )
 from stroke_tf.reading.pictures import is_picture_start
-from stroke_tf.reading.series import Geometry, Series, pictures_as_series, stack_as_series
+from stroke_tf.reading.series import (
+    Geometry,
+    Series,
+    pictures_as_series,
+    split_repeats,
+    stack_as_series,
+)
 
 __all__ = ["Found", "Geometry", "InputSlice", "PixelSlice", "Series", "find_inputs"]
 
@@ -101,12 +107,13 @@ class _Finder:
         for slices in self.pictures.values():
             made.append((_first(slices), pictures_as_series("", slices)))
         patients = [*dict.fromkeys(patient for _, patient in self.stacks)]
-        for (_, patient), stacks in self.stacks.items():
+        for (_, patient), found in self.stacks.items():
+            stacks = [one for stack in found for one in split_repeats(stack)]
             notes = _notes_of_patients(patients, patient)
             if len(stacks) > 1:
                 notes.append(
                     f"one of {len(stacks)} stacks under one SeriesInstanceUID, whose planes, "
-                    "sizes or pixels differ"
+                    "sizes, pixels or phases differ"
                 )
             for stack in stacks:
                 series = stack_as_series("", stack, notes)
@@ -164,9 +171,11 @@ class _Finder:
         except ValueError as error:
             self._fault(name, str(error).partition(": ")[2])
             return True
-        if is_picture_start(start):
-            self.pictures.setdefault(path.parent, []).append(InputSlice(str(name), path))
-        elif start[128:] == b"DICM" or start[:2] in _FIRST_TAGS:
+        if start[128:] == b"DICM":  # first: its preamble may be that of a TIFF
+            self._add_dicom(path, name)
+        elif is_picture_start(start):
+            self.pictures.setdefault(path.parent, []).append(InputSlice(readable(str(name)), path))
+        elif start[:2] in _FIRST_TAGS:
             self._add_dicom(path, name)
         elif path.suffix.lower() in _NAMED_SUFFIXES:
             self._fault(name, f"must be a picture or a DICOM file. Received: {_size(start)}")
@@ -178,11 +187,11 @@ class _Finder:
         from stroke_tf.reading.axial_ct import NotAxialCtError
 
         try:
-            file = open_again(path, name=str(name))
+            file = open_again(path, name=readable(str(name)))
         except NotAxialCtError as error:
-            return self._leave(name, str(error).removeprefix(f"{name}: "))
+            return self._leave(name, str(error).removeprefix(f"{readable(str(name))}: "))
         except ValueError as error:
-            return self._fault(name, str(error).removeprefix(f"{name}: "))
+            return self._fault(name, str(error).removeprefix(f"{readable(str(name))}: "))
         tags = file.tags
         uid = str(tags.value("SeriesInstanceUID") or path.parent)
         stacks = self.stacks.setdefault((uid, file.patient), [])
@@ -203,10 +212,10 @@ class _Finder:
                 fitting.append(placed)
 
     def _leave(self, name: PurePath, reason: str) -> None:
-        self.left_out.append((str(name), reason))
+        self.left_out.append((readable(str(name)), reason))
 
     def _fault(self, name: PurePath, reason: str) -> None:
-        self.faults.append((str(name), reason))
+        self.faults.append((readable(str(name)), reason))
 
 
 def _first(slices: Sequence[InputSlice]) -> list[str | int]:

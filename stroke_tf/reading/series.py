@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stroke_tf.manifest import natural_key
 from stroke_tf.reading.input_slice import InputSlice, PlacedSlice
 
-_SAME_PLACE_MM = 0.01
+SAME_PLACE_MM = 0.01
 _EVEN_MM = 0.1
 _STRAIGHT_DEG = 0.5
 _SHOWN = 3  # examples in a note
@@ -103,6 +103,24 @@ def stack_as_series(name: str, stack: Sequence[PlacedSlice], notes: Sequence[str
     return Series(name, slices, geometry, (*notes, *told), is_series=True)
 
 
+def split_repeats(stack: Sequence[PlacedSlice]) -> list[list[PlacedSlice]]:
+    """Returns the stacks of which each has one slice at a position.
+
+    There are several where all positions have the same number of slices: phases or reconstructions
+    under one SeriesInstanceUID, told apart by InstanceNumber. A repeated slice makes no stack.
+    """
+    normal = _normal(stack[0].axes)
+    if normal is None or not stack[0].corner_mm:
+        return [[*stack]]
+    places: dict[int, list[PlacedSlice]] = {}
+    for one in sorted(stack, key=lambda it: (it.number, natural_key(it.slice.name))):
+        height = float(np.dot(normal, one.corner_mm))
+        places.setdefault(round(height / SAME_PLACE_MM), []).append(one)
+    if len({len(it) for it in places.values()}) > 1 or len(places) == 1:
+        return [[*stack]]
+    return [[*one] for one in zip(*places.values(), strict=True)]
+
+
 def thickness_of(positions_mm: NDArray[np.float64], nominal_mm: float) -> NDArray[np.float64]:
     """Returns how much of the normal each slice stands for, see `Geometry.thickness_mm`.
 
@@ -110,7 +128,7 @@ def thickness_of(positions_mm: NDArray[np.float64], nominal_mm: float) -> NDArra
         positions_mm: Shape (N,), ascending.
         nominal_mm: What one position alone stands for.
     """
-    place = np.cumsum(np.diff(positions_mm, prepend=positions_mm[0]) > _SAME_PLACE_MM)
+    place = np.cumsum(np.diff(positions_mm, prepend=positions_mm[0]) > SAME_PLACE_MM)
     places = positions_mm[np.unique(place, return_index=True)[1]]
     steps = np.diff(places)
     if len(steps):
@@ -164,11 +182,13 @@ def _measured(
 ) -> tuple[Geometry | None, list[str]]:
     """Returns the geometry that the headers say, and what is out of the ordinary."""
     steps = np.diff(positions)
-    apart = steps[steps > _SAME_PLACE_MM]
+    apart = steps[steps > SAME_PLACE_MM]
     uneven = bool(len(apart) and np.ptp(apart) > _EVEN_MM)
     tilt = float(np.degrees(np.arccos(min(abs(normal[2]), 1.0))))
     shear = _shear(ordered, normal)
+    mirrored = np.cross(ordered[0].axes[:3], ordered[0].axes[3:])[2] < 0
     notes = [
+        *(["mirrored: seen from the head, not from the feet"] if mirrored else []),
         *_notes_of_tilt(tilt, shear, ordered[0].gantry_deg),
         *_notes_of_steps(ordered, steps, uneven),
     ]
@@ -194,7 +214,7 @@ def _shear(ordered: Sequence[PlacedSlice], normal: NDArray[np.float64]) -> float
     way = np.subtract(ordered[-1].corner_mm, ordered[0].corner_mm)
     along = float(np.dot(way, normal))
     across = float(np.linalg.norm(way - along * normal))
-    return float(np.degrees(np.arctan2(across, along))) if along > _SAME_PLACE_MM else 0.0
+    return float(np.degrees(np.arctan2(across, along))) if along > SAME_PLACE_MM else 0.0
 
 
 def _notes_of_tilt(tilt: float, shear: float, gantry: float) -> list[str]:
@@ -215,7 +235,7 @@ def _notes_of_tilt(tilt: float, shear: float, gantry: float) -> list[str]:
 def _notes_of_steps(
     ordered: Sequence[PlacedSlice], steps: NDArray[np.float64], uneven: bool
 ) -> list[str]:
-    apart = steps[steps > _SAME_PLACE_MM]
+    apart = steps[steps > SAME_PLACE_MM]
     notes = []
     if uneven:
         notes.append(f"spacing is uneven: {apart.min():.2f} to {apart.max():.2f} mm")
@@ -228,7 +248,7 @@ def _notes_of_steps(
     names = [it.slice.name for it in ordered]
     twice = [
         f"{names[place]} and {names[place + 1]} lie at one position"
-        for place in np.flatnonzero(steps <= _SAME_PLACE_MM)
+        for place in np.flatnonzero(steps <= SAME_PLACE_MM)
     ]
     return [*notes, *_some(gaps), *_some(twice)]
 

@@ -1,5 +1,6 @@
 """Tests of `stroke_tf.reading.inputs` and `.series`."""
 
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -170,6 +171,22 @@ def test_slices_at_one_position_are_told_and_count_once(tmp_path):
     assert series.geometry.thickness_mm == (5, 2.5, 2.5, 5)
 
 
+def test_phases_under_one_uid_are_taken_apart_by_their_numbers(tmp_path):
+    order = [0, 2, 1, 3]  # the second phase lies between the files of the first
+    each = {place: {"InstanceNumber": number} for place, number in enumerate(order)}
+    write_series(tmp_path / "a", upright([0, 0, 5, 5]), each=each)
+    found = find_inputs([tmp_path / "a"])
+    assert names(found) == [["a/000.dcm", "a/002.dcm"], ["a/001.dcm", "a/003.dcm"]]
+    assert all("one of 2 stacks" in it.notes[0] for it in found.series)
+
+
+def test_planes_seen_from_the_head_are_told(tmp_path):
+    write_series(tmp_path, upright([0, 5]), ImageOrientationPatient=[-1, 0, 0, 0, 1, 0])
+    (series,) = find_inputs([tmp_path]).series
+    assert series.notes == ("mirrored: seen from the head, not from the feet",)
+    assert series.geometry.positions_mm == (0, 5)
+
+
 def test_a_copy_of_an_image_is_left_out_by_name(tmp_path):
     write_series(tmp_path / "a", upright([0, 5]))
     shutil.copy(tmp_path / "a" / "001.dcm", tmp_path / "a" / "copy.dcm")
@@ -276,6 +293,26 @@ def test_names_are_relative_to_the_folder_that_all_paths_share(tmp_path):
     one, other = (write_picture(tmp_path / it / "1.png") for it in "ab")
     assert names(find_inputs([one, other, one])) == [["a/1.png"], ["b/1.png"]]
     assert find_inputs([]) == Found((), (), ())
+
+
+def test_names_that_are_no_utf8_are_read_as_turkish(tmp_path):
+    folder = tmp_path / "a"
+    picture = write_picture(folder / "1.png")
+    picture.rename(os.fsdecode(os.fsencode(folder) + b"/\xddnme.png"))  # cp1254 of I with a dot
+    (series,) = find_inputs([folder]).series
+    assert series.slices[0].name == "a/İnme.png"
+    np.testing.assert_array_equal(series.slices[0].read().pixels, GREY)
+
+
+def test_no_pixel_is_decoded_before_it_is_asked_for(tmp_path, monkeypatch):
+    write_series(tmp_path / "a", upright([0, 5]))
+    write_picture(tmp_path / "a" / "1.png")
+    for decoder in ("dicom.decode_words", "pictures.decode_grey", "input_slice.decode_grey"):
+        monkeypatch.setattr(f"stroke_tf.reading.{decoder}", None)
+    found = find_inputs([tmp_path / "a"])
+    assert [len(it.slices) for it in found.series] == [2, 1]
+    with pytest.raises(TypeError):
+        found.series[0].slices[0].read()
 
 
 def test_links_in_a_circle_end(tmp_path):
