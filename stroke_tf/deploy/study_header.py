@@ -63,14 +63,18 @@ class SourceImages:
     frames: tuple[int, ...]
 
     def arrange(self, arrays: Iterable[np.ndarray]) -> np.ndarray:
-        """Returns what belongs to the slices of a series as one array, in the order of frames.
+        """Returns the masks of the slices of a series as one array, in the order of frames.
 
         Raises:
-            ValueError: If there is not one for each slice.
+            ValueError: If there is not one for each slice, of its size.
         """
         shape = (len(self.frames), self.images[0].Rows, self.images[0].Columns)
         arranged, count = np.zeros(shape, np.uint8), 0
         for count, array in enumerate(arrays, start=1):
+            if array.shape != shape[1:]:
+                raise ValueError(
+                    f"a mask must have the size of its slice, {shape[1:]}. Received: {array.shape}"
+                )
             if count <= len(self.frames):
                 arranged[self.frames[count - 1]] = array
         if count != len(self.frames):

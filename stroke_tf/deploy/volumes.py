@@ -15,7 +15,7 @@ from scipy import ndimage
 from scipy.spatial.distance import pdist
 
 from stroke_tf.labels import StrokeType
-from stroke_tf.reading.series import Geometry, Series
+from stroke_tf.reading.series import WIDEST_GAP, Geometry, Series
 
 CLASS_NAMES = {StrokeType.ISCHEMIA: "ischaemia", StrokeType.HEMORRHAGE: "haemorrhage"}
 """Names of the classes that have a volume, by their ids in a mask."""
@@ -188,6 +188,6 @@ def _rule(geometry: Geometry) -> Iterator[str]:
     if geometry.is_uneven:
         yield (
             "Distances of slices are uneven: where slices are missing, their neighbours stand for "
-            "them, and slices at one position share one thickness."
+            f"them, up to {WIDEST_GAP} usual distances."
         )
     yield "A lesion is what touches, by faces, edges or corners, on slices that follow each other."

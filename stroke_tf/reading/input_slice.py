@@ -100,7 +100,8 @@ class PlacedSlice:
         """Returns whether both can be of one stack: planes of one direction, size and pixel."""
         pairs = ((self.axes, other.axes, 0.01), (self.spacing_mm, other.spacing_mm, 1e-4))
         return (self.size, bool(self.corner_mm)) == (other.size, bool(other.corner_mm)) and all(
-            len(mine) == len(its) and np.allclose(mine, its, atol=near, rtol=0)
+            len(mine) == len(its)
+            and all(abs(one - other) <= near for one, other in zip(mine, its, strict=True))
             for mine, its, near in pairs
         )
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from stroke_tf.manifest import natural_key
 from stroke_tf.reading.archives import archive_of, is_zip_name, read_bytes
@@ -29,6 +30,9 @@ from stroke_tf.reading.series import (
     split_repeats,
     stack_as_series,
 )
+
+if TYPE_CHECKING:
+    from stroke_tf.reading.dicom import DicomFile
 
 __all__ = ["Found", "Geometry", "InputSlice", "PixelSlice", "Series", "find_inputs"]
 
@@ -185,25 +189,27 @@ class _Finder:
 
     def _add_dicom(self, path: Path, name: PurePath) -> None:
         from stroke_tf.reading.axial_ct import NotAxialCtError
+        from stroke_tf.reading.dicom_header import silence
 
+        shown = readable(str(name))
         try:
-            file = open_again(path, name=readable(str(name)))
+            with silence():
+                self._add_frames(open_again(path, name=shown), path)
         except NotAxialCtError as error:
-            return self._leave(name, str(error).removeprefix(f"{readable(str(name))}: "))
+            self._leave(name, str(error).removeprefix(f"{shown}: "))
         except ValueError as error:
-            return self._fault(name, str(error).removeprefix(f"{readable(str(name))}: "))
-        tags = file.tags
-        uid = str(tags.value("SeriesInstanceUID") or path.parent)
-        stacks = self.stacks.setdefault((uid, file.patient), [])
+            self._fault(name, str(error).removeprefix(f"{shown}: "))
+
+    def _add_frames(self, file: DicomFile, path: Path) -> None:
+        series = str(file.tags.value("SeriesInstanceUID") or path.parent)
+        instance = str(file.tags.value("SOPInstanceUID") or path)
+        stacks = self.stacks.setdefault((series, file.patient), [])
         for frame in range(file.frames):
             placed = place_slice(file, frame, path=path)
-            instance = (
-                tags.value("SOPInstanceUID") or path,
-                *(placed.number, frame, placed.corner_mm),
-            )
-            other = self.instances.setdefault(instance, placed.slice.name)
-            if other != placed.slice.name:
-                self._leave(PurePath(placed.slice.name), f"the same image as {other}")
+            name = placed.slice.name
+            same = (instance, placed.number, frame, placed.corner_mm)
+            if (other := self.instances.setdefault(same, name)) != name:
+                self._leave(PurePath(name), f"the same image as {other}")
                 continue
             fitting = next((it for it in stacks if it[0].fits(placed)), None)
             if fitting is None:

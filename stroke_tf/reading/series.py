@@ -16,6 +16,9 @@ from stroke_tf.reading.input_slice import InputSlice, PlacedSlice
 
 SAME_PLACE_MM = 0.01
 _EVEN_MM = 0.1
+WIDEST_GAP = 4
+"""A wider gap counts as so many usual distances of slices: nobody knows what lies in it."""
+
 _STRAIGHT_DEG = 0.5
 _SHOWN = 3  # examples in a note
 
@@ -30,7 +33,7 @@ class Geometry:
         positions_mm: Of each slice along the normal of its plane, ascending.
         thickness_mm: Of each slice, for volumes: half the distance to each neighbour. An end slice
             reaches as far outwards as inwards, slices at one position share theirs, and where
-            slices are missing their neighbours stand for them.
+            slices are missing their neighbours stand for them, up to `WIDEST_GAP` usual distances.
         corners_mm: The centre of the first pixel of each slice, in the patient's axes.
         axes: Directions of a row and of a column, three numbers each, in the patient's axes.
         tilt_deg: Angle between the planes and the patient's axial plane.
@@ -132,6 +135,7 @@ def thickness_of(positions_mm: NDArray[np.float64], nominal_mm: float) -> NDArra
     places = positions_mm[np.unique(place, return_index=True)[1]]
     steps = np.diff(places)
     if len(steps):
+        steps = np.minimum(steps, WIDEST_GAP * _usual(steps))
         each = (np.concatenate([steps[:1], steps]) + np.concatenate([steps, steps[-1:]])) / 2
     else:
         each = np.array([nominal_mm])
@@ -239,7 +243,7 @@ def _notes_of_steps(
     notes = []
     if uneven:
         notes.append(f"spacing is uneven: {apart.min():.2f} to {apart.max():.2f} mm")
-    usual = float(np.sort(apart)[(len(apart) - 1) // 2]) if len(apart) else 0.0
+    usual = _usual(apart) if len(apart) else 0.0
     gaps = []
     for place, step in enumerate(steps):
         if missing := _missing(float(step), usual, ordered[place], ordered[place + 1]):
@@ -251,6 +255,11 @@ def _notes_of_steps(
         for place in np.flatnonzero(steps <= SAME_PLACE_MM)
     ]
     return [*notes, *_some(gaps), *_some(twice)]
+
+
+def _usual(steps: NDArray[np.float64]) -> float:
+    """Returns the median distance of slices; of two the smaller, for gaps are no rule."""
+    return float(np.sort(steps)[(len(steps) - 1) // 2])
 
 
 def _missing(step: float, usual: float, below: PlacedSlice, above: PlacedSlice) -> int:

@@ -204,6 +204,17 @@ def test_files_belong_to_the_study_and_hold_no_more_of_a_header_than_that(tmp_pa
 
 
 @pytest.mark.parametrize(
+    ("charset", "name"), [("ISO_IR 148", "Çağrı^Şule"), ("ISO_IR 100", "Müller^Zoë")]
+)
+def test_names_keep_their_letters(tmp_path, charset, name):
+    write_series(tmp_path / "a", upright([0]), SpecificCharacterSet=charset, PatientName=name)
+    (series,) = find_inputs([tmp_path / "a"]).series
+    path = write_seg(series, draw_masks(series), out=tmp_path / "seg.dcm")
+    assert str(pydicom.dcmread(path).PatientName) == name
+    check_valid(path)
+
+
+@pytest.mark.parametrize(
     ("values", "rule"),
     [
         ({"FrameOfReferenceUID": None}, r"a/000.dcm: .*source with FrameOfReferenceUID"),
@@ -233,6 +244,8 @@ def test_each_slice_must_have_its_mask_and_overlay(tmp_path):
         write_seg(series, [np.zeros((96, 96), np.uint8)], out=tmp_path / "seg.dcm")
     with pytest.raises(ValueError, match="one overlay for each of 2 slices. Received: 0"):
         write_captures(series, [], out=tmp_path)
+    with pytest.raises(ValueError, match=r"size of its slice, \(96, 96\). Received: \(8, 8\)"):
+        write_seg(series, [np.zeros((8, 8), np.uint8)] * 2, out=tmp_path / "seg.dcm")
 
 
 def test_without_highdicom_the_error_says_what_to_install(tmp_path, monkeypatch):

@@ -339,5 +339,6 @@ def test_no_text_of_a_header_leaves(tmp_path):
 
 def test_thickness_is_half_the_way_to_each_neighbour():
     np.testing.assert_allclose(thickness_of(np.array([0.0, 2, 8]), 0.0), [2, 4, 6])
+    np.testing.assert_allclose(thickness_of(np.array([0.0, 5, 10, 210]), 0.0), [5, 5, 12.5, 20])
     np.testing.assert_allclose(thickness_of(np.array([3.0]), 7.0), [7])
     np.testing.assert_allclose(thickness_of(np.array([3.0, 3.0]), 7.0), [3.5, 3.5])
