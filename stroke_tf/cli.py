@@ -17,6 +17,8 @@ VERBS = {
     "save-model": ("stroke_tf.deploy.save_model", "finished runs as one folder to share"),
     "weights": ("stroke_tf.deploy.weights", "the ImageNet files that networks start from"),
     "report": ("stroke_tf.reporting.report", "REPORT.md and report.html of all runs"),
+    "predict": ("stroke_tf.deploy.predict", "scores, masks, volumes and a page of new slices"),
+    "serve": ("stroke_tf.deploy.serve", "a page in the browser that takes slices and answers"),
     "doctor": ("stroke_tf.doctor", "say what this machine has and what of it is used"),
     "score-stage1": ("experiments.score_stage1", "the competition's score of stroke yes or no"),
     "score-stage2": ("experiments.score_stage2", "the competition's score of masks"),
