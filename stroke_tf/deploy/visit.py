@@ -247,7 +247,7 @@ def explain(model: StrokeModel, pixels: NDArray[Any]) -> NDArray[np.float32]:
     ((shape, rgb),) = ViewMaker(model.description, series=False)([pixels])
     explained = mask_grad_cam if model.description.draws_masks else grad_cam
     heatmap = explained(model.networks[0], rgb[None])[0]
-    return undo_square(heatmap[..., None], height=shape[0], width=shape[1])[..., 0]
+    return undo_square(heatmap, height=shape[0], width=shape[1])
 
 
 def most_telling(one: ShownSeries) -> int:

@@ -55,8 +55,8 @@ def mask_grad_cam(model: keras.Model, images: ArrayLike) -> NDArray[np.float32]:
     sure answers.
 
     Args:
-        model: Takes RGB images, shape (B, S, S, 3), and ends in an activation that gives the
-            probabilities of each pixel, named "probs", or "mask" in a joint network.
+        model: Takes RGB images, shape (B, S, S, 3), and gives the probabilities of each
+            pixel by a layer named "probs", or "mask" in a joint network.
         images: RGB, shape (B, S, S, 3), in [0, 255], as the model takes them.
 
     Returns:
@@ -113,7 +113,10 @@ def _explained_mask(model: keras.Model) -> keras.Model:
     if len(heads) != 1 or len(heads[0].output.shape) != 4:
         names = [layer.name for layer in heads]
         raise ValueError(f"`model` must give masks by a layer of {_MASK_LAYERS}. Received: {names}")
-    logits, size = heads[0].input, model.input_shape[1]
+    (head,), size = heads, model.input_shape[1]
+    # A softmax of its own layer lets the gradient of sure answers through.
+    alone = isinstance(head, keras.layers.Activation)
+    logits = head.input if alone else keras.ops.log(head.output + keras.config.epsilon())
     networks = [inner for inner in model.layers if isinstance(inner, keras.Model)]
     if not networks:
         deepest = _deepest(model, size).output
@@ -131,8 +134,14 @@ def _lesion_score(logits: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _deepest(network: keras.Model, size: int) -> keras.layers.Layer:
-    """Returns the last layer of the smallest feature map of an encoder."""
-    maps = [it for it in network.layers if len(getattr(it.output, "shape", ())) == 4]
+    """Returns the last layer of an encoder's smallest feature map; a pyramid's are no encoder's."""
+    maps = [
+        it
+        for it in network.layers
+        if len(getattr(it.output, "shape", ())) == 4
+        and it.name not in _MASK_LAYERS
+        and not isinstance(it, (keras.layers.AveragePooling2D, keras.layers.MaxPooling2D))
+    ]
     sides = {it.name: it.output.shape[1] for it in maps}
     side = min(it for it in sides.values() if it and it >= size // _ENCODER_STRIDE)
     return [it for it in maps if sides[it.name] == side][-1]
