@@ -133,6 +133,8 @@ def answer_visit(
         settings = Prediction(inputs=inputs, model=(), out=out, keep_going=True)
         result = predict_inputs(settings, model=model, progress=progress)
         series = _keep_pixels(inputs, result.studies, folder)
+        if not series:
+            raise ValueError("\n".join(f"{name}: {reason}" for name, reason in result.faults[:20]))
         shutil.rmtree(folder / "uploads")
         results = shutil.make_archive(str(folder / "stroke_tf_results"), "zip", out)
     except BaseException:
