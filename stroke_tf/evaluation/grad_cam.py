@@ -1,6 +1,7 @@
-"""Grad-CAM: which part of a slice a classifier's answer rests on. Needs TensorFlow.
+"""Grad-CAM: which part of a slice a network's answer rests on. Needs TensorFlow.
 
-Selvaraju et al. 2017, Grad-CAM: Visual Explanations from Deep Networks, equations 1 and 2.
+Selvaraju et al. 2017, Grad-CAM: Visual Explanations from Deep Networks, equations 1 and 2; for
+masks Vinogradova et al. 2020, Towards Interpretable Semantic Segmentation via Grad-CAM.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
+from stroke_tf.labels import MASK
 from stroke_tf.models.heads import POOL_AVG
+
+_MASK_LAYERS = (MASK, "probs")
+_ENCODER_STRIDE = 32
 
 
 def grad_cam(
@@ -39,11 +44,36 @@ def grad_cam(
         ValueError: If the model is of another kind, has no such layer, or the layer gives no
             feature map.
     """
+    return _heatmaps(_explained(model, layer), images)
+
+
+def mask_grad_cam(model: keras.Model, images: ArrayLike) -> NDArray[np.float32]:
+    """Returns what a segmentation network's lesions rest on, as one heatmap for each slice.
+
+    As `grad_cam`, of the deepest feature map. The score is -log p(background), summed over the
+    pixels: each counts by its probability of being lesion, and its gradient does not vanish for
+    sure answers.
+
+    Args:
+        model: Takes RGB images, shape (B, S, S, 3), and gives the probabilities of each
+            pixel by a layer named "probs", or "mask" in a joint network.
+        images: RGB, shape (B, S, S, 3), in [0, 255], as the model takes them.
+
+    Returns:
+        float32, shape (B, S, S), in [0, 1], as of `grad_cam`.
+
+    Raises:
+        ValueError: If the model is of another kind.
+    """
+    return _heatmaps(_explained_mask(model), images)
+
+
+def _heatmaps(explained: keras.Model, images: ArrayLike) -> NDArray[np.float32]:
     pixels = tf.convert_to_tensor(np.asarray(images, dtype=np.float32))
     with tf.GradientTape() as tape:
         tape.watch(pixels)  # a frozen model has no variable that would start the recording
-        features, log_odds = _explained(model, layer)(pixels, training=False)
-    gradients = tf.cast(tape.gradient(log_odds, features), tf.float32)
+        features, score = explained(pixels, training=False)
+    gradients = tf.cast(tape.gradient(score, features), tf.float32)
     weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
     maps = tf.nn.relu(tf.reduce_sum(weights * tf.cast(features, tf.float32), -1, keepdims=True))
     maps = tf.image.resize(maps, pixels.shape[1:3])[..., 0]
@@ -75,6 +105,46 @@ def _explained(model: keras.Model, layer: str | None) -> keras.Model:
     backbone = keras.Model(network.input, [_layer(network, layer).output, network.output])
     features, pooled_from = backbone(before)
     return keras.Model(model.input, [features, keras.Model(after, log_odds)(pooled_from)])
+
+
+def _explained_mask(model: keras.Model) -> keras.Model:
+    """Returns the model with two outputs: its deepest feature map and how much lesion it sees."""
+    heads = [layer for layer in model.layers if layer.name in _MASK_LAYERS]
+    if len(heads) != 1 or len(heads[0].output.shape) != 4:
+        names = [layer.name for layer in heads]
+        raise ValueError(f"`model` must give masks by a layer of {_MASK_LAYERS}. Received: {names}")
+    (head,), size = heads, model.input_shape[1]
+    # A softmax of its own layer lets the gradient of sure answers through.
+    alone = isinstance(head, keras.layers.Activation)
+    logits = head.input if alone else keras.ops.log(head.output + keras.config.epsilon())
+    networks = [inner for inner in model.layers if isinstance(inner, keras.Model)]
+    if not networks:
+        deepest = _deepest(model, size).output
+        return keras.Model(model.input, [deepest, _lesion_score(logits)])
+    (network,) = networks
+    before = model.layers[model.layers.index(network) - 1].output
+    inner = keras.Model(network.input, [_deepest(network, size).output, network.outputs[0]])
+    features, logits = inner(before)
+    return keras.Model(model.input, [features, _lesion_score(logits)])
+
+
+def _lesion_score(logits: keras.KerasTensor) -> keras.KerasTensor:
+    background = keras.ops.log_softmax(keras.ops.cast(logits, "float32"), axis=-1)[..., 0]
+    return -keras.ops.sum(background, axis=(1, 2))
+
+
+def _deepest(network: keras.Model, size: int) -> keras.layers.Layer:
+    """Returns the last layer of an encoder's smallest feature map; a pyramid's are no encoder's."""
+    maps = [
+        it
+        for it in network.layers
+        if len(getattr(it.output, "shape", ())) == 4
+        and it.name not in _MASK_LAYERS
+        and not isinstance(it, (keras.layers.AveragePooling2D, keras.layers.MaxPooling2D))
+    ]
+    sides = {it.name: it.output.shape[1] for it in maps}
+    side = min(it for it in sides.values() if it and it >= size // _ENCODER_STRIDE)
+    return [it for it in maps if sides[it.name] == side][-1]
 
 
 def _log_odds(last: keras.layers.Layer) -> keras.KerasTensor:

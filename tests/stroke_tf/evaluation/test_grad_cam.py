@@ -3,8 +3,9 @@ import keras
 import numpy as np
 import pytest
 
-from stroke_tf.evaluation.grad_cam import grad_cam
+from stroke_tf.evaluation.grad_cam import grad_cam, mask_grad_cam
 from stroke_tf.models import BACKBONES, build_classifier
+from stroke_tf.models.segmenters import SEGMENTERS
 
 RED = np.array([[1, 2], [3, 4]], np.float32)
 GREEN = np.array([[4, 0], [0, 0]], np.float32)
@@ -201,3 +202,39 @@ def test_a_layer_of_the_backbone_gives_a_finer_map_and_leaves_the_model_as_it_wa
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded(images), before, rtol=1e-5)
     np.testing.assert_allclose(grad_cam(loaded, images), coarse, atol=1e-4)
+
+
+def _segmenter(*, bias):
+    """Halves the slice, and takes red for haemorrhage."""
+    pixels = keras.Input((4, 4, 3))
+    x = keras.layers.Conv2D(2, 1, use_bias=False, name="maps")(pixels)
+    x = keras.layers.AveragePooling2D(2)(x)
+    x = keras.layers.UpSampling2D(2)(x)
+    logits = keras.layers.Conv2D(3, 1, name="logits")(x)
+    model = keras.Model(pixels, keras.layers.Activation("softmax", name="probs")(logits))
+    model.get_layer("maps").set_weights([np.eye(3, 2, dtype=np.float32)[None, None]])
+    kernel = np.array([[0, 0, 1], [0, 0, 0]], np.float32)[None, None]
+    model.get_layer("logits").set_weights([kernel, np.array([bias, 0, 0], np.float32)])
+    return model
+
+
+@pytest.mark.parametrize("bias", [-1000.0, 5.0])
+def test_masks_rest_on_the_deepest_map_that_speaks_for_a_lesion(bias):
+    double = np.ones((2, 2), np.float32)
+    images = _images(np.kron([[0, 2], [0, 8]], double), np.kron([[4, 0], [4, 0]], double))
+    expected = cv2.resize(np.array([[0, 0.25], [0, 1]], np.float32), (4, 4))
+    np.testing.assert_allclose(mask_grad_cam(_segmenter(bias=bias), images)[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["unet", "joint", "improved"])
+def test_segmentation_networks_can_be_explained(name):
+    model = SEGMENTERS[name](image_size=64)
+    images = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3))
+    heatmaps = mask_grad_cam(model, images)
+    assert heatmaps.shape == (2, 64, 64) and np.isfinite(heatmaps).all()
+    assert ((heatmaps.max(axis=(1, 2)) == 1) | (heatmaps.max(axis=(1, 2)) == 0)).all()
+
+
+def test_a_classifier_has_no_masks_to_explain():
+    with pytest.raises(ValueError, match="must give masks"):
+        mask_grad_cam(_classifier([1, 0]), _images())

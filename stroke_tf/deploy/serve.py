@@ -1,0 +1,93 @@
+"""The page: slices, a DICOM series or a zip in; scores, masks, volumes and downloads out.
+
+    stroke-tf serve --model results/unet/mobilenetv2-s0 [--port 7860]
+
+Answers on this machine alone unless `--host` says otherwise: there is no password, and what is
+handed in are pictures of patients. Uploads are deleted as soon as they are read, results when their
+visitor leaves, and everything when the page stops. Research software, not a medical device.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stroke_tf import command
+
+if TYPE_CHECKING:
+    from stroke_tf.deploy.model import StrokeModel
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """Settings of the page.
+
+    Attributes:
+        model: Runs, folders by `save-model` or .keras files; several answer together.
+        host: Address to answer on; 0.0.0.0 lets in whoever reaches this machine.
+        port: Port to answer on.
+        max_files: Most files of one upload.
+        max_megabytes: Most megabytes of one upload.
+        keep_minutes: How long results stay after their last use.
+    """
+
+    model: tuple[Path, ...]
+    host: str = "127.0.0.1"
+    port: int = 7860
+    max_files: int = 2000
+    max_megabytes: int = 1000
+    keep_minutes: int = 60
+
+    def __post_init__(self) -> None:
+        for name in ("max_files", "max_megabytes", "keep_minutes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be >= 1. Received: {getattr(self, name)}")
+
+
+def main(config: ServeConfig) -> int:
+    """Answers until it is stopped; returns the exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the uploads go
+    from stroke_tf.deploy.load import load_model
+
+    model = load_model(config.model)
+    if config.host not in _LOOPBACK:
+        print(f"Whoever reaches {config.host} can use this page: it asks for no password")
+    with tempfile.TemporaryDirectory(prefix="stroke-tf-") as folder:
+        page = open_page(config, model, Path(folder))
+        print(f"Open {page.local_url} - Ctrl-C stops it", flush=True)
+        page.block_thread()
+    return 0
+
+
+def open_page(config: ServeConfig, model: StrokeModel, folder: Path) -> Any:
+    """Starts to answer and returns the Gradio page, which can be closed.
+
+    Args:
+        config: The settings.
+        model: What answers.
+        folder: Folder of all that is handed in and made of it; not to be seen by others.
+
+    Raises:
+        ImportError: If Gradio is not installed.
+        OSError: If the port is in use.
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise ImportError("The page needs Gradio: pip install 'stroke_tf[page]'") from error
+    from stroke_tf.deploy.browser_page import build_page, launch
+
+    return launch(build_page(config, model, folder), config)
+
+
+if __name__ == "__main__":
+    command.run(main, ServeConfig, doc=__doc__)
