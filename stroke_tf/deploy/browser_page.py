@@ -17,7 +17,6 @@ import gradio as gr
 import numpy as np
 
 from stroke_tf.deploy.model import StrokeModel
-from stroke_tf.deploy.serve import ServeConfig
 from stroke_tf.deploy.visit import (
     GREY_WINDOW,
     WINDOWS,
@@ -57,15 +56,16 @@ footer { display: none !important; }
 _PRESETS = [*WINDOWS, _FREE]
 
 
-def build_page(config: ServeConfig, model: StrokeModel, folder: Path) -> gr.Blocks:
+def build_page(model: StrokeModel, folder: Path, *, limits: Limits, keep_minutes: int) -> gr.Blocks:
     """Returns the page, not yet answering.
 
     Args:
-        config: The settings.
         model: What answers.
         folder: Folder of all that is handed in and made of it.
+        limits: How much may be handed in at a time.
+        keep_minutes: How long results stay after their last use.
     """
-    seconds = 60 * config.keep_minutes
+    seconds = 60 * keep_minutes
     with gr.Blocks(title="stroke_tf", analytics_enabled=False, delete_cache=(60, seconds)) as page:
         visit = gr.State(time_to_live=seconds, delete_callback=_leave)
         gr.Markdown("# Strokes in brain CT")
@@ -97,13 +97,17 @@ def build_page(config: ServeConfig, model: StrokeModel, folder: Path) -> gr.Bloc
         controls = [visit, series, place, centre, width, opacity, heat]
         show = partial(_show, model)
         answered = start.click(
-            partial(_answer, config, model, folder),
+            partial(_answer, model, folder, limits),
             [files],
             [visit, files, series, place, summary, download],
             concurrency_limit=1,
-            api_name=False,
+            api_visibility="private",
         )
-        quick = {"concurrency_limit": _SHOWN_AT_ONCE, "show_progress": "hidden", "api_name": False}
+        quick: dict[str, Any] = {
+            "concurrency_limit": _SHOWN_AT_ONCE,
+            "show_progress": "hidden",
+            "api_visibility": "private",
+        }
         answered.success(show, controls, shown, **quick)
         series.input(_choose_series, [visit, series], [place, summary], **quick).then(
             show, controls, shown, **quick
@@ -123,17 +127,17 @@ def build_page(config: ServeConfig, model: StrokeModel, folder: Path) -> gr.Bloc
     return page
 
 
-def launch(page: gr.Blocks, config: ServeConfig) -> gr.Blocks:
-    """Starts to answer, in threads of its own.
+def launch(page: gr.Blocks, *, host: str, port: int, limits: Limits) -> gr.Blocks:
+    """Starts to answer, in threads of its own, and returns the page.
 
     Raises:
         OSError: If the port is in use.
     """
     page.queue(max_size=_WAITING)
     page.launch(
-        server_name=config.host,
-        server_port=config.port,
-        max_file_size=f"{config.max_megabytes}mb",
+        server_name=host,
+        server_port=port,
+        max_file_size=limits.bytes,
         theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
         css=_STYLE,
         prevent_thread_lock=True,
@@ -148,9 +152,9 @@ def launch(page: gr.Blocks, config: ServeConfig) -> gr.Blocks:
 
 
 def _answer(
-    config: ServeConfig,
     model: StrokeModel,
     folder: Path,
+    limits: Limits,
     files: list[str] | None,
     progress: gr.Progress = gr.Progress(),  # noqa: B008  Gradio finds it by its default
 ) -> list[Any]:
@@ -159,7 +163,7 @@ def _answer(
             [Path(name) for name in files or ()],
             model,
             folder / "uploads" / secrets.token_hex(8),
-            limits=Limits(config.max_files, config.max_megabytes * 10**6),
+            limits=limits,
             progress=lambda what, done, total: progress((done, total), desc=what),
         )
     except (ValueError, OSError, RuntimeError) as error:

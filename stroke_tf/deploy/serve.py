@@ -85,8 +85,11 @@ def open_page(config: ServeConfig, model: StrokeModel, folder: Path) -> Any:
     except ImportError as error:
         raise ImportError("The page needs Gradio: pip install 'stroke_tf[page]'") from error
     from stroke_tf.deploy.browser_page import build_page, launch
+    from stroke_tf.deploy.visit import Limits
 
-    return launch(build_page(config, model, folder), config)
+    limits = Limits(config.max_files, config.max_megabytes * 10**6)
+    page = build_page(model, folder, limits=limits, keep_minutes=config.keep_minutes)
+    return launch(page, host=config.host, port=config.port, limits=limits)
 
 
 if __name__ == "__main__":

@@ -198,7 +198,7 @@ def paint_slice(
     gray = window_hu(pixels[..., None], (window,))[..., 0]
     scale = max(1, round(_SHOWN_SIDE / max(gray.shape)))
     gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    shown = cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)
+    shown = np.asarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB), np.uint8)
     if heatmap is not None:
         heat = cv2.resize(heatmap, gray.shape[::-1], interpolation=cv2.INTER_LINEAR)
         colours = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_INFERNO)
