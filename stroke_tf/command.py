@@ -22,7 +22,6 @@ Settings = TypeVar("Settings")
 Config = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 called_as = ""
 """The verb of `stroke-tf` that runs, if one does."""
-_PLACES = ("records", "out")
 _STOPPED = 130  # as shells have it for Ctrl-C
 
 
@@ -82,9 +81,10 @@ def parse(
         SystemExit: If a flag or the file is wrong, which is printed, or for `--help`.
     """
     options: dict[str, Any] = {"prog": command_name(), "description": doc}
-    if _needs_flags(kind):
+    try:
+        start = kind() if default is None else default
+    except TypeError:  # a setting has no default, so no file gives all of them
         return tyro.cli(kind, args=args, **options)
-    start = kind() if default is None else default
     given = sys.argv[1:] if args is None else args
     if any(flag.startswith("--config") for flag in given):
         named, _ = tyro.cli(_File, args=given, return_unknown_args=True, add_help=False)
@@ -116,18 +116,15 @@ def command_name() -> str:
     return f"python {Path(sys.argv[0]).name}"
 
 
+def settings_of(run: Any) -> dict[str, Any]:
+    """Returns what makes a run what it is; where it is does not belong to that."""
+    settings = dataclasses.asdict(run)
+    return {key: value for key, value in settings.items() if key not in ("records", "out")}
+
+
 def settings_text(run: Any) -> str:
     """Returns a run's settings as `--config` takes them, without the places of its files."""
-    kept = {k: v for k, v in dataclasses.asdict(run).items() if k not in _PLACES}
-    return json.dumps(kept, indent=2) + "\n"
-
-
-def _needs_flags(kind: type) -> bool:
-    missing = dataclasses.MISSING
-    return any(
-        field.default is missing and field.default_factory is missing
-        for field in dataclasses.fields(kind)
-    )
+    return json.dumps(settings_of(run), indent=2) + "\n"
 
 
 def _from_file(path: Path, start: Settings) -> Settings:

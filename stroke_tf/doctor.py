@@ -20,7 +20,7 @@ from rich.table import Table
 
 from stroke_tf import command
 from stroke_tf.fast import is_on
-from stroke_tf.machine import cpu_flags, processor
+from stroke_tf.machine import cpu_flags, devices, processor
 
 _FLAGS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "bfloat16", "amx_tile": "AMX"}
 _PACKAGES = ("stroke_tf", "tensorflow", "keras", "segmentation-models", "keras-tuner", "openvino")
@@ -78,10 +78,17 @@ def findings() -> Iterator[Finding]:
     )
     for package in _PACKAGES:
         yield _version(package)
-    yield _gpu()
+    import tensorflow  # noqa: F401
+
+    from stroke_tf.fast.runtimes import openvino_gains
+
+    gpus, advice = devices("GPU"), "with one: pip install 'tensorflow[and-cuda]'"
+    yield Finding("GPU", ", ".join(gpus)) if gpus else Finding("GPU", "none seen", advice)
     yield _onednn()
-    yield _training()
-    yield _predictions()
+    fused = "batch norms and Adam in one operation each, memory is kept"
+    plain = "Keras' own batch norms and Adam, by STROKE_TF_FAST=0"
+    yield Finding("training", fused if is_on() else plain)
+    yield Finding("predictions", "OpenVINO" if openvino_gains() else "Keras on TensorFlow")
 
 
 def _version(package: str) -> Finding:
@@ -92,17 +99,6 @@ def _version(package: str) -> Finding:
         return Finding(package, "not installed", advice)
 
 
-def _gpu() -> Finding:
-    import tensorflow as tf
-
-    devices = tf.config.list_physical_devices("GPU")
-    details = [tf.config.experimental.get_device_details(device) for device in devices]
-    names = [detail.get("device_name", "GPU") for detail in details]
-    if names:
-        return Finding("GPU", ", ".join(names))
-    return Finding("GPU", "none seen", "with one: pip install 'tensorflow[and-cuda]'")
-
-
 def _onednn() -> Finding:
     value = os.environ.get("TF_ENABLE_ONEDNN_OPTS")
     if value is None:
@@ -110,20 +106,6 @@ def _onednn() -> Finding:
     if value == "1":
         return Finding("oneDNN", "on")
     return Finding("oneDNN", f"off, by TF_ENABLE_ONEDNN_OPTS={value}", "unset it: it is faster")
-
-
-def _training() -> Finding:
-    if is_on():
-        return Finding("training", "batch norms and Adam in one operation each, memory is kept")
-    return Finding("training", "Keras' own batch norms and Adam, by STROKE_TF_FAST=0")
-
-
-def _predictions() -> Finding:
-    from stroke_tf.fast.runtimes import openvino_gains
-
-    if openvino_gains():
-        return Finding("predictions", "OpenVINO")
-    return Finding("predictions", "Keras on TensorFlow")
 
 
 if __name__ == "__main__":

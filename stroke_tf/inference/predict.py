@@ -1,4 +1,4 @@
-"""Masks of slices of any size, by a model of one input size."""
+"""What a segmentation network draws: on slices of records, scored, or on those of any size."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stroke_tf.config import THREE_WINDOWS, Window
-from stroke_tf.data import gray_to_rgb, window_hu
-from stroke_tf.evaluation.mask_rule import MaskRule, apply_mask_rule
+from stroke_tf.data import gray_to_rgb, named_batches, window_hu
+from stroke_tf.evaluation.lesions import count_lesions
+from stroke_tf.evaluation.mask_rule import MaskRule, apply_mask_rule, choose_mask_rule
+from stroke_tf.evaluation.segmentation import count_masks
+from stroke_tf.evaluation.segmented import Segmented
+from stroke_tf.evaluation.slice_answers import slice_frame
+from stroke_tf.evaluation.sm_scores import soft_sums
 from stroke_tf.fast.runtimes import Runtime, inference
-from stroke_tf.labels import MASK, MASK_CLASSES
+from stroke_tf.labels import MASK, MASK_CLASSES, SLICE
 from stroke_tf.square import fit_square, undo_square
 
 
@@ -108,6 +113,58 @@ def predict_masks(
     """
     predictor = Predictor(model, mirror=mirror)
     return predictor.masks(images, rule=rule, windows=windows, batch_size=batch_size)
+
+
+def segment_slices(
+    predictor: Predictor,
+    dataset: tf.data.Dataset,
+    *,
+    rule: MaskRule | None = None,
+    tune_on: tf.data.Dataset | None = None,
+) -> Segmented:
+    """Segments every slice of a data set made `with_ids`.
+
+    Args:
+        predictor: Gives the probabilities of background, ischaemia, haemorrhage; that of a joint
+            network those of the slice too.
+        dataset: Batches of (images, masks, ids).
+        rule: Which pixels are lesion; with None each pixel takes its likeliest class.
+        tune_on: Batches of validation (images, masks), which the rule is chosen on, if any.
+
+    Raises:
+        ValueError: If a rule is to be chosen and no slice of validation has a lesion.
+    """
+    if tune_on is not None:
+        rule = choose_mask_rule((it.numpy(), predictor.probs(batch)) for batch, it in tune_on)
+    ids: list[str] = []
+    groups: list[str] = []
+    images, truth, predicted, sums, types, type_probs = [], [], [], [], [], []
+    for batch in named_batches(dataset):
+        outputs = predictor.outputs(batch.images)
+        probs = outputs[MASK]
+        images.append(batch.shown[..., 0])
+        truth.append(batch.labels[..., 0])
+        predicted.append(apply_mask_rule(probs, rule))
+        sums.append(soft_sums(truth[-1], probs))
+        ids += batch.ids
+        groups += batch.groups
+        if SLICE in outputs:
+            types.append(batch.stroke_types)
+            type_probs.append(outputs[SLICE])
+    true_masks, drawn = np.concatenate(truth), np.concatenate(predicted)
+    joint = slice_frame(np.concatenate(types), np.concatenate(type_probs)) if types else None
+    return Segmented(
+        ids=ids,
+        groups=groups,
+        counts=count_masks(true_masks, drawn),
+        lesions=count_lesions(true_masks, drawn),
+        sums=np.concatenate(sums),
+        images=np.concatenate(images),
+        truth=true_masks,
+        predicted=drawn,
+        slices=joint,
+        rule=rule,
+    )
 
 
 def _input_size(model: keras.Model) -> int:
