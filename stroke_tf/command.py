@@ -5,8 +5,6 @@ Loads nothing heavy, so that `--help` answers at once.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -114,17 +112,6 @@ def command_name() -> str:
     if spec is not None:
         return f"python -m {spec.name.removesuffix('.__main__')}"
     return f"python {Path(sys.argv[0]).name}"
-
-
-def settings_of(run: Any) -> dict[str, Any]:
-    """Returns what makes a run what it is; where it is does not belong to that."""
-    settings = dataclasses.asdict(run)
-    return {key: value for key, value in settings.items() if key not in ("records", "out")}
-
-
-def settings_text(run: Any) -> str:
-    """Returns a run's settings as `--config` takes them, without the places of its files."""
-    return json.dumps(settings_of(run), indent=2) + "\n"
 
 
 def _from_file(path: Path, start: Settings) -> Settings:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from stroke_tf.command import settings_of
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.manifest import FOLDS, FoldName, read_hashed_manifest
 from stroke_tf.run_folder import RunFolder, RunMetrics
@@ -121,6 +121,17 @@ def keep_or_run(config: Run, work: Callable[[OpenRun], Outcome]) -> RunMetrics:
 def folder_of(config: Run) -> RunFolder:
     """Returns where a run is kept."""
     return RunFolder(config.out, config.experiment, config.row_name, config.fit.seed)
+
+
+def settings_of(config: Run) -> dict[str, Any]:
+    """Returns what makes a run what it is; where it is does not belong to that."""
+    settings = dataclasses.asdict(config)
+    return {key: value for key, value in settings.items() if key not in ("records", "out")}
+
+
+def settings_text(config: Run) -> str:
+    """Returns a run's settings as `--config` takes them, without the places of its files."""
+    return json.dumps(settings_of(config), indent=2) + "\n"
 
 
 def show_run(result: RunMetrics, *, out: Path) -> int:

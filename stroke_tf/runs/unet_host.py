@@ -29,7 +29,7 @@ def main(config: UnetTraining) -> int:
 
 def _train(config: UnetRun) -> None:
     from stroke_tf.manifest import read_hashed_manifest
-    from stroke_tf.runs.keep_or_run import OpenRun, Split, folder_of
+    from stroke_tf.runs.keep_or_run import OpenRun, Split, folder_of, settings_of
     from stroke_tf.runs.unet import train
     from stroke_tf.training.hosts import is_leader, join_hosts, meet_hosts
 
@@ -40,7 +40,7 @@ def _train(config: UnetRun) -> None:
         )
     folder = folder_of(config)
     _, sha256 = read_hashed_manifest(config.records)
-    if folder.kept(command.settings_of(config), data_manifest_sha256=sha256):
+    if folder.kept(settings_of(config), data_manifest_sha256=sha256):
         return
     join_hosts()
     split = Split.holding_out(val=config.val_folds, test=config.test_folds)

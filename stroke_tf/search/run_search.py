@@ -12,14 +12,13 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from stroke_tf.command import settings_text
 from stroke_tf.data.memory import Slices
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.files import write_text
 from stroke_tf.manifest import FOLDS, FoldName, manifest_sha256, read_folds, read_manifest
 from stroke_tf.processes import is_worker, worker_names
 from stroke_tf.run_folder import RunFolder, RunMetrics
-from stroke_tf.runs.keep_or_run import OpenRun, Split, folder_of, print_result
+from stroke_tf.runs.keep_or_run import OpenRun, Split, folder_of, print_result, settings_text
 from stroke_tf.search.report import TestResult, write_search_report
 from stroke_tf.search.settings import Run, Search, search_folder
 from stroke_tf.search.spaces import Space
