@@ -230,7 +230,7 @@ def our_steps(
         keras.config.set_dtype_policy("mixed_bfloat16")
     channels = 1 if choice == "grey stem" else 3
     model = _build(settings, channels=channels, freeze_encoder=choice == "frozen encoder")
-    images, train = _training(model, settings, adam(_RATE))
+    images, train = _training(model, settings, adam()(learning_rate=_RATE))
     keep_memory()
     step = _within((fused_batch_norms, fused_convolutions), model, train)
     predictor = functools.cache(lambda: Predictor(model, runtime=runtime))

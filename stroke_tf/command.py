@@ -5,8 +5,6 @@ Loads nothing heavy, so that `--help` answers at once.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +20,6 @@ Settings = TypeVar("Settings")
 Config = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 called_as = ""
 """The verb of `stroke-tf` that runs, if one does."""
-_PLACES = ("records", "out")
 _STOPPED = 130  # as shells have it for Ctrl-C
 
 
@@ -82,9 +79,10 @@ def parse(
         SystemExit: If a flag or the file is wrong, which is printed, or for `--help`.
     """
     options: dict[str, Any] = {"prog": command_name(), "description": doc}
-    if _needs_flags(kind):
+    try:
+        start = kind() if default is None else default
+    except TypeError:  # a setting has no default, so no file gives all of them
         return tyro.cli(kind, args=args, **options)
-    start = kind() if default is None else default
     given = sys.argv[1:] if args is None else args
     if any(flag.startswith("--config") for flag in given):
         named, _ = tyro.cli(_File, args=given, return_unknown_args=True, add_help=False)
@@ -114,20 +112,6 @@ def command_name() -> str:
     if spec is not None:
         return f"python -m {spec.name.removesuffix('.__main__')}"
     return f"python {Path(sys.argv[0]).name}"
-
-
-def settings_text(run: Any) -> str:
-    """Returns a run's settings as `--config` takes them, without the places of its files."""
-    kept = {k: v for k, v in dataclasses.asdict(run).items() if k not in _PLACES}
-    return json.dumps(kept, indent=2) + "\n"
-
-
-def _needs_flags(kind: type) -> bool:
-    missing = dataclasses.MISSING
-    return any(
-        field.default is missing and field.default_factory is missing
-        for field in dataclasses.fields(kind)
-    )
 
 
 def _from_file(path: Path, start: Settings) -> Settings:

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from stroke_tf import command
 from stroke_tf.fast import is_on
-from stroke_tf.machine import cpu_flags, processor
+from stroke_tf.machine import cpu_flags, devices, processor
 
 _FLAGS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "bfloat16", "amx_tile": "AMX"}
 _PACKAGES = ("stroke_tf", "tensorflow", "keras", "segmentation-models", "keras-tuner")
@@ -92,10 +92,17 @@ def findings() -> Iterator[Finding]:
         version = _version(package)
         advice = "" if version else f"pip install 'stroke_tf[{extra}]'"
         yield Finding(package, f"{version or 'not installed'}: {purpose}", advice)
-    yield _gpu()
+    import tensorflow  # noqa: F401
+
+    from stroke_tf.fast.runtimes import openvino_gains
+
+    gpus, advice = devices("GPU"), "with one: pip install 'tensorflow[and-cuda]'"
+    yield Finding("GPU", ", ".join(gpus)) if gpus else Finding("GPU", "none seen", advice)
     yield _onednn()
-    yield _training()
-    yield _predictions()
+    fused = "batch norms, convolutions and Adam in one operation each, memory is kept"
+    plain = "Keras' own operations, by STROKE_TF_FAST=0"
+    yield Finding("training", fused if is_on() else plain)
+    yield Finding("predictions", "OpenVINO" if openvino_gains() else "Keras on TensorFlow")
 
 
 def _version(package: str) -> str | None:
@@ -105,17 +112,6 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _gpu() -> Finding:
-    import tensorflow as tf
-
-    devices = tf.config.list_physical_devices("GPU")
-    details = [tf.config.experimental.get_device_details(device) for device in devices]
-    names = [detail.get("device_name", "GPU") for detail in details]
-    if names:
-        return Finding("GPU", ", ".join(names))
-    return Finding("GPU", "none seen", "with one: pip install 'tensorflow[and-cuda]'")
-
-
 def _onednn() -> Finding:
     value = os.environ.get("TF_ENABLE_ONEDNN_OPTS")
     if value is None:
@@ -123,20 +119,6 @@ def _onednn() -> Finding:
     if value == "1":
         return Finding("oneDNN", "on")
     return Finding("oneDNN", f"off, by TF_ENABLE_ONEDNN_OPTS={value}", "unset it: it is faster")
-
-
-def _training() -> Finding:
-    if is_on():
-        return Finding("training", "batch norms and Adam in one operation each, memory is kept")
-    return Finding("training", "Keras' own batch norms and Adam, by STROKE_TF_FAST=0")
-
-
-def _predictions() -> Finding:
-    from stroke_tf.fast.runtimes import openvino_gains
-
-    if openvino_gains():
-        return Finding("predictions", "OpenVINO")
-    return Finding("predictions", "Keras on TensorFlow")
 
 
 if __name__ == "__main__":

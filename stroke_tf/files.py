@@ -40,7 +40,8 @@ def replacing(path: Path, *, scratch: Path | None = None, sync: bool = False) ->
             yield temporary
             if temporary.exists():
                 if sync:
-                    _sync(temporary)
+                    with temporary.open("rb") as file:
+                        os.fsync(file.fileno())
                 temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -152,8 +153,3 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise RuntimeError(f"{folder} must not be open in another process") from error
         yield
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -13,14 +13,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import io
 import logging
 import math
-import platform
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +33,7 @@ from stroke_tf.files import (
     write_json,
     write_text,
 )
-from stroke_tf.machine import processor
+from stroke_tf.machine import describe_environment
 from stroke_tf.manifest import FoldName, Protocol
 
 if TYPE_CHECKING:
@@ -48,81 +44,6 @@ RUN_SCHEMA_VERSION = 1
 DATA_NAME = "data.json"
 DPI = 110
 _logger = logging.getLogger(__name__)
-_PACKAGE_ROOT = Path(__file__).resolve().parents[1]
-_CODE = ("stroke_tf", "data_tools", "experiments")
-
-
-@dataclass(frozen=True)
-class RunFolder:
-    """Where a run is kept.
-
-    Attributes:
-        out: Folder of all results.
-        experiment: Name of the experiment.
-        row: Name of the row of the experiment's table, such as its model.
-        seed: Seed of the run.
-
-    Raises:
-        ValueError: If experiment or row is not a plain folder name.
-    """
-
-    out: Path
-    experiment: str
-    row: str
-    seed: int
-
-    def __post_init__(self) -> None:
-        for key in ("experiment", "row"):
-            value = getattr(self, key)
-            if not re.fullmatch(r"\w[\w.+-]*", value):
-                raise ValueError(
-                    f"`{key}` must be of letters, digits and _ . + -, the first not a sign. "
-                    f"Received: {value!r}"
-                )
-
-    @property
-    def path(self) -> Path:
-        """The run's folder."""
-        return self.out / self.experiment / f"{self.row}-s{self.seed}"
-
-    @property
-    def config(self) -> Path:
-        """The settings, JSON."""
-        return self.path / "config.json"
-
-    @property
-    def env(self) -> Path:
-        """The environment, JSON."""
-        return self.path / "env.json"
-
-    @property
-    def history(self) -> Path:
-        """Loss and scores of each epoch, CSV."""
-        return self.path / "history.csv"
-
-    @property
-    def model(self) -> Path:
-        """The trained model, Keras."""
-        return self.path / "model.keras"
-
-    @property
-    def predictions(self) -> Path:
-        """One row for each test slice, CSV."""
-        return self.path / "predictions.csv"
-
-    @property
-    def figures(self) -> Path:
-        """Folder of the figures, PNG."""
-        return self.path / "figures"
-
-    @property
-    def metrics(self) -> Path:
-        """The result, JSON, written last."""
-        return self.path / "metrics.json"
-
-    def is_done(self) -> bool:
-        """Returns whether the run came to its end."""
-        return self.metrics.is_file()
 
 
 @dataclass(frozen=True)
@@ -159,115 +80,169 @@ class RunMetrics:
         """Returns the result as valid JSON text, NaN written as null."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["metrics"] = {
-            name: {key: _null_for_nan(number) for key, number in metric._asdict().items()}
+            name: {
+                key: None if math.isnan(number) else float(number)
+                for key, number in metric._asdict().items()
+            }
             for name, metric in self.metrics.items()
         }
         return to_json(values)
 
 
-@contextlib.contextmanager
-def start_run(
-    run: RunFolder, config: Mapping[str, Any], *, data_manifest_sha256: str
-) -> Iterator[RunFolder]:
-    """Opens a run's folder and keeps it locked inside the `with` block, new or resumed.
+class _Part:
+    """A file or folder in a run's folder."""
 
-    Writes config.json and env.json. The lock goes when the process does, however it ends.
+    def __init__(self, name: str, doc: str) -> None:
+        self._name, self.__doc__ = name, doc
 
-    Args:
-        run: The run.
-        config: The settings, of values JSON can hold, enums and paths; of an absolute path the
-            last part alone is kept.
-        data_manifest_sha256: SHA-256 of the manifest of the records.
-
-    Raises:
-        RuntimeError: If another process has the run open.
-        ValueError: If the folder was started with other settings or data; names the keys.
-    """
-    with locked(run.path):
-        check_settings(run, config, data_manifest_sha256=data_manifest_sha256)
-        write_json(run.config, config)
-        write_json(run.env, describe_environment(data_manifest_sha256))
-        yield run
+    def __get__(self, run: RunFolder, kind: type[RunFolder]) -> Path:
+        return run.path / self._name
 
 
-def check_settings(run: RunFolder, config: Mapping[str, Any], *, data_manifest_sha256: str) -> None:
-    """Refuses a run's folder that was started with other settings or data.
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run is kept: opened once, and written to its end once.
 
-    Args:
-        run: The run.
-        config: The settings, as for `start_run`.
-        data_manifest_sha256: SHA-256 of the manifest of the records.
+    Attributes:
+        out: Folder of all results.
+        experiment: Name of the experiment.
+        row: Name of the row of the experiment's table, such as its model.
+        seed: Seed of the run.
 
     Raises:
-        ValueError: If they differ; names the keys.
+        ValueError: If experiment or row is not a plain folder name.
     """
-    if not run.config.is_file():
-        return
-    old, new = flat(read_json(run.config)), flat(plain(config))
-    if run.env.is_file():  # a run killed between the two files has no data hash yet
-        env = read_json(run.env)
-        old["data_manifest_sha256"] = env["data_manifest_sha256"]
-        new["data_manifest_sha256"] = data_manifest_sha256
-    missing = object()
-    differing = sorted(key for key in old | new if old.get(key, missing) != new.get(key, missing))
-    if differing:
-        raise ValueError(
-            f"{run.path} must be used with the settings it was started with, or be removed. "
-            f"Received others for: {', '.join(differing)}"
-        )
 
+    out: Path
+    experiment: str
+    row: str
+    seed: int
 
-def kept(
-    run: RunFolder, config: Mapping[str, Any], *, data_manifest_sha256: str
-) -> RunMetrics | None:
-    """Returns the result of a run that is done already, and says so; None of another one.
+    def __post_init__(self) -> None:
+        for key in ("experiment", "row"):
+            value = getattr(self, key)
+            if not re.fullmatch(r"\w[\w.+-]*", value):
+                raise ValueError(
+                    f"`{key}` must be of letters, digits and _ . + -, the first not a sign. "
+                    f"Received: {value!r}"
+                )
 
-    Raises:
-        ValueError: If it was done with other settings or data; names the keys.
-    """
-    if not run.is_done():
-        return None
-    check_settings(run, config, data_manifest_sha256=data_manifest_sha256)
-    _logger.info("%s is done already: kept. Delete the folder to run it again", run.path)
-    return read_metrics(run.metrics)
+    @property
+    def title(self) -> str:
+        """What a display calls it: `experiment/row-sSEED`."""
+        return f"{self.experiment}/{self.path.name}"
 
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self.out / self.experiment / f"{self.row}-s{self.seed}"
 
-def write_predictions(run: RunFolder, predictions: pd.DataFrame) -> None:
-    """Writes predictions.csv: `id, truth, score`, or `id` and the counts of each slice.
+    config = _Part("config.json", "The settings, JSON.")
+    env = _Part("env.json", "The environment, JSON.")
+    history = _Part("history.csv", "Loss and scores of each epoch, CSV.")
+    head_history = _Part("head/history.csv", "The same of a head, trained on features.")
+    model = _Part("model.keras", "The trained model, Keras.")
+    predictions = _Part("predictions.csv", "One row for each test slice, CSV.")
+    figures = _Part("figures", "Folder of the figures, PNG.")
+    metrics = _Part("metrics.json", "The result, JSON, written last.")
 
-    Raises:
-        ValueError: If the first column is not `id`.
-    """
-    if not len(predictions.columns) or predictions.columns[0] != "id":
-        raise ValueError(
-            f"The first column must be `id`. Received: {list(predictions.columns)[:1]}"
-        )
-    write_text(run.predictions, predictions.to_csv(index=False))
+    def histories(self) -> dict[str, pd.DataFrame]:
+        """Returns what training left of each epoch: "history", and "history_head" of its head."""
+        import pandas as pd
 
+        paths = {"history": self.history, "history_head": self.head_history}
+        return {name: pd.read_csv(path) for name, path in paths.items() if path.is_file()}
 
-def write_outputs(
-    run: RunFolder,
-    predictions: pd.DataFrame,
-    *,
-    figures: Mapping[str, Figure],
-    files: Mapping[str, Any],
-) -> None:
-    """Writes predictions.csv, figures/NAME.png and JSON files.
+    def is_done(self) -> bool:
+        """Returns whether the run came to its end."""
+        return self.metrics.is_file()
 
-    Args:
-        run: The run.
-        predictions: See `write_predictions`.
-        figures: Figures by name; they are cleared.
-        files: Values by the name of their JSON file.
+    def check(self, config: Mapping[str, Any], *, data_manifest_sha256: str) -> None:
+        """Refuses a folder that was started with other settings or data.
 
-    Raises:
-        ValueError: If the first column of `predictions` is not `id`.
-    """
-    write_predictions(run, predictions)
-    for name, figure in figures.items():
-        save_figure(figure, run.figures / f"{name}.png")
-    for name, values in files.items():
-        write_json(run.path / name, values)
+        Args:
+            config: The settings, of values JSON can hold, enums and paths; of an absolute path the
+                last part alone is kept.
+            data_manifest_sha256: SHA-256 of the manifest of the records.
+
+        Raises:
+            ValueError: If they differ; names the keys.
+        """
+        if not self.config.is_file():
+            return
+        old, new = flat(read_json(self.config)), flat(plain(config))
+        if self.env.is_file():  # a run killed between the two files has no data hash yet
+            old["data_manifest_sha256"] = read_json(self.env)["data_manifest_sha256"]
+            new["data_manifest_sha256"] = data_manifest_sha256
+        missing = object()
+        keys = sorted(key for key in old | new if old.get(key, missing) != new.get(key, missing))
+        if keys:
+            raise ValueError(
+                f"{self.path} must be used with the settings it was started with, or be removed. "
+                f"Received others for: {', '.join(keys)}"
+            )
+
+    def kept(self, config: Mapping[str, Any], *, data_manifest_sha256: str) -> RunMetrics | None:
+        """Returns the result of a run that is done already, and says so; None of another one.
+
+        Raises:
+            ValueError: If it was done with other settings or data, see `check`.
+        """
+        if not self.is_done():
+            return None
+        self.check(config, data_manifest_sha256=data_manifest_sha256)
+        _logger.info("%s is done already: kept. Delete the folder to run it again", self.path)
+        return read_metrics(self.metrics)
+
+    @contextlib.contextmanager
+    def opened(self, config: Mapping[str, Any], *, data_manifest_sha256: str) -> Iterator[None]:
+        """Keeps the folder locked inside the `with` block, new or resumed.
+
+        Writes config.json and env.json. The lock goes when the process does, however it ends.
+
+        Raises:
+            RuntimeError: If another process has the run open.
+            ValueError: If the folder was started with other settings or data, see `check`.
+        """
+        with locked(self.path):
+            self.check(config, data_manifest_sha256=data_manifest_sha256)
+            write_json(self.config, config)
+            write_json(self.env, describe_environment(data_manifest_sha256))
+            yield
+
+    def finish(
+        self,
+        result: RunMetrics,
+        predictions: pd.DataFrame,
+        *,
+        figures: Mapping[str, Figure],
+        files: Mapping[str, Any],
+    ) -> None:
+        """Writes all that a run leaves beside its model; metrics.json, which marks it done, last.
+
+        Args:
+            result: The result of this run.
+            predictions: `id, truth, score`, or `id` and the counts of each slice.
+            figures: Figures by name; they are cleared.
+            files: Values by the name of their JSON file.
+
+        Raises:
+            ValueError: If the first column of `predictions` is not `id`, or the result is of
+                another run.
+        """
+        if list(predictions.columns[:1]) != ["id"]:
+            raise ValueError(
+                f"The first column must be `id`. Received: {list(predictions.columns[:1])}"
+            )
+        named = (result.experiment, result.row, result.seed)
+        if named != (self.experiment, self.row, self.seed):
+            raise ValueError(f"{self.path}: metrics must be of this run. Received: {named}")
+        write_text(self.predictions, predictions.to_csv(index=False))
+        for name, figure in figures.items():
+            save_figure(figure, self.figures / f"{name}.png")
+        for name, values in files.items():
+            write_json(self.path / name, values)
+        write_text(self.metrics, result.to_json())
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -284,18 +259,6 @@ def save_figure(figure: Figure, path: Path) -> None:
     with replacing(path) as temporary:
         picture = Image.open(buffer).convert("RGB")
         picture.quantize(256, method=Image.Quantize.MAXCOVERAGE).save(temporary, optimize=True)
-
-
-def write_metrics(run: RunFolder, metrics: RunMetrics) -> None:
-    """Writes metrics.json, which marks the run as done: call it last.
-
-    Raises:
-        ValueError: If the metrics are of another run.
-    """
-    named = (metrics.experiment, metrics.row, metrics.seed)
-    if named != (run.experiment, run.row, run.seed):
-        raise ValueError(f"{run.path}: metrics must be of this run. Received: {named}")
-    write_text(run.metrics, metrics.to_json())
 
 
 def read_runs(out: Path | str) -> list[RunMetrics]:
@@ -325,83 +288,7 @@ def read_metrics(path: Path) -> RunMetrics:
         )
     values["split"] = {name: tuple(folds) for name, folds in values["split"].items()}
     values["metrics"] = {
-        name: Metric(**{key: _nan_for_null(number) for key, number in metric.items()})
+        name: Metric(**{k: math.nan if v is None else v for k, v in metric.items()})
         for name, metric in values["metrics"].items()
     }
     return RunMetrics(**values)
-
-
-def describe_environment(data_manifest_sha256: str) -> dict[str, Any]:
-    """Returns what env.json holds: versions, device, code and data, nothing of who or where.
-
-    TensorFlow is asked for its devices only when something has imported it already.
-    """
-    return {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": processor(),
-        "devices": _devices(),
-        "git": _git_state(),
-        "data_manifest_sha256": data_manifest_sha256,
-        "packages": _package_versions(),
-    }
-
-
-def _null_for_nan(number: float) -> float | None:
-    return None if math.isnan(number) else float(number)
-
-
-def _nan_for_null(number: float | None) -> float:
-    return float("nan") if number is None else number
-
-
-def _package_versions() -> dict[str, str]:
-    """Returns the versions of the package and of what it requires, as far as installed."""
-    versions = {}
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        versions["stroke_tf"] = importlib.metadata.version("stroke_tf")
-        for requirement in importlib.metadata.requires("stroke_tf") or []:
-            name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-            if "extra ==" not in requirement or name == "openvino":
-                with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-                    versions[name] = importlib.metadata.version(name)
-    return versions
-
-
-def _devices() -> list[str] | None:
-    """Returns the kinds of TensorFlow's devices, such as ["CPU", "NVIDIA A100"]."""
-    tensorflow = sys.modules.get("tensorflow")
-    if tensorflow is None:
-        return None
-    devices = tensorflow.config.list_physical_devices()
-    details = [tensorflow.config.experimental.get_device_details(device) for device in devices]
-    return [
-        detail.get("device_name", device.device_type)
-        for device, detail in zip(devices, details, strict=True)
-    ]
-
-
-def _git_state() -> dict[str, Any] | None:
-    """Returns commit and dirty flag of the package's own checkout; None without one.
-
-    An installed package may lie inside a checkout of something else, whose commit says nothing.
-    """
-    root = _git("rev-parse", "--show-toplevel")
-    if root is None or Path(root) != _PACKAGE_ROOT:
-        return None
-    commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", *_CODE)
-    return {"commit": commit, "dirty": bool(changes)} if commit is not None else None
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(_PACKAGE_ROOT), *arguments],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=30,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

@@ -8,10 +8,10 @@ import tensorflow as tf
 from stroke_tf.fast import is_on
 
 
-def adam(learning_rate: float) -> keras.optimizers.Adam:
-    """Returns Adam, on TensorFlow with its update in one operation for each weight."""
+def adam() -> type[keras.optimizers.Adam]:
+    """Returns the class of Adam to train with; on TensorFlow one operation updates a weight."""
     fused = keras.backend.backend() == "tensorflow" and is_on()
-    return (FusedAdam if fused else keras.optimizers.Adam)(learning_rate=learning_rate)
+    return FusedAdam if fused else keras.optimizers.Adam
 
 
 class FusedAdam(keras.optimizers.Adam):

@@ -39,14 +39,9 @@ def inference(model: keras.Model, *, runtime: Runtime = "auto") -> Callable[[Any
     """
     if runtime not in get_args(Runtime):
         raise ValueError(f"`runtime` must be one of {get_args(Runtime)}. Received: {runtime!r}")
-    graph = _graph(model)
-    if runtime == "openvino" or (runtime == "auto" and openvino_gains() and _is_plain(model)):
-        return _by_openvino(graph)
-
-    def compute(images: Any) -> Outputs:
-        return tf.nest.map_structure(lambda it: it.numpy(), graph(tf.cast(images, tf.float32)))
-
-    return compute
+    by_openvino = runtime == "auto" and openvino_gains() and _is_plain(model)
+    start = _by_openvino if by_openvino or runtime == "openvino" else _by_tensorflow
+    return start(_graph(model))
 
 
 def openvino_gains() -> bool:
@@ -76,6 +71,15 @@ def _graph(model: keras.Model) -> tf.types.experimental.PolymorphicFunction:
     if is_on():
         with fused_batch_norms(model):
             compute.get_concrete_function()
+    return compute
+
+
+def _by_tensorflow(graph: Any) -> Callable[[Any], Outputs]:
+    """Returns what gives the arrays of a TensorFlow graph."""
+
+    def compute(images: Any) -> Outputs:
+        return tf.nest.map_structure(lambda it: it.numpy(), graph(tf.cast(images, tf.float32)))
+
     return compute
 
 

@@ -1,4 +1,4 @@
-"""What networks say of batches: of pixels, of slices, and of their mirror images."""
+"""What networks say of batches, and what they draw on the slices of records, scored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from stroke_tf.evaluation.mask_rule import MaskRule
+from stroke_tf.data import named_batches
+from stroke_tf.evaluation.lesions import count_lesions
+from stroke_tf.evaluation.mask_rule import MaskRule, apply_mask_rule, choose_mask_rule
+from stroke_tf.evaluation.segmentation import count_masks
+from stroke_tf.evaluation.segmented import Segmented
+from stroke_tf.evaluation.slice_answers import slice_frame
+from stroke_tf.evaluation.sm_scores import soft_sums
 from stroke_tf.fast.runtimes import Outputs, Runtime, inference
 from stroke_tf.labels import MASK, SLICE
 
@@ -73,3 +79,55 @@ class Predictor:
     def outputs(self, images: tf.Tensor) -> dict[str, NDArray[np.float32]]:
         """Returns all that the network says: "mask" and, by a joint network, "slice"."""
         return answers(self._compute, images, mirror=self._mirror)
+
+
+def segment_slices(
+    predictor: Predictor,
+    dataset: tf.data.Dataset,
+    *,
+    rule: MaskRule | None = None,
+    tune_on: tf.data.Dataset | None = None,
+) -> Segmented:
+    """Segments every slice of a data set made `with_ids`.
+
+    Args:
+        predictor: Gives the probabilities of background, ischaemia, haemorrhage; that of a joint
+            network those of the slice too.
+        dataset: Batches of (images, masks, ids).
+        rule: Which pixels are lesion; with None each pixel takes its likeliest class.
+        tune_on: Batches of validation (images, masks), which the rule is chosen on, if any.
+
+    Raises:
+        ValueError: If a rule is to be chosen and no slice of validation has a lesion.
+    """
+    if tune_on is not None:
+        rule = choose_mask_rule((it.numpy(), predictor.probs(batch)) for batch, it in tune_on)
+    ids: list[str] = []
+    groups: list[str] = []
+    images, truth, predicted, sums, types, type_probs = [], [], [], [], [], []
+    for batch in named_batches(dataset):
+        outputs = predictor.outputs(batch.images)
+        probs = outputs[MASK]
+        images.append(batch.shown[..., 0])
+        truth.append(batch.labels[..., 0])
+        predicted.append(apply_mask_rule(probs, rule))
+        sums.append(soft_sums(truth[-1], probs))
+        ids += batch.ids
+        groups += batch.groups
+        if SLICE in outputs:
+            types.append(batch.stroke_types)
+            type_probs.append(outputs[SLICE])
+    true_masks, drawn = np.concatenate(truth), np.concatenate(predicted)
+    joint = slice_frame(np.concatenate(types), np.concatenate(type_probs)) if types else None
+    return Segmented(
+        ids=ids,
+        groups=groups,
+        counts=count_masks(true_masks, drawn),
+        lesions=count_lesions(true_masks, drawn),
+        sums=np.concatenate(sums),
+        images=np.concatenate(images),
+        truth=true_masks,
+        predicted=drawn,
+        slices=joint,
+        rule=rule,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import keras
@@ -22,7 +22,7 @@ class Scored:
         groups: Group id of each slice.
         truth: bool, shape (N,).
         scores: float64, shape (N,), in [0, 1]: the probability given to class 1.
-        images: uint8, shape (N, S, S): one channel of each slice.
+        images: uint8, shape (N, S, S, 3): what the model saw.
     """
 
     ids: Sequence[str]
@@ -37,16 +37,13 @@ class Scored:
         return replace(self, scores=scores)
 
 
-def score_slices(
-    model: keras.Model, dataset: tf.data.Dataset, *, mirror: bool = False, channel: int = 0
-) -> Scored:
+def score_slices(model: keras.Model, dataset: tf.data.Dataset, *, mirror: bool = False) -> Scored:
     """Scores every slice of a data set made `with_ids`.
 
     Args:
         model: A classifier.
         dataset: Batches of (images, labels, ids).
         mirror: Whether a slice's score is the mean of its own and that of its mirror image.
-        channel: Channel that is kept to be shown.
     """
     ids: list[str] = []
     groups: list[str] = []
@@ -56,19 +53,9 @@ def score_slices(
         probs = [model(view, training=False).numpy()[:, -1] for view in views]
         scores.append(np.mean(probs, axis=0, dtype=np.float64))
         truth.append(batch.labels[:, 0] > 0)
-        images.append(batch.shown[..., channel])
+        images.append(batch.shown)
         ids += batch.ids
         groups += batch.groups
     return Scored(
         ids, groups, np.concatenate(truth), np.concatenate(scores), np.concatenate(images)
     )
-
-
-def inputs_of(dataset: tf.data.Dataset, ids: Collection[str]) -> dict[str, np.ndarray]:
-    """Returns what the model sees of some slices: uint8, shape (S, S, 3), by source id."""
-    return {
-        name: image
-        for batch in named_batches(dataset)
-        for name, image in zip(batch.ids, batch.images.numpy(), strict=True)
-        if name in ids
-    }

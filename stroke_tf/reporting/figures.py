@@ -5,8 +5,9 @@ No pyplot: figures hold no global state and need no display.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -23,6 +24,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from stroke_tf.config import AugmentStrength
 from stroke_tf.evaluation.metrics import (
     Counts,
     check_scored,
@@ -33,12 +35,16 @@ from stroke_tf.evaluation.metrics import (
 )
 from stroke_tf.labels import StrokeType
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 _INK, _GRID, _BLUE, _ORANGE, _GREY = "#1f2933", "#dfe4ea", "#2166ac", "#d95f02", "#8a96a3"
 _OUTLINES: dict[StrokeType, tuple[str, str, Any]] = {
     # The hues of the MASK colours, lightened to stand out from dark tissue.
     StrokeType.ISCHEMIA: ("ischaemia", "#55a8ff", "-"),
     StrokeType.HEMORRHAGE: ("haemorrhage", "#3ee06f", (0, (2, 1))),
 }
+_AUGMENTED = 6
 _NOT_SCORES = ("epoch", "learning_rate")
 _STYLE: Any = {
     "font.size": 9,
@@ -254,6 +260,27 @@ def figure_segmentation(
     ]
     figure.legend(handles=lines, loc="outside lower center", ncols=2)
     return figure
+
+
+def draw_augmentations(dataset: tf.data.Dataset, *, strength: AugmentStrength, seed: int) -> Figure:
+    """Draws the first slices of a data set as they are and after each operation alone.
+
+    Args:
+        dataset: Batches of (images, labels), not augmented.
+        strength: Strength of the operations; the mirror image is shown for every slice.
+        seed: Seed of the run.
+    """
+    import tensorflow as tf
+
+    from stroke_tf.data import AUGMENTATIONS  # here, for figures that need no TensorFlow
+
+    images = next(iter(dataset))[0][:_AUGMENTED]
+    shown = dataclasses.replace(strength, mirror=float(strength.mirror > 0))
+    rows = {"as it is": images.numpy()}
+    for number, (name, operation) in enumerate(AUGMENTATIONS.items()):
+        changed, _ = operation(images, None, shown, tf.constant([seed, number]))
+        rows[name] = changed.numpy()
+    return figure_augmentations(rows)
 
 
 @mpl.rc_context(_STYLE)

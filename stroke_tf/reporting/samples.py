@@ -16,8 +16,7 @@ from stroke_tf.data.selection import is_used, rows_of_folds
 from stroke_tf.labels import LESION_CLASSES, StrokeType, Task
 from stroke_tf.manifest import FOLDS, FoldName, FoldRow, read_manifest
 from stroke_tf.reading.mask_pictures import paint_overlay
-from stroke_tf.reporting.figures import figure_augmentations
-from stroke_tf.reporting.run_figures import draw_augmentations
+from stroke_tf.reporting.figures import draw_augmentations, figure_augmentations
 
 Sample = tuple[np.ndarray, np.ndarray]
 """A slice and its label: uint8 (S, S, 3); its mask, uint8 (S, S, 1), or a number."""

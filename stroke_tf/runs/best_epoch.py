@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-
 from stroke_tf.evaluation.intervals import Metric
+from stroke_tf.runs.keep_or_run import folder_of
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
 
 _COLUMNS = ("accuracy", "loss")
@@ -22,20 +21,15 @@ def best_epoch(config: ClassifierRun | UnetRun) -> dict[str, Metric]:
         The accuracy of a U-Net is that of all pixels, background included, and a joint network has
         the loss alone.
     """
-    from stroke_tf.runs.keep_or_run import folder_of
-
-    path = folder_of(config).history
-    if not path.is_file():
+    epochs = folder_of(config).histories().get("history")
+    if epochs is None:
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        epochs = list(csv.DictReader(file))
     watch = config.watch if isinstance(config, ClassifierRun) else "loss"
-    watched, choose = f"val_{watch}", min if watch == "loss" else max
-    best = choose(epochs, key=lambda epoch: float(epoch[watched]))
-    sides = {"train": "", "val": "val_"}
+    watched = epochs[f"val_{watch}"]
+    best = epochs.iloc[watched.argmin() if watch == "loss" else watched.argmax()]
     return {
         f"{side}_{column}": Metric(float(best[prefix + column]), float("nan"), float("nan"))
-        for side, prefix in sides.items()
+        for side, prefix in (("train", ""), ("val", "val_"))
         for column in _COLUMNS
         if column in best
     }

@@ -19,27 +19,25 @@ from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.evaluation.metrics import classification_metrics, count
 from stroke_tf.evaluation.operating_point import choose_threshold
 from stroke_tf.files import replacing
-from stroke_tf.inference.scoring import Scored, inputs_of, score_slices
+from stroke_tf.inference.scoring import Scored, score_slices
 from stroke_tf.labels import Task
 from stroke_tf.manifest import FoldName
 from stroke_tf.models import build_classifier, split_head
 from stroke_tf.models.custom_cnn import CUSTOM_CNNS
 from stroke_tf.reporting.figures import (
+    draw_augmentations,
     figure_confusion,
-    figure_history,
     figure_predictions,
     figure_reliability,
     figure_roc,
 )
 from stroke_tf.reporting.grad_cam_figure import figure_grad_cam
-from stroke_tf.reporting.run_figures import draw_training
 from stroke_tf.run_folder import RunMetrics
 from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
 from stroke_tf.runs.settings import ClassifierRun
 from stroke_tf.training import fit, training_scope
 from stroke_tf.training.classification import class_one_auc, classifier_loss
 from stroke_tf.training.features import FeatureSet, extract_features, feature_dataset
-from stroke_tf.training.fit import MODEL_NAME
 from stroke_tf.training.probe import fit_probe
 
 FEATURES = "features"
@@ -67,7 +65,15 @@ def run_classifier(config: ClassifierRun) -> RunMetrics:
         RuntimeError: If another process has the run open.
         ValueError: If a setting is out of range, or the run's folder was started with others.
     """
-    return keep_or_run(config, lambda run: _test(config, run, train(config, run)))
+
+    def work(run: OpenRun) -> Outcome:
+        model = train(config, run)
+        if config.training in HEAD_ONLY:
+            with replacing(run.folder.model) as path:
+                model.save(path)
+        return _test(config, run, model)
+
+    return keep_or_run(config, work)
 
 
 def train(config: ClassifierRun, run: OpenRun) -> keras.Model:
@@ -77,10 +83,16 @@ def train(config: ClassifierRun, run: OpenRun) -> keras.Model:
     if config.training != "full":
         _train_head(config, run, model)
     if config.training not in HEAD_ONLY:
-        _train_backbone(config, run, model)
-    elif not run.is_trial:
-        with replacing(run.folder.path / MODEL_NAME) as path:
-            model.save(path)
+        fit(
+            model,
+            dataset_of(config, run.split.train, training=True, decoded=run.decoded),
+            dataset_of(config, run.split.val, decoded=run.decoded),
+            config=config.fit,
+            run_dir=run.folder.path,
+            class_weight=_class_weights(config, run, ratio=config.negatives_per_positive),
+            progress=run.folder.title,
+            **_how(config, model),
+        )
     return model
 
 
@@ -110,18 +122,16 @@ def _train_head(config: ClassifierRun, run: OpenRun, model: keras.Model) -> None
         return
     val = features_of(config, extractor, run.split.val, copies=0)
     seed = config.fit.seed
-    history = fit(
+    fit(
         head,
         feature_dataset(train, batch_size=config.batch_size, training=True, seed=seed),
         feature_dataset(val, batch_size=config.batch_size),
         config=dataclasses.replace(config.head_fit, seed=seed),
-        run_dir=run.folder.path / "head",
+        run_dir=run.folder.head_history.parent,
         class_weight=weights,
-        progress=f"{run.folder.experiment}/{run.folder.path.name}, head",
+        progress=f"{run.folder.title}, head",
         **_how(config, model),
     )
-    if not run.is_trial:
-        run.figures["history_head"] = figure_history(history)
 
 
 def features_of(
@@ -148,23 +158,6 @@ def features_of(
     )
 
 
-def _train_backbone(config: ClassifierRun, run: OpenRun, model: keras.Model) -> None:
-    val = _dataset(config, run.split.val, decoded=run.decoded)
-    history = fit(
-        model,
-        _dataset(config, run.split.train, training=True, decoded=run.decoded),
-        val,
-        config=config.fit,
-        run_dir=run.folder.path,
-        class_weight=_class_weights(config, run, ratio=config.negatives_per_positive),
-        progress=f"{run.folder.experiment}/{run.folder.path.name}",
-        **_how(config, model),
-    )
-    if not run.is_trial:
-        strength = config.strength if config.augment else None
-        run.figures |= draw_training(history, val, strength=strength, seed=config.fit.seed)
-
-
 def _how(config: ClassifierRun, model: keras.Model) -> dict:
     """Returns what both phases of a training have in common, for `fit`."""
     outputs = model.output_shape[-1]
@@ -187,30 +180,26 @@ def _class_weights(
 
 
 def _test(config: ClassifierRun, run: OpenRun, model: keras.Model) -> Outcome:
-    point = _operating_point(config, score(config, model, run.split.val))
-    test = score(config, model, run.split.test)
+    val = dataset_of(config, run.split.val, with_ids=True)
+    point = _operating_point(config, score(config, model, val))
+    test = score(config, model, dataset_of(config, run.split.test, with_ids=True))
+    figures = _draw(config, model, test, threshold=point.threshold)
+    if config.augment and config.training not in HEAD_ONLY:
+        shown = draw_augmentations(val, strength=config.strength, seed=config.fit.seed)
+        figures["augmentations"] = shown
     table = {"id": test.ids, "truth": test.truth.astype(int), "score": test.scores}
     return Outcome(
         predictions=pd.DataFrame(table),
         metrics=_metrics(config, test, point),
         threshold=point.threshold,
-        figures=_draw(config, run, model, test, threshold=point.threshold),
+        figures=figures,
         files={"operating_point.json": point},
     )
 
 
-def score(
-    config: ClassifierRun,
-    model: keras.Model,
-    folds: tuple[FoldName, ...],
-    *,
-    decoded: Slices | None = None,
-) -> Scored:
-    """Scores the slices of some folds as a run is tested."""
-    dataset = _dataset(config, folds, with_ids=True, decoded=decoded)
-    scored = score_slices(
-        model, dataset, mirror=config.mirror_test, channel=int(config.view == "neighbours")
-    )
+def score(config: ClassifierRun, model: keras.Model, dataset: tf.data.Dataset) -> Scored:
+    """Scores the slices of a data set made `with_ids` as a run is tested."""
+    scored = score_slices(model, dataset, mirror=config.mirror_test)
     return scored.smoothed(config.smooth_slices) if config.smooth_slices else scored
 
 
@@ -234,7 +223,7 @@ def _metrics(config: ClassifierRun, test: Scored, point: OperatingPoint) -> dict
     return metrics | {f"{name}_calibrated": again[name] for name in ("brier", "ece")}
 
 
-def _dataset(
+def dataset_of(
     config: ClassifierRun,
     folds: tuple[FoldName, ...],
     *,
@@ -242,6 +231,7 @@ def _dataset(
     with_ids: bool = False,
     decoded: Slices | None = None,
 ) -> tf.data.Dataset:
+    """Returns batches of some folds as a run reads them."""
     return make_dataset(
         config.records,
         folds=folds,
@@ -260,7 +250,7 @@ def _dataset(
 
 
 def _draw(
-    config: ClassifierRun, run: OpenRun, model: keras.Model, test: Scored, *, threshold: float
+    config: ClassifierRun, model: keras.Model, test: Scored, *, threshold: float
 ) -> dict[str, Figure]:
     labels = _LABELS[Task(config.task)]
     return {
@@ -268,22 +258,22 @@ def _draw(
         "roc": figure_roc(test.truth, test.scores, threshold),
         "reliability": figure_reliability(reliability(test.truth, test.scores)),
         "predictions": figure_predictions(
-            test.images, test.truth, test.scores, threshold=threshold, labels=labels
+            _shown(config, test.images), test.truth, test.scores, threshold=threshold, labels=labels
         ),
-        "grad_cam": _explained(config, run, model, test),
+        "grad_cam": _explained(config, model, test),
     }
 
 
-def _explained(config: ClassifierRun, run: OpenRun, model: keras.Model, test: Scored) -> Figure:
+def _explained(config: ClassifierRun, model: keras.Model, test: Scored) -> Figure:
     """Draws Grad-CAM of the slices scored highest, those of class 1 first."""
     order = np.argsort(-test.scores, kind="stable")
     half = _EXPLAINED // 2
     shown = [*order[test.truth[order]][:half], *order[~test.truth[order]][:half]]
-    names = [test.ids[index] for index in shown]
-    inputs = inputs_of(_dataset(config, run.split.test, with_ids=True), names)
-    images = np.stack([inputs[name] for name in names])
-    labels = _LABELS[Task(config.task)]
+    images, labels = test.images[shown], _LABELS[Task(config.task)]
     titles = [f"{test.ids[i]}: {labels[int(test.truth[i])]} / {test.scores[i]:.2f}" for i in shown]
-    return figure_grad_cam(
-        images[..., int(config.view == "neighbours")], grad_cam(model, images), titles
-    )
+    return figure_grad_cam(_shown(config, images), grad_cam(model, images), titles)
+
+
+def _shown(config: ClassifierRun, images: np.ndarray) -> np.ndarray:
+    """Returns the channel that shows the slice itself."""
+    return images[..., int(config.view == "neighbours")]

@@ -105,22 +105,20 @@ class CrossValidated:
         parts = [part.index.to_numpy() for _, part in self.frame.groupby("part")]
         truth, scores = self.frame["truth"].to_numpy(bool), self.frame["score"].to_numpy()
         called = self.frame["called"].to_numpy(bool)
+        of_scores = (roc_auc, sensitivity_at_90_specificity, average_precision)
         ratios = (accuracy, sensitivity, specificity, precision, f1)
 
         def statistics(weights: np.ndarray) -> list[float]:
             drawn = [np.repeat(part, weights[part]) for part in parts]
             means = [
                 float(np.mean([score(truth[part], scores[part]) for part in drawn]))
-                for score in (roc_auc, sensitivity_at_90_specificity, average_precision)
+                for score in of_scores
             ]
             everything = np.concatenate(drawn)
             counts = count(truth[everything], called[everything])
             return [*means, *(ratio(counts) for ratio in ratios)]
 
-        names = (
-            *("roc_auc", "sensitivity_at_90_specificity", "average_precision"),
-            *("accuracy", "sensitivity", "specificity", "precision", "f1"),
-        )
+        names = [score.__name__ for score in (*of_scores, *ratios)]
         values = bootstrap(statistics, self.frame["group"], seed=seed, resamples=resamples)
         return dict(zip(names, values, strict=True))
 

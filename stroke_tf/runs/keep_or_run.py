@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from stroke_tf.evaluation.intervals import Metric
-from stroke_tf.manifest import FOLDS, FoldName, Manifest, read_hashed_manifest
-from stroke_tf.run_folder import (
-    DATA_NAME,
-    RunFolder,
-    RunMetrics,
-    kept,
-    start_run,
-    write_metrics,
-    write_outputs,
-)
+from stroke_tf.manifest import FOLDS, FoldName, read_hashed_manifest
+from stroke_tf.run_folder import DATA_NAME, RunFolder, RunMetrics
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
 
 if TYPE_CHECKING:
@@ -71,30 +64,17 @@ class Outcome:
     predictions: pd.DataFrame
     metrics: dict[str, Metric]
     threshold: float | None = None
-    figures: Mapping[str, Figure] = field(default_factory=dict)
-    files: Mapping[str, Any] = field(default_factory=dict)
+    figures: dict[str, Figure] = field(default_factory=dict)
+    files: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(frozen=True)
 class OpenRun:
-    """A run at work.
-
-    Attributes:
-        folder: Where it is kept.
-        manifest: Of its records.
-        split: Its folds.
-        decoded: Slices that it shares with others, or None.
-        is_trial: Whether it is a trial of a search, which leaves no figures,
-            and no model of a backbone that stayed as it was.
-        figures: What its training draws, by name.
-    """
+    """A run at work: where it is kept, its folds, and slices that it shares with others, if any."""
 
     folder: RunFolder
-    manifest: Manifest
     split: Split
     decoded: Slices | None = None
-    is_trial: bool = False
-    figures: dict[str, Figure] = field(default_factory=dict)
 
 
 def keep_or_run(config: Run, work: Callable[[OpenRun], Outcome]) -> RunMetrics:
@@ -111,21 +91,16 @@ def keep_or_run(config: Run, work: Callable[[OpenRun], Outcome]) -> RunMetrics:
         RuntimeError: If another process has the run open.
         ValueError: If the folder was started with other settings or data, or the folds overlap.
     """
-    folder, start = folder_of(config), time.monotonic()
-    settings = settings_of(config)
+    from stroke_tf.reporting.figures import figure_history
+
+    folder, settings, start = folder_of(config), settings_of(config), time.monotonic()
     split = Split.holding_out(val=config.val_folds, test=config.test_folds)
     manifest, sha256 = read_hashed_manifest(config.records)
-    if done := kept(folder, settings, data_manifest_sha256=sha256):
+    if done := folder.kept(settings, data_manifest_sha256=sha256):
         return done
-    with start_run(folder, settings, data_manifest_sha256=sha256):
-        run = OpenRun(folder, manifest, split)
-        outcome = work(run)
-        write_outputs(
-            folder,
-            outcome.predictions,
-            figures={**run.figures, **outcome.figures},
-            files={**outcome.files, DATA_NAME: manifest.facts()},
-        )
+    with folder.opened(settings, data_manifest_sha256=sha256):
+        outcome = work(OpenRun(folder, split))
+        histories = {name: figure_history(it) for name, it in folder.histories().items()}
         result = RunMetrics(
             experiment=folder.experiment,
             row=folder.row,
@@ -138,7 +113,9 @@ def keep_or_run(config: Run, work: Callable[[OpenRun], Outcome]) -> RunMetrics:
             wall_seconds=time.monotonic() - start,
             data_manifest_sha256=sha256,
         )
-        write_metrics(folder, result)
+        figures = {**histories, **outcome.figures}
+        files = {**outcome.files, DATA_NAME: manifest.facts()}
+        folder.finish(result, outcome.predictions, figures=figures, files=files)
     return result
 
 
@@ -149,11 +126,13 @@ def folder_of(config: Run) -> RunFolder:
 
 def settings_of(config: Run) -> dict[str, Any]:
     """Returns what makes a run what it is; where it is does not belong to that."""
-    return {
-        key: value
-        for key, value in dataclasses.asdict(config).items()
-        if key not in ("records", "out")
-    }
+    settings = dataclasses.asdict(config)
+    return {key: value for key, value in settings.items() if key not in ("records", "out")}
+
+
+def settings_text(config: Run) -> str:
+    """Returns a run's settings as `--config` takes them, without the places of its files."""
+    return json.dumps(settings_of(config), indent=2) + "\n"
 
 
 def show_run(result: RunMetrics, *, out: Path) -> int:

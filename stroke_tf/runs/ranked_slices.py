@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from stroke_tf.inference.segmenting import segment_slices
+from stroke_tf.inference.predict import Predictor, segment_slices
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.reporting.figures import figure_segmentation
 from stroke_tf.runs.cross_validation import CrossValidatedMasks, part_of
@@ -64,10 +64,9 @@ def _segment(
         slices = slices.filter(lambda *it: tf.reduce_any(it[2]["source_id"] == ids))
         model = keras.models.load_model(folder.model, compile=False)
         drawn = segment_slices(
-            model,
+            Predictor(model, mirror=config.mirror_test),
             slices.batch(config.batch_size),
             rule=read_mask_rule(folder.path),
-            mirror=config.mirror_test,
         )
         parts = zip(drawn.ids, drawn.images, drawn.truth, drawn.predicted, strict=True)
         panels |= {name: tuple(pictures) for name, *pictures in parts}

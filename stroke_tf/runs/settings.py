@@ -189,6 +189,20 @@ class UnetRun:
         named = self.architecture in ("joint", "improved")
         return self.row or (self.architecture if named else self.encoder)
 
+    @property
+    def network(self) -> dict[str, Any]:
+        """What the builder of the architecture takes, see SEGMENTERS."""
+        network: dict[str, Any] = {"image_size": self.image_size, "seed": self.fit.seed}
+        if self.architecture == "improved":
+            of_size = {"filters": self.filters, "depth": self.depth}
+            return network | {"improvements": self.improvements, **of_size}
+        return network | {
+            "encoder": self.encoder,
+            "weights": self.weights,
+            "freeze_encoder": self.freeze,
+            "decoder_filters": self.decoder_filters,
+        }
+
 
 SAUCIS_UNET = UnetRun(
     architecture="improved",

@@ -13,11 +13,11 @@ from stroke_tf.data import check_lesions, make_dataset
 from stroke_tf.data.memory import Slices
 from stroke_tf.evaluation.mask_rule import MaskRule
 from stroke_tf.files import read_json
-from stroke_tf.inference.segmenting import segment_slices
+from stroke_tf.inference.predict import Predictor, segment_slices
 from stroke_tf.labels import MASK, MASK_CLASSES, SLICE, Task
 from stroke_tf.manifest import FoldName
 from stroke_tf.models.segmenters import SEGMENTERS
-from stroke_tf.reporting.run_figures import draw_training, figure_segmented
+from stroke_tf.reporting.figures import draw_augmentations, figure_segmentation
 from stroke_tf.run_folder import RunMetrics
 from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
 from stroke_tf.runs.settings import UnetRun
@@ -43,7 +43,22 @@ def run_unet(config: UnetRun, *, train_elsewhere: Callable[[], None] | None = No
     def work(run: OpenRun) -> Outcome:
         if train_elsewhere is not None:
             train_elsewhere()
-        return _test(config, run, train(config, run))
+        model = train(config, run)
+        val = dataset_of(config, run.split.val)
+        slices = dataset_of(config, run.split.test, with_ids=True)
+        predictor = Predictor(model, mirror=config.mirror_test)
+        test = segment_slices(predictor, slices, tune_on=val if config.tune_mask else None)
+        figures = {"segmentation": figure_segmentation(*test.panels())}
+        if config.augment:
+            shown = draw_augmentations(val, strength=config.strength, seed=config.fit.seed)
+            figures["augmentations"] = shown
+        return Outcome(
+            predictions=test.to_frame(),
+            metrics=test.metrics(seed=config.fit.seed),
+            threshold=test.rule.threshold if test.rule else None,
+            figures=figures,
+            files={} if test.rule is None else {MASK_RULE_NAME: test.rule},
+        )
 
     return keep_or_run(config, work)
 
@@ -61,21 +76,20 @@ def train(config: UnetRun, run: OpenRun) -> keras.Model:
         ValueError: If its training folds hold no lesion, before anything is built.
     """
     check_lesions(config.records, run.split.train)
-    with training_scope(config.fit):
-        model = _build(config)
+    training = _examples(config, run.split.train, training=True, decoded=run.decoded)
     val = _examples(config, run.split.val, decoded=run.decoded)
-    history = fit(
+    objective = _objective(config)
+    with training_scope(config.fit):
+        model = SEGMENTERS[config.architecture](**config.network)
+    fit(
         model,
-        _examples(config, run.split.train, training=True, decoded=run.decoded),
+        training,
         val,
         config=config.fit,
         run_dir=run.folder.path,
-        progress=f"{run.folder.experiment}/{run.folder.path.name}",
-        **_objective(config),
+        progress=run.folder.title,
+        **objective,
     )
-    if not run.is_trial:
-        strength = config.strength if config.augment else None
-        run.figures |= draw_training(history, val, strength=strength, seed=config.fit.seed)
     return model
 
 
@@ -101,37 +115,6 @@ def _objective(config: UnetRun) -> dict[str, Any]:
         "loss_weights": {MASK: 1.0, SLICE: config.slice_weight},
         "metrics": {MASK: metrics, SLICE: ["accuracy"]},
     }
-
-
-def _build(config: UnetRun) -> keras.Model:
-    options: dict[str, Any] = {"image_size": config.image_size, "seed": config.fit.seed}
-    if config.architecture == "improved":
-        of_network = (config.improvements, config.filters, config.depth)
-        options |= dict(zip(("improvements", "filters", "depth"), of_network, strict=True))
-    else:
-        options |= {
-            "encoder": config.encoder,
-            "weights": config.weights,
-            "freeze_encoder": config.freeze,
-            "decoder_filters": config.decoder_filters,
-        }
-    return SEGMENTERS[config.architecture](**options)
-
-
-def _test(config: UnetRun, run: OpenRun, model: keras.Model) -> Outcome:
-    test = segment_slices(
-        model,
-        dataset_of(config, run.split.test, with_ids=True),
-        tune_on=dataset_of(config, run.split.val) if config.tune_mask else None,
-        mirror=config.mirror_test,
-    )
-    return Outcome(
-        predictions=test.to_frame(),
-        metrics=test.metrics(seed=config.fit.seed),
-        threshold=test.rule.threshold if test.rule else None,
-        figures={"segmentation": figure_segmented(test)},
-        files={} if test.rule is None else {MASK_RULE_NAME: test.rule},
-    )
 
 
 def dataset_of(

@@ -23,20 +23,12 @@ from stroke_tf.runs.settings import UnetRun, UnetTraining, small
 
 def main(config: UnetTraining) -> int:
     """Trains with the others; returns the exit code."""
-    try:
-        _train(small(config.run) if config.smoke else config.run)
-    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except Exception:
-        traceback.print_exc()
-        return 1
+    _train(small(config.run) if config.smoke else config.run)
     return 0
 
 
 def _train(config: UnetRun) -> None:
     from stroke_tf.manifest import read_hashed_manifest
-    from stroke_tf.run_folder import kept
     from stroke_tf.runs.keep_or_run import OpenRun, Split, folder_of, settings_of
     from stroke_tf.runs.unet import train
     from stroke_tf.training.hosts import is_leader, join_hosts, meet_hosts
@@ -47,8 +39,8 @@ def _train(config: UnetRun) -> None:
             "Keras on TensorFlow. Received: sm-dice"
         )
     folder = folder_of(config)
-    manifest, sha256 = read_hashed_manifest(config.records)
-    if kept(folder, settings_of(config), data_manifest_sha256=sha256):
+    _, sha256 = read_hashed_manifest(config.records)
+    if folder.kept(settings_of(config), data_manifest_sha256=sha256):
         return
     join_hosts()
     split = Split.holding_out(val=config.val_folds, test=config.test_folds)
@@ -57,13 +49,17 @@ def _train(config: UnetRun) -> None:
             kept_in, folder = folder.path, dataclasses.replace(folder, out=Path(own))
             shutil.copytree(kept_in, folder.path)
         meet_hosts({"records": sha256})
-        # As a trial: its figures are drawn by the run that tests the model.
-        train(config, OpenRun(folder, manifest, split, is_trial=True))
+        train(config, OpenRun(folder, split))
 
 
 if __name__ == "__main__":
-    code = main(command.parse(UnetTraining, doc=__doc__))
-    if code:
-        sys.stderr.flush()
-        os._exit(code)  # an orderly end waits minutes for the others
-    sys.exit(code)
+    settings, code = command.parse(UnetTraining, doc=__doc__), 1
+    try:
+        code = command.reported(lambda: main(settings))
+    except Exception:
+        traceback.print_exc()
+        raise
+    finally:
+        if code:
+            sys.stderr.flush()
+            os._exit(code)  # an orderly end waits minutes for the others

@@ -20,7 +20,14 @@ from stroke_tf.inference.scoring import Scored
 from stroke_tf.labels import Task
 from stroke_tf.models import BACKBONES, CUSTOM_CNNS, split_head
 from stroke_tf.run_folder import RunFolder
-from stroke_tf.runs.classifier import HEAD_ONLY, features_of, run_classifier, score, train
+from stroke_tf.runs.classifier import (
+    HEAD_ONLY,
+    dataset_of,
+    features_of,
+    run_classifier,
+    score,
+    train,
+)
 from stroke_tf.runs.keep_or_run import OpenRun
 from stroke_tf.runs.settings import ClassifierRun
 from stroke_tf.search.run_search import Kind
@@ -119,7 +126,8 @@ def _train(
     if config.training in HEAD_ONLY and not config.mirror_test:
         scored = _score_features(config, model, run)
     else:
-        scored = score(config, model, run.split.val, decoded=run.decoded)
+        slices = dataset_of(config, run.split.val, with_ids=True, decoded=run.decoded)
+        scored = score(config, model, slices)
     return objective(scored.truth, scored.scores)
 
 

@@ -11,14 +11,14 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from stroke_tf.command import reported, settings_text
+from stroke_tf.command import reported
 from stroke_tf.data.memory import Slices
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.files import write_text
-from stroke_tf.manifest import FOLDS, FoldName, Manifest, manifest_sha256, read_folds, read_manifest
+from stroke_tf.manifest import FOLDS, FoldName, manifest_sha256, read_folds, read_manifest
 from stroke_tf.processes import is_worker, worker_names
 from stroke_tf.run_folder import RunFolder, RunMetrics
-from stroke_tf.runs.keep_or_run import OpenRun, Split, folder_of, print_result
+from stroke_tf.runs.keep_or_run import OpenRun, Split, folder_of, print_result, settings_text
 from stroke_tf.search.report import TestResult, write_search_report
 from stroke_tf.search.settings import Run, Search, search_folder
 from stroke_tf.search.spaces import Space
@@ -84,7 +84,7 @@ def _run_search(config: Search, kind: Kind) -> int:
     trials = search(
         folder,
         kind.space,
-        _Trials(config.run, kind, trial_splits(config.run, cv=config.cv), manifest),
+        _Trials(config.run, kind, trial_splits(config.run, cv=config.cv)),
         strategy=config.strategy,
         trials=config.trials,
         max_failures=config.max_failures,
@@ -137,7 +137,6 @@ class _Trials:
     base: Run
     kind: Kind
     splits: list[Split]
-    manifest: Manifest
 
     def __call__(self, values: dict[str, Any], folder: Path, epochs: int | None) -> list[float]:
         if epochs is not None:
@@ -146,7 +145,7 @@ class _Trials:
         scores = []
         for part, split in enumerate(self.splits):
             place = RunFolder(folder.parent, folder.name, f"part{part}", settings.fit.seed)
-            run = OpenRun(place, self.manifest, split, decoded=self._decoded, is_trial=True)
+            run = OpenRun(place, split, self._decoded)
             scores.append(self.kind.train(settings, run))
         return scores
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import keras
 import pandas as pd
@@ -20,15 +21,16 @@ from stroke_tf.fast import keep_memory
 from stroke_tf.fast.adam import adam
 from stroke_tf.fast.batch_norms import fused_batch_norms
 from stroke_tf.fast.convolutions import fused_convolutions
-from stroke_tf.files import write_bytes
-from stroke_tf.training.callbacks import Backup, BestModel, CheckScores, Mode, Progress, scope_of
-from stroke_tf.training.hosts import is_leader
+from stroke_tf.files import plain, read_json, replacing, write_bytes, write_json
+from stroke_tf.training.callbacks import CheckScores, Progress
+from stroke_tf.training.hosts import is_leader, meet_hosts
 
 MODEL_NAME = "model.keras"
 HISTORY_NAME = "history.csv"
 BACKUP_NAME = "backup"
 TENSORBOARD_NAME = "tensorboard"
 
+Mode = Literal["min", "max"]
 Loss: TypeAlias = str | keras.losses.Loss
 Metrics: TypeAlias = Sequence[str | keras.metrics.Metric]
 
@@ -206,7 +208,7 @@ def _compiled(
 ) -> keras.Model:
     """Returns a compiled model of the same layers, so that `model` itself stays uncompiled."""
     with scope_of(model):
-        optimizer: keras.optimizers.Optimizer = adam(config.learning_rate)
+        optimizer: keras.optimizers.Optimizer = adam()(learning_rate=config.learning_rate)
         if config.precision == "float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         several = isinstance(loss, Mapping)
@@ -229,3 +231,120 @@ def _cut_history(path: Path, *, epochs: int) -> None:
         path.unlink(missing_ok=True)
     else:
         write_bytes(path, b"".join(path.read_bytes().splitlines(keepends=True)[: epochs + 1]))
+
+
+def scope_of(model: keras.Model) -> contextlib.AbstractContextManager:
+    """Returns the context of the strategy that a model was built in."""
+    if keras.backend.backend() == "tensorflow":
+        return model.distribute_strategy.scope()
+    return contextlib.nullcontext()
+
+
+class BestModel(keras.callbacks.ModelCheckpoint):
+    """A ModelCheckpoint that saves an uncompiled model and renames the finished file into place."""
+
+    def __init__(self, model: keras.Model, path: Path, *, monitor: str, mode: Mode):
+        self._path, self._uncompiled = path, model
+        super().__init__(path, monitor=monitor, mode=mode, save_best_only=True)
+
+    def set_model(self, model: keras.Model) -> None:
+        """Has the uncompiled model saved."""
+        super().set_model(self._uncompiled)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Saves the model if the epoch is the best one, and renames the file."""
+        with replacing(self._path) as temporary:
+            self.filepath = str(temporary)
+            super().on_epoch_end(epoch, logs)
+
+
+class Backup(keras.callbacks.Callback):
+    """Keeps the state of a training on disk, so that a kill costs one epoch at most.
+
+    Unlike keras.callbacks.BackupAndRestore it keeps the counters of the other callbacks and the
+    seeds of the layers too, and the rename of `state.json`, which names the file of weights,
+    commits all of it at once: killed at any time, it leaves the old state or the new one.
+    """
+
+    _counters = ("best", "best_epoch", "cooldown_counter", "stopped_epoch", "wait")
+
+    def __init__(
+        self, folder: Path, *, watched: list[keras.callbacks.Callback], settings: dict[str, Any]
+    ):
+        super().__init__()
+        self._folder, self._watched = folder, watched
+        self._settings = plain(settings)
+        self._state: dict[str, Any] = {"epochs": 0, "finished": False, "settings": self._settings}
+        path = folder / "state.json"
+        if path.is_file():
+            self._state = read_json(path)
+            self._check_settings()
+        meet_hosts(self._state)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training has come to its end."""
+        return self._state["finished"]
+
+    def restore(self, model: keras.Model) -> int:
+        """Restores weights, optimizer and seeds; returns the number of finished epochs."""
+        if self._state["epochs"]:
+            with scope_of(model):
+                model.optimizer.build(model.trainable_variables)
+                model.load_weights(self._folder / self._state["weights"])
+            for variable, seed in zip(_seeds(model), self._state["seeds"], strict=True):
+                variable.assign(seed)
+        else:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.mkdir(parents=True)
+        return self._state["epochs"]
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Gives the watched callbacks their counters back."""
+        # Here, because the callbacks set their counters to zero when training begins.
+        for callback in self._watched:
+            vars(callback).update(self._state.get(type(callback).__name__, {}))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Writes the state down."""
+        weights = self._folder / f"epoch-{epoch:04d}.weights.h5"
+        self.model.save_weights(weights)
+        self._state = {
+            "epochs": epoch + 1,
+            "finished": self.model.stop_training or epoch + 1 == self.params["epochs"],
+            "settings": self._settings,
+            "weights": weights.name,
+            "seeds": [variable.numpy().tolist() for variable in _seeds(self.model)],
+        }
+        for callback in self._watched:
+            values = {key: vars(callback)[key] for key in self._counters if key in vars(callback)}
+            self._state[type(callback).__name__] = values
+        write_json(self._folder / "state.json", self._state)
+        for path in self._folder.glob("*.weights.h5"):
+            if path != weights or self.finished:
+                path.unlink()
+
+    def _check_settings(self) -> None:
+        before = self._state["settings"]
+        pairs = {key: (before.get(key), value) for key, value in self._settings.items()}
+        changed = {
+            key: pair for key, pair in pairs.items() if _nameless(pair[0]) != _nameless(pair[1])
+        }
+        if changed:
+            raise ValueError(
+                f"{self._folder.parent}: a training goes on with the settings it began with; "
+                f"delete the folder or choose another. Received (before, now): {changed}"
+            )
+
+
+def _nameless(setting: Any) -> Any:
+    """Returns a setting without the names of losses: Keras counts those made in the process."""
+    if not isinstance(setting, dict):
+        return setting
+    return {key: _nameless(value) for key, value in setting.items() if key != "name"}
+
+
+def _seeds(model: keras.Model) -> list[keras.Variable]:
+    """Returns the states of the layers' random generators, which weight files leave out."""
+    weights = {id(variable) for variable in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]

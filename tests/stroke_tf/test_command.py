@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from stroke_tf import command
-from stroke_tf.command import parse, reported, settings_text
+from stroke_tf.command import parse, reported
 from stroke_tf.config import FitConfig
+from stroke_tf.runs.keep_or_run import settings_text
 from stroke_tf.runs.settings import ClassifierRun, ClassifierTraining, UnetRun
 
 

@@ -12,20 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stroke_tf import run_folder
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.files import replacing
-from stroke_tf.run_folder import (
-    RunFolder,
-    RunMetrics,
-    read_runs,
-    start_run,
-    write_metrics,
-    write_predictions,
-)
+from stroke_tf.run_folder import RunFolder, RunMetrics, read_runs
 
 SHA = "ab" * 32
 NAN = float("nan")
+PREDICTIONS = pd.DataFrame({"id": ["a,1", "b"], "truth": [1, 0], "score": [0.25, 0.5]})
 CONFIG = {"backbone": "mobilenet_v2", "fit": {"epochs": 3, "learning_rate": 1e-3}, "folds": (0, 1)}
 
 
@@ -51,8 +44,12 @@ def run(tmp_path):
 
 
 def _start(run, config=None, sha256=SHA):
-    with start_run(run, CONFIG if config is None else config, data_manifest_sha256=sha256):
+    with run.opened(CONFIG if config is None else config, data_manifest_sha256=sha256):
         pass
+
+
+def _finish(run, result, predictions=PREDICTIONS):
+    run.finish(result, predictions, figures={}, files={})
 
 
 def test_a_run_folder_is_named_by_row_and_seed(tmp_path):
@@ -68,7 +65,7 @@ def test_names_that_are_no_plain_folder_names_are_rejected(tmp_path, key, wrong)
 
 
 def test_metrics_json_holds_exactly_the_agreed_keys(run):
-    write_metrics(run, _metrics())
+    _finish(run, _metrics())
     values = json.loads(run.metrics.read_text(), parse_constant=pytest.fail)
     assert values == {
         "schema_version": 1,
@@ -90,7 +87,7 @@ def test_metrics_json_holds_exactly_the_agreed_keys(run):
 
 def test_metrics_read_back_as_written(run):
     metrics = _metrics(threshold=None)
-    write_metrics(run, metrics)
+    _finish(run, metrics)
     (read,) = read_runs(run.out)
     assert math.isnan(read.metrics["f1"].value)
     without_nan = {"metrics": {"roc_auc": read.metrics["roc_auc"]}}
@@ -100,7 +97,7 @@ def test_metrics_read_back_as_written(run):
 
 def test_numpy_numbers_are_written_as_json_numbers(run):
     number = np.float32(0.5)
-    write_metrics(
+    _finish(
         run,
         _metrics(n=np.int64(7), threshold=number, metrics={"f1": Metric(number, number, number)}),
     )
@@ -111,20 +108,20 @@ def test_numpy_numbers_are_written_as_json_numbers(run):
 def test_writing_metrics_marks_the_run_as_done(run):
     _start(run)
     assert not run.is_done()
-    write_metrics(run, _metrics())
+    _finish(run, _metrics())
     assert run.is_done()
 
 
 def test_metrics_of_another_run_are_rejected(run):
     with pytest.raises(ValueError, match="of this run. Received: \\('demo', 'cnn', 1\\)"):
-        write_metrics(run, _metrics(seed=1))
+        _finish(run, _metrics(seed=1))
     assert not run.is_done()
 
 
 def test_runs_are_read_in_order_and_unfinished_ones_left_out(tmp_path):
     for experiment, row, seed in [("b", "x", 0), ("a", "y", 10), ("a", "y", 2)]:
         folder = RunFolder(tmp_path, experiment, row, seed)
-        write_metrics(folder, _metrics(experiment=experiment, row=row, seed=seed))
+        _finish(folder, _metrics(experiment=experiment, row=row, seed=seed))
     _start(RunFolder(tmp_path, "a", "unfinished", 0))
     read = [(run.experiment, run.row, run.seed) for run in read_runs(tmp_path)]
     assert read == [("a", "y", 2), ("a", "y", 10), ("b", "x", 0)]
@@ -140,7 +137,7 @@ def test_runs_are_read_in_order_and_unfinished_ones_left_out(tmp_path):
     ],
 )
 def test_a_broken_metrics_file_is_named(run, text, message):
-    write_metrics(run, _metrics(schema_version=2))
+    _finish(run, _metrics(schema_version=2))
     if text is not None:
         run.metrics.write_text(text)
     with pytest.raises(ValueError, match=message):
@@ -206,84 +203,11 @@ def test_env_names_versions_and_data_but_no_person_place_or_machine(run):
     assert f"/{getpass.getuser()}" not in text
 
 
-def test_env_reads_devices_only_from_an_imported_tensorflow(monkeypatch):
-    class Device:
-        device_type = "GPU"
-
-    class Config:
-        class experimental:
-            get_device_details = staticmethod(
-                lambda device: {"device_name": "A100"} if device is gpu else {}
-            )
-
-        list_physical_devices = staticmethod(lambda: [gpu, other])
-
-    class TensorFlow:
-        config = Config
-
-    gpu, other = Device(), Device()
-    monkeypatch.setitem(sys.modules, "tensorflow", TensorFlow)
-    assert run_folder.describe_environment(SHA)["devices"] == ["A100", "GPU"]
-    monkeypatch.delitem(sys.modules, "tensorflow")
-    assert run_folder.describe_environment(SHA)["devices"] is None
-
-
-def _git(folder, *arguments):
-    identity = ("-c", "user.name=x", "-c", "user.email=x@example.org")
-    done = subprocess.run(
-        ["git", "-C", str(folder), *identity, *arguments],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout.strip()
-
-
-@pytest.fixture
-def checkout(tmp_path, monkeypatch):
-    code = tmp_path / "checkout" / "stroke_tf"
-    code.mkdir(parents=True)
-    (code / "x.py").write_text("1\n")
-    _git(code.parent, "init", "-q")
-    _git(code.parent, "add", ".")
-    _git(code.parent, "commit", "-q", "-m", "x")
-    monkeypatch.setattr(run_folder, "_PACKAGE_ROOT", code.parent.resolve())
-    return code.parent
-
-
-def test_env_names_the_commit_and_whether_code_was_changed(checkout):
-    commit = _git(checkout, "rev-parse", "HEAD")
-    (checkout / "notes.txt").write_text("not code")
-    assert run_folder.describe_environment(SHA)["git"] == {"commit": commit, "dirty": False}
-    (checkout / "stroke_tf" / "x.py").write_text("2\n")
-    assert run_folder.describe_environment(SHA)["git"] == {"commit": commit, "dirty": True}
-
-
-def test_env_has_no_commit_when_installed_inside_a_checkout_of_something_else(
-    checkout, monkeypatch
-):
-    monkeypatch.setattr(run_folder, "_PACKAGE_ROOT", (checkout / "stroke_tf").resolve())
-    assert run_folder.describe_environment(SHA)["git"] is None
-
-
-def test_env_has_no_commit_outside_a_checkout(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_folder, "_PACKAGE_ROOT", tmp_path)
-    assert run_folder.describe_environment(SHA)["git"] is None
-
-
-def test_env_does_without_an_installed_package(monkeypatch):
-    def missing(name):
-        raise run_folder.importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(run_folder.importlib.metadata, "version", missing)
-    assert run_folder.describe_environment(SHA)["packages"] == {}
-
-
 def test_a_second_process_is_refused_until_the_first_is_killed(run):
     holder = (
         "import sys; from pathlib import Path; from stroke_tf.run_folder import *\n"
-        "with start_run(RunFolder(Path(sys.argv[1]), 'demo', 'cnn', 0), {}, "
-        "data_manifest_sha256='x'):\n"
+        "run = RunFolder(Path(sys.argv[1]), 'demo', 'cnn', 0)\n"
+        "with run.opened({}, data_manifest_sha256='x'):\n"
         "    print('open', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -301,26 +225,22 @@ def test_a_second_process_is_refused_until_the_first_is_killed(run):
 
 
 def test_the_lock_goes_when_the_block_fails(run):
-    with (
-        pytest.raises(ZeroDivisionError),
-        start_run(run, CONFIG, data_manifest_sha256=SHA) as opened,
-    ):
+    with pytest.raises(ZeroDivisionError), run.opened(CONFIG, data_manifest_sha256=SHA):
         raise ZeroDivisionError
     assert not run.is_done()
-    with start_run(run, CONFIG, data_manifest_sha256=SHA) as opened:
-        assert opened is run
+    _start(run)
 
 
 def test_predictions_are_written_as_csv(run):
-    frame = pd.DataFrame({"id": ["a,1", "b"], "truth": [1, 0], "score": [0.25, 0.5]})
-    write_predictions(run, frame)
+    _finish(run, _metrics())
     assert run.predictions.read_text() == 'id,truth,score\n"a,1",1,0.25\nb,0,0.5\n'
 
 
 @pytest.mark.parametrize("columns", [["truth", "id"], []])
 def test_predictions_without_ids_are_rejected(run, columns):
     with pytest.raises(ValueError, match="first column must be `id`"):
-        write_predictions(run, pd.DataFrame(columns=columns))
+        _finish(run, _metrics(), pd.DataFrame(columns=columns))
+    assert not run.is_done()
 
 
 def test_replacing_leaves_the_old_file_when_writing_fails(tmp_path):

@@ -17,7 +17,7 @@ from stroke_tf.reporting.figures import (
     figure_history,
 )
 from stroke_tf.reporting.report import HEADLINES, ReportConfig, main, write_report
-from stroke_tf.run_folder import RunFolder, RunMetrics, save_figure, start_run, write_metrics
+from stroke_tf.run_folder import RunFolder, RunMetrics, save_figure
 
 SHA = "0123456789abcdef" * 4
 NAN = float("nan")
@@ -57,7 +57,7 @@ class Page(HTMLParser):
 
 
 def _finish(run, metrics, *, n, threshold=None, config=None, **changes):
-    with start_run(run, config or {"backbone": run.row}, data_manifest_sha256=SHA):
+    with run.opened(config or {"backbone": run.row}, data_manifest_sha256=SHA):
         values = {
             "protocol": "clean",
             "split": SPLIT,
@@ -68,7 +68,7 @@ def _finish(run, metrics, *, n, threshold=None, config=None, **changes):
             "data_manifest_sha256": SHA,
         }
         result = RunMetrics(run.experiment, run.row, run.seed, **{**values, **changes})
-        write_metrics(run, result)
+        run.finish(result, pd.DataFrame(columns=["id"]), figures={}, files={})
     return result
 
 
@@ -212,7 +212,7 @@ def test_markdown_links_figures_relative_to_itself(tmp_path, classifier):
 
 def test_unfinished_runs_are_listed_as_such(tmp_path, classifier):
     classifier()
-    with start_run(RunFolder(tmp_path, "demo", "killed", 2), {}, data_manifest_sha256=SHA):
+    with RunFolder(tmp_path, "demo", "killed", 2).opened({}, data_manifest_sha256=SHA):
         pass
     page = _page(tmp_path)
     assert page.tables[0] == [["run folder"], ["demo/killed-s2"]]
@@ -220,7 +220,7 @@ def test_unfinished_runs_are_listed_as_such(tmp_path, classifier):
 
 
 def test_an_experiment_without_a_finished_run_still_has_a_report(tmp_path):
-    with start_run(RunFolder(tmp_path, "demo", "killed", 2), {}, data_manifest_sha256=SHA):
+    with RunFolder(tmp_path, "demo", "killed", 2).opened({}, data_manifest_sha256=SHA):
         pass
     assert "Results" not in _page(tmp_path).text
 

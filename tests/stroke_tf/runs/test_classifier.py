@@ -107,10 +107,10 @@ def test_scores_are_those_of_the_saved_model(classifier):
     table = pd.read_csv(run / "predictions.csv", dtype={"id": str})
     hits = (table.score >= result.threshold) & (table.truth == 1)
     assert result.metrics["sensitivity"].value == pytest.approx(hits.sum() / table.truth.sum())
-    from stroke_tf.runs.classifier import _dataset, score_slices
+    from stroke_tf.runs.classifier import dataset_of, score_slices
 
     model = keras.models.load_model(run / "model.keras", compile=False)
-    again = score_slices(model, _dataset(config, (9,), with_ids=True))
+    again = score_slices(model, dataset_of(config, (9,), with_ids=True))
     assert list(again.ids) == table.id.tolist()
     np.testing.assert_allclose(again.scores, table.score, atol=1e-6)
 

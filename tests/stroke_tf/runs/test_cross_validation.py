@@ -10,8 +10,9 @@ from stroke_tf.evaluation.lesions import count_lesions, lesion_metrics
 from stroke_tf.evaluation.metrics import classification_metrics
 from stroke_tf.evaluation.segmentation import count_masks, segmentation_metrics
 from stroke_tf.evaluation.slice_answers import slice_frame
+from stroke_tf.files import write_text
 from stroke_tf.manifest import FOLDS, FOLDS_NAME, FoldRow
-from stroke_tf.run_folder import RunMetrics, write_predictions
+from stroke_tf.run_folder import RunMetrics
 from stroke_tf.runs.cross_validation import (
     CrossValidated,
     CrossValidatedMasks,
@@ -72,7 +73,8 @@ def scores_of(config):
     folder = folder_of(config)
     table = {"id": [f"0{place}" for place in places], "truth": [place % 2 for place in places]}
     scores = [place / (FOLDS * PER_FOLD) for place in places]
-    write_predictions(folder, pd.DataFrame(table | {"score": scores}))
+    frame = pd.DataFrame(table | {"score": scores})
+    write_text(folder.predictions, frame.to_csv(index=False))
     return RunMetrics(
         config.experiment, config.row, 0, "clean", {}, len(places), 0.5, {}, 30.0, "data"
     )
@@ -263,7 +265,7 @@ def masks_of(config):
     names = [f"0{fold * PER_FOLD}" for fold in config.test_folds]
     counts, lesions = count_masks(mask, mask), count_lesions(mask, mask)
     frame = (counts + counts).to_frame(names).join((lesions + lesions).to_frame())
-    write_predictions(folder_of(config), frame)
+    write_text(folder_of(config).predictions, frame.to_csv(index=False))
     return RunMetrics(config.experiment, config.row, 0, "clean", {}, 2, None, {}, 30.0, "data")
 
 

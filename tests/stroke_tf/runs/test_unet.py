@@ -22,12 +22,11 @@ from stroke_tf.evaluation.segmentation import (
     count_masks,
     segmentation_metrics,
 )
-from stroke_tf.inference.segmenting import segment_slices
+from stroke_tf.inference.predict import Predictor, segment_slices
 from stroke_tf.labels import Task
 from stroke_tf.manifest import read_folds
 from stroke_tf.models.segmenters import SEGMENTERS
 from stroke_tf.reading.mask_pictures import read_mask
-from stroke_tf.reporting.run_figures import figure_segmented
 from stroke_tf.runs.settings import UnetRun
 from stroke_tf.runs.unet import dataset_of, read_mask_rule, run_unet
 
@@ -129,10 +128,11 @@ def test_scores_are_those_of_the_saved_model_mirrored_and_by_its_rule(run):
     dataset = make_dataset(
         config.records, folds=(8, 9), task=Task.SEGMENT, image_size=64, batch_size=3, with_ids=True
     )
-    again = segment_slices(model, dataset, rule=read_mask_rule(folder), mirror=True)
+    mirrored = Predictor(model, mirror=True)
+    again = segment_slices(mirrored, dataset, rule=read_mask_rule(folder))
     for name, metric in again.metrics(seed=3).items():
         np.testing.assert_allclose(metric, result.metrics[name], rtol=1e-4)
-    plain = segment_slices(model, dataset)
+    plain = segment_slices(Predictor(model), dataset)
     assert not np.array_equal(plain.sums, again.sums)
     assert len(again.ids) == len(again.lesions) == result.n
 
@@ -142,10 +142,10 @@ def test_test_folds_without_a_lesion_are_drawn_with_what_is_painted_on_them(run)
     model = keras.models.load_model(folder / "model.keras", compile=False)
     slices = dataset_of(config, (8, 9), with_ids=True).unbatch()
     sound = slices.filter(lambda image, mask, known: keras.ops.all(mask == 0)).batch(2)
-    test = segment_slices(model, sound)
-    titles = [axes.get_title() for axes in figure_segmented(test).axes if axes.get_title()]
+    test = segment_slices(Predictor(model), sound)
+    *_, titles = test.panels()
     painted = sorted((test.predicted > 0).sum(axis=(1, 2)), reverse=True)
-    said = [title.split(": ")[1] for title in titles if ": " in title]
+    said = [title.split(": ")[1] for title in titles]
     assert said == [f"no lesion, {count} pixels drawn" for count in painted]
     assert np.isnan(test.metrics(seed=3)["lesion_dice"].value)
 

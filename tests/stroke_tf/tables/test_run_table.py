@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 
 from stroke_tf.config import FitConfig
+from stroke_tf.files import write_text
 from stroke_tf.manifest import read_folds, read_manifest
-from stroke_tf.run_folder import RunMetrics, read_runs, write_predictions
+from stroke_tf.run_folder import RunMetrics, read_runs
 from stroke_tf.runs.best_epoch import best_epoch
 from stroke_tf.runs.keep_or_run import folder_of
 from stroke_tf.runs.settings import ClassifierRun
@@ -158,7 +159,8 @@ def scored_at_random(config):
     truth = [int(row.stroke_type != "NONE") for row in rows]
     ids = [row.source_id for row in rows]
     folder = folder_of(config)
-    write_predictions(folder, pd.DataFrame({"id": ids, "truth": truth, "score": scores}))
+    frame = pd.DataFrame({"id": ids, "truth": truth, "score": scores})
+    write_text(folder.predictions, frame.to_csv(index=False))
     protocol = read_manifest(config.records).protocol
     return RunMetrics("test", config.row, 0, protocol, {}, len(rows), 0.5, {}, 60.0, "data")
 

@@ -91,14 +91,14 @@ def train_and_die(run_dir, when):
     """Trains until epoch KILL_EPOCH and dies in its middle or when all but its commit is done."""
     if when == "inside an epoch":
         train(run_dir, before_batch=lambda *at: at == (KILL_EPOCH, 2) and die())
-    write = callbacks_module.write_json
+    write = fit_module.write_json
 
     def write_or_die(path, values):
         if path.name == "state.json" and values["epochs"] == KILL_EPOCH + 1:
             die()
         write(path, values)
 
-    callbacks_module.write_json = write_or_die
+    fit_module.write_json = write_or_die
     train(run_dir)
 
 
