@@ -63,12 +63,12 @@ def draw_masks(run: Path, pictures: Path, predicted: Path) -> int:
     from stroke_tf.reading.mask_pictures import files_by_id, write_mask
     from stroke_tf.reading.pictures import decode_grey
 
-    source = read_source(run).description
-    if not source.draws_masks:
-        raise ValueError(f"{run} must draw masks. Received: a run of task {source.task}")
-    model, files = load_model(run, mirror=source.mirror), files_by_id(pictures)
+    model = load_model(run, mirror=read_source(run).description.mirror)
+    files = files_by_id(pictures)
     images = (decode_grey(path.read_bytes(), name=path.name) for path in files.values())
     for source_id, said in zip(files, model.predict(images), strict=True):
+        if said.mask is None:
+            raise ValueError(f"{run} must draw masks. Received: a {model.description.task} run")
         write_mask(predicted / f"{source_id}.png", said.mask)
     return len(files)
 

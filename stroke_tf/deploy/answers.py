@@ -22,7 +22,7 @@ Picture: TypeAlias = np.ndarray | Path | str
 
 
 @overload
-def predict_scores(
+def predict_scores(  # type: ignore[overload-overlap]  # a str is a sequence of str
     model: StrokeModel | keras.Model, images: Picture, *, batch_size: int = ...
 ) -> dict[str, float]: ...
 
@@ -62,7 +62,7 @@ def predict_scores(
 
 
 @overload
-def predict_masks(
+def predict_masks(  # type: ignore[overload-overlap]  # as above
     model: StrokeModel | keras.Model,
     images: Picture,
     *,

@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING
 import tyro
 
 from stroke_tf import command
-from stroke_tf.deploy.card import model_card
-from stroke_tf.deploy.description import ModelDescription
-from stroke_tf.deploy.sources import DESCRIPTION_NAME, NETWORK_SUFFIX, SUMS_NAME, file_of
 from stroke_tf.files import replacing_folder, write_json, write_text
 
 if TYPE_CHECKING:
     import keras
+
+    from stroke_tf.deploy.description import ModelDescription
 
 CARD_NAME = "MODEL_CARD.md"
 LICENCE_NAME = "LICENSE"
@@ -87,7 +86,10 @@ def save_model(
         ValueError: If a model cannot be loaded, several do not fit together, or `out` holds
             something.
     """
-    from stroke_tf.deploy.load import read_model  # here, so that --help answers at once
+    # Here, so that --help answers at once.
+    from stroke_tf.deploy.card import model_card
+    from stroke_tf.deploy.load import read_model
+    from stroke_tf.deploy.sources import DESCRIPTION_NAME, SUMS_NAME, file_of
 
     terms = NOT_STATED if licence is None else licence.read_text(encoding="utf-8")
     with replacing_folder(out) as folder:
@@ -106,7 +108,7 @@ def _save_networks(networks: Sequence[keras.Model], folder: Path) -> list[Path]:
     names = ["network"]
     if len(networks) > 1:
         names = [f"network-{number}" for number in range(1, len(networks) + 1)]
-    paths = [folder / f"{name}{NETWORK_SUFFIX}" for name in names]
+    paths = [folder / f"{name}.keras" for name in names]
     for network, path in zip(networks, paths, strict=True):
         network.save(path)
     return paths

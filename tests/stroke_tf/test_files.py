@@ -11,6 +11,7 @@ from stroke_tf.files import (
     plain,
     read_json,
     replacing,
+    replacing_folder,
     write_bytes,
     write_json,
     write_text,
@@ -97,3 +98,18 @@ def test_a_folder_is_open_in_one_process_until_that_ends(tmp_path):
     process.join()
     with locked(tmp_path):
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path):
+    out = tmp_path / "new" / "out"
+    with pytest.raises(RuntimeError), replacing_folder(out) as folder:
+        (folder / "half.txt").write_text("half")
+        raise RuntimeError
+    assert list(out.parent.iterdir()) == []
+    out.mkdir()  # an empty one gives way
+    with replacing_folder(out) as folder:
+        (folder / "whole.txt").write_text("whole")
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+    assert (out / "whole.txt").read_text() == "whole"
+    with pytest.raises(ValueError, match="must be new or empty"), replacing_folder(out):
+        pass

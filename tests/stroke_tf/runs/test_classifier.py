@@ -12,7 +12,10 @@ from data_tools.conversion import build_tfrecords
 from data_tools.options import Conversion
 from experiments import train_classifier, train_unet
 from stroke_tf.config import FitConfig
+from stroke_tf.data.memory import load_slices
+from stroke_tf.deploy.load import load_model
 from stroke_tf.deploy.sources import read_source
+from stroke_tf.labels import Task
 from stroke_tf.runs.classifier import run_classifier
 from stroke_tf.runs.settings import ClassifierRun, ClassifierTraining, UnetRun, UnetTraining
 from stroke_tf.runs.unet import run_unet
@@ -86,6 +89,16 @@ def test_a_run_says_what_its_model_needs(classifier):
     assert description.threshold == result.threshold
     assert len(description.temperatures) == 1
     assert description.trained_on[0].scores.keys() == result.metrics.keys()
+
+
+def test_a_loaded_run_gives_the_scores_it_was_tested_with(classifier):
+    config, _ = classifier
+    run = config.out / "classifier" / "mobilenet025-s3"
+    slices = load_slices(config.records, (9,), task=Task.DETECT, image_size=64)
+    table = pd.read_csv(run / "predictions.csv", dtype={"id": str}).set_index("id")
+    said = load_model(run).predict(slices.images[..., 0])
+    expected = table.loc[[row.source_id for row in slices.rows], "score"]
+    np.testing.assert_allclose([one.scores["stroke"] for one in said], expected, atol=1e-5)
 
 
 def test_scores_are_those_of_the_saved_model(classifier):

@@ -12,11 +12,14 @@ from data_tools.options import Conversion
 from experiments.score_stage2 import Stage2, main
 from stroke_tf.config import FitConfig
 from stroke_tf.data import make_dataset
+from stroke_tf.data.memory import load_slices
+from stroke_tf.deploy.load import load_model
 from stroke_tf.deploy.sources import read_source
 from stroke_tf.evaluation.lesions import LESION_METRICS, LesionCounts, lesion_metrics
 from stroke_tf.evaluation.segmentation import (
     SEGMENTATION_METRICS,
     SegmentationCounts,
+    count_masks,
     segmentation_metrics,
 )
 from stroke_tf.inference.segmenting import segment_slices
@@ -96,6 +99,17 @@ def test_a_run_says_what_its_model_needs(run):
     assert description.mask_rule == read_mask_rule(folder)
     assert (description.mirror, description.trained_on[0].n_test) == (True, result.n)
     assert description.trained_on[0].data["layout"] == "teknofest"
+
+
+def test_a_loaded_run_draws_the_masks_it_was_tested_with(run):
+    config, _, folder = run
+    slices = load_slices(config.records, (8, 9), task=Task.SEGMENT, image_size=64)
+    said = load_model(folder, mirror=True).predict(slices.images[..., 0])
+    counts = count_masks(slices.masks, np.stack([one.mask for one in said]))
+    frame = pd.read_csv(folder / "predictions.csv", dtype={"id": str})
+    assert frame["id"].tolist() == [row.source_id for row in slices.rows]
+    again = SegmentationCounts.from_frame(frame)
+    pd.testing.assert_frame_equal(counts.to_frame(frame["id"]), again.to_frame(frame["id"]))
 
 
 def test_predictions_hold_all_that_the_scores_are_made_of(run):
