@@ -17,6 +17,7 @@ COMMANDS = [
     "data_tools.phantom",
     *(f"experiments.{name}" for name in EXPERIMENTS),
     "stroke_tf.deploy.save_model",
+    "stroke_tf.deploy.serve",
     "stroke_tf.deploy.weights",
     "stroke_tf.deploy.predict",
     "stroke_tf.reporting.report",
