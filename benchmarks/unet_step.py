@@ -220,8 +220,7 @@ def our_steps(
 
     from stroke_tf.fast import keep_memory
     from stroke_tf.fast.adam import adam
-    from stroke_tf.fast.batch_norms import fused_batch_norms
-    from stroke_tf.fast.convolutions import fused_convolutions
+    from stroke_tf.fast.layers import fused_batch_norms, fused_convolutions
     from stroke_tf.inference import Predictor
 
     if choice == "half size":
@@ -245,8 +244,7 @@ def _part_steps(settings: Settings, *, part: Part) -> Steps:
 
     from stroke_tf.fast import keep_memory
     from stroke_tf.fast.adam import FusedAdam
-    from stroke_tf.fast.batch_norms import fused_batch_norms
-    from stroke_tf.fast.convolutions import fused_convolutions
+    from stroke_tf.fast.layers import fused_batch_norms, fused_convolutions
 
     if "memory" in part:
         keep_memory()

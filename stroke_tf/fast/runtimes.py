@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from stroke_tf.fast import is_on
-from stroke_tf.fast.batch_norms import fused_batch_norms
+from stroke_tf.fast.layers import fused_batch_norms
 
 Runtime = Literal["auto", "keras", "openvino"]
 Outputs = Any

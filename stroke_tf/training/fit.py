@@ -19,8 +19,7 @@ import tensorflow as tf
 from stroke_tf.config import FitConfig
 from stroke_tf.fast import keep_memory
 from stroke_tf.fast.adam import adam
-from stroke_tf.fast.batch_norms import fused_batch_norms
-from stroke_tf.fast.convolutions import fused_convolutions
+from stroke_tf.fast.layers import fused_batch_norms, fused_convolutions
 from stroke_tf.files import plain, read_json, replacing, write_bytes, write_json
 from stroke_tf.training.callbacks import CheckScores, Progress
 from stroke_tf.training.hosts import is_leader, meet_hosts

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stroke_tf.fast.batch_norms import fused_batch_norms
+from stroke_tf.fast.layers import fused_batch_norms
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stroke_tf.fast.convolutions import fused_convolutions
+from stroke_tf.fast.layers import fused_convolutions
 from stroke_tf.models.unet import build_unet
 
 layers = keras.layers
