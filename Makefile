@@ -32,7 +32,7 @@ TRAIN = --records "$$RECORDS_" --out "$$RESULTS_"
 SEARCH = $(TRAIN) --strategy $(STRATEGY) --trials $(TRIALS) --workers $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tfrecords inspect train-classifier train-unet tune-classifier tune-unet predict report bench test test-all lint wheel clean
+.PHONY: help setup demo tfrecords inspect train-classifier train-unet tune-classifier tune-unet predict serve report bench test test-all lint wheel clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -72,6 +72,9 @@ tune-unet: $(VENV)/.installed ## [STRATEGY=bayesian TRIALS=24 WORKERS=2] search 
 predict: need-input $(VENV)/.installed ## INPUT=slices MODEL=run OUT=folder: scores, masks, volumes and a page
 	$(RUN) predict "$$INPUT_" --model "$$MODEL_" --out "$$OUT_" $(ARGS)
 
+serve: need-model $(VENV)/.installed ## MODEL=run: a page in the browser that takes slices and answers
+	$(RUN) serve --model "$$MODEL_" $(ARGS)
+
 report: $(VENV)/.installed ## [RESULTS=results] write REPORT.md and report.html of all runs
 	$(RUN) report --out "$$RESULTS_" $(ARGS)
 
@@ -105,3 +108,7 @@ need-data:
 .PHONY: need-input
 need-input:
 	@test -n "$$INPUT_" -a -n "$$MODEL_" -a -n "$$OUT_" || { echo "INPUT, MODEL and OUT must name slices, a run and a new folder: make predict INPUT=scans MODEL=results/unet/resnet50-s0 OUT=predicted"; exit 2; }
+
+.PHONY: need-model
+need-model:
+	@test -n "$$MODEL_" || { echo "MODEL must name a run: make serve MODEL=results/unet/resnet50-s0"; exit 2; }
