@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from stroke_tf.data import AUGMENTATIONS, class_weights, make_dataset
     from stroke_tf.deploy.answers import predict_masks, predict_scores
     from stroke_tf.deploy.load import load_model
-    from stroke_tf.deploy.model import StrokeModel
     from stroke_tf.evaluation.grad_cam import grad_cam
     from stroke_tf.evaluation.metrics import classification_metrics
     from stroke_tf.evaluation.operating_point import choose_threshold
@@ -34,7 +33,6 @@ _HOMES = {
     "BACKBONES": "models",
     "FitConfig": "config",
     "LOSSES": "training",
-    "StrokeModel": "deploy.model",
     "StrokeType": "labels",
     "Task": "labels",
     "build_classifier": "models",
@@ -60,7 +58,6 @@ __all__ = [
     "LOSSES",
     "AugmentStrength",
     "FitConfig",
-    "StrokeModel",
     "StrokeType",
     "Task",
     "build_classifier",
