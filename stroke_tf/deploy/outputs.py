@@ -133,7 +133,7 @@ def write_slice(
         for kind in LESION_CLASSES:
             if row.lesion_px[CLASS_NAMES[kind]]:
                 painted = paint_overlay(painted, mask == kind, kind)
-        write_bytes(out / row.path("overlays"), encode_png(painted[..., :3]))
+        write_bytes(out / row.path("overlays"), encode_png(np.asarray(painted[..., :3], np.uint8)))
 
 
 def grey_view(pixels: NDArray[np.uint8] | NDArray[np.int16]) -> NDArray[np.uint8]:

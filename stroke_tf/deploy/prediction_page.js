@@ -84,7 +84,8 @@ class Viewer {
     plot.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
     this.cursor = element("rect", { class: "cursor", width: Math.max(this.bar, 3), height: HEIGHT });
     plot.append(this.cursor);
-    const largest = Math.max(1, ...this.slices.map((slice) => slice.area.reduce((a, b) => a + b, 0)));
+    const largest = this.slices.reduce(
+      (most, slice) => Math.max(most, slice.area.reduce((a, b) => a + b, 0)), 1);
     this.slices.forEach((slice, place) => {
       let y = HEIGHT;
       slice.area.forEach((area, kind) => {

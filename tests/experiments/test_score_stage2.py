@@ -53,7 +53,7 @@ def test_masks_of_unknown_ids_are_refused(folders):
     [
         ({"truth": "nowhere"}, "nowhere must be a folder of PNG files"),
         ({"run": ""}, "--run and --pictures must be given together"),
-        ({"run": "", "pictures": ""}, "must be a finished run. Received: no metrics.json in it"),
+        ({"run": "", "pictures": ""}, "must be a finished run, with metrics.json"),
         ({"predicted": None}, "--predicted must name the folder"),
     ],
 )
