@@ -1,11 +1,9 @@
-"""What computes a trained network: OpenVINO on a CPU, else TensorFlow as a graph of its own."""
+"""What computes a trained network: OpenVINO on a CPU, else TensorFlow, or what is asked for."""
 
 from __future__ import annotations
 
 import importlib.util
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import keras
@@ -13,9 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from stroke_tf.fast import is_on
-from stroke_tf.fast.batch_norms import fused_batch_norms
+from stroke_tf.fast.formats import Format, convert
+from stroke_tf.fast.graphs import OUTPUT, freeze
 
-Runtime = Literal["auto", "keras", "openvino"]
+Runtime = Literal["auto", "keras", "openvino", "onnx", "litert"]
 Outputs = Any
 """What a network gives: an array or a dict of arrays, float32, the batch first."""
 
@@ -26,27 +25,30 @@ def inference(model: keras.Model, *, runtime: Runtime = "auto") -> Callable[[Any
     Args:
         model: Has one input, on the TensorFlow backend.
         runtime: "keras" computes a batch as a TensorFlow graph. "openvino" has its graph computed
-            by OpenVINO in float32 on the CPU, each core a slice of its own. "auto" takes OpenVINO
-            where it is installed, there is no GPU, and the network is float32 and of a fixed size.
+            by OpenVINO in float32 on the CPU, each core a slice of its own; "onnx" by ONNX Runtime,
+            "litert" by LiteRT, slice by slice: the network is converted here, in seconds. "auto"
+            takes OpenVINO where it is installed, there is no GPU, and the network is float32 and
+            of a fixed size.
 
     Returns:
         A function of a batch, of whole numbers or float32, that gives what the model gives, but
         for rounding.
 
     Raises:
-        ImportError: If OpenVINO is asked for and not installed.
-        ValueError: If `runtime` is unknown.
+        ImportError: If a runtime is asked for and not installed; it names the package.
+        ValueError: If `runtime` is unknown, or wants a network of a fixed size.
     """
     if runtime not in get_args(Runtime):
         raise ValueError(f"`runtime` must be one of {get_args(Runtime)}. Received: {runtime!r}")
-    graph = _graph(model)
-    if runtime == "openvino" or (runtime == "auto" and openvino_gains() and _is_plain(model)):
-        return _by_openvino(graph)
+    if runtime == "auto":
+        runtime = "openvino" if openvino_gains() and _is_plain(model) else "keras"
+    compute = _by_tensorflow(model) if runtime == "keras" else _converted(model, runtime)
 
-    def compute(images: Any) -> Outputs:
-        return tf.nest.map_structure(lambda it: it.numpy(), graph(tf.cast(images, tf.float32)))
+    def outputs(images: Any) -> Outputs:
+        named = compute(images)
+        return named[OUTPUT] if named.keys() == {OUTPUT} else named
 
-    return compute
+    return outputs
 
 
 def openvino_gains() -> bool:
@@ -60,56 +62,16 @@ def _is_plain(model: keras.Model) -> bool:
     return dtypes == {"float32"} and None not in model.input_shape[1:]
 
 
-def _graph(model: keras.Model) -> tf.types.experimental.PolymorphicFunction:
-    """Returns a model as a graph whose weights are constants, so that batch norms join them."""
-    trainable, others = (
-        [keras.ops.convert_to_numpy(it) for it in variables]
-        for variables in (model.trainable_variables, model.non_trainable_variables)
-    )
-    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
+def _by_tensorflow(model: keras.Model) -> Callable[[Any], dict[str, np.ndarray]]:
+    graph = freeze(model)
 
-    @tf.function(input_signature=signature, autograph=False)
-    def compute(images: tf.Tensor) -> Any:
-        outputs, _ = model.stateless_call(trainable, others, images, training=False)
-        return tf.nest.map_structure(lambda it: tf.cast(it, tf.float32), outputs)
-
-    if is_on():
-        with fused_batch_norms(model):
-            compute.get_concrete_function()
-    return compute
-
-
-def _by_openvino(graph: Any) -> Callable[[Any], Outputs]:
-    """Returns what OpenVINO makes of a TensorFlow graph: each slice is a request of its own.
-
-    The graph is read from a file: OpenVINO's converter, which takes it from memory, reports its use
-    to its maker.
-    """
-    import openvino
-
-    traced = graph.get_concrete_function()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "graph.pb"
-        path.write_bytes(traced.graph.as_graph_def().SerializeToString())
-        network = openvino.Core().read_model(path)
-    network.reshape([1, *traced.inputs[0].shape[1:]])
-    options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.compile_model(network, "CPU", options)
-    ports = [compiled.output(it.name) for it in traced.outputs]
-    count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-    requests = [compiled.create_infer_request() for _ in range(count)]
-
-    def compute(images: Any) -> Outputs:
-        batch = np.asarray(images, np.float32)
-        outputs = [np.empty((len(batch), *port.shape[1:]), np.float32) for port in ports]
-        for place in range(len(batch) + count):
-            request = requests[place % count]
-            if (done := place - count) >= 0:  # started a round ago
-                request.wait()
-                for output, port in zip(outputs, ports, strict=True):
-                    output[done] = request.get_tensor(port).data[0]
-            if place < len(batch):
-                request.start_async({0: batch[place : place + 1]})
-        return tf.nest.pack_sequence_as(traced.structured_outputs, outputs)
+    def compute(images: Any) -> dict[str, np.ndarray]:
+        outputs = graph.outputs(tf.cast(images, tf.float32))
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
 
     return compute
+
+
+def _converted(model: keras.Model, name: Format) -> Callable[[Any], dict[str, np.ndarray]]:
+    compute = convert(model, name)
+    return lambda images: compute(np.asarray(images, np.float32))

@@ -1,0 +1,252 @@
+"""Networks as files of other libraries, and what computes them there. Knows nothing of slices."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import tempfile
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from stroke_tf.fast.graphs import IMAGE, FrozenGraph, freeze
+from stroke_tf.machine import usable_cores
+
+Format = Literal["openvino", "onnx", "litert", "saved-model"]
+Compute = Callable[[np.ndarray], dict[str, np.ndarray]]
+"""Takes a batch, float32, and gives float32 arrays by the name of the output."""
+
+_SIGNATURE = "serving_default"
+_OPSET = 18
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """One kind of file.
+
+    Attributes:
+        writer: Package that writes it.
+        reader: Package that computes it.
+        write: Writes a network into an empty folder.
+        load: Returns what computes the network of a folder.
+    """
+
+    writer: str
+    reader: str
+    write: Callable[[keras.Model, Path], None]
+    load: Callable[[Path], Compute]
+
+
+def convert(model: keras.Model, name: Format) -> Compute:
+    """Returns what computes a network as the runtime of a format does.
+
+    Raises:
+        ImportError: If a package is not installed; names it and its extra.
+        ValueError: If the network has no fixed size, which these runtimes want.
+    """
+    if None in model.input_shape[1:]:
+        raise ValueError(f"{name} needs a network of a fixed size. Received: {model.input_shape}")
+    check_packages(name)
+    with tempfile.TemporaryDirectory() as folder:
+        FORMATS[name].write(model, Path(folder))
+        return FORMATS[name].load(Path(folder))
+
+
+def check_packages(name: Format) -> None:
+    """Refuses a format whose packages are not installed.
+
+    Raises:
+        ImportError: Names the package and the extra.
+    """
+    for package in (FORMATS[name].writer, FORMATS[name].reader):
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise ImportError(
+                f"{name} needs the package {package}: pip install 'stroke_tf[runtime]'"
+            ) from error
+
+
+def write_openvino(model: keras.Model, folder: Path) -> None:
+    """Writes `model.xml` and `model.bin`: float32, any batch."""
+    import openvino
+
+    openvino.save_model(openvino_network(freeze(model)), folder / "model.xml", False)
+
+
+def openvino_network(graph: FrozenGraph) -> Any:
+    """Returns a graph as OpenVINO has it.
+
+    The graph is read from a file: OpenVINO's converter, which takes it from memory, reports its use
+    to its maker.
+    """
+    import openvino
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "graph.pb"
+        path.write_bytes(graph.function.graph.as_graph_def().SerializeToString())
+        network = openvino.Core().read_model(path)
+    network.inputs[0].tensor.set_names({IMAGE})
+    for tensor, name in zip(_tensor_names(graph), graph.names, strict=True):
+        network.output(tensor).tensor.set_names({name})
+    return network
+
+
+def load_openvino(folder: Path, *, precision: str = "f32") -> Compute:
+    """Returns what computes `model.xml` of a folder, see `by_openvino`."""
+    import openvino
+
+    return by_openvino(openvino.Core().read_model(folder / "model.xml"), precision=precision)
+
+
+def by_openvino(network: Any, *, precision: str = "f32") -> Compute:
+    """Returns what computes a network on the processor: each slice is a request of its own.
+
+    Args:
+        network: A network of OpenVINO with one input; its batch becomes 1.
+        precision: "f32"; or "bf16", which gains where the processor has it.
+    """
+    import openvino
+
+    network.reshape([1, *(side.get_length() for side in network.inputs[0].partial_shape[1:])])
+    options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": precision}
+    compiled = openvino.compile_model(network, "CPU", options)
+    ports = {port.any_name: port for port in compiled.outputs}
+    count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+    requests = [compiled.create_infer_request() for _ in range(count)]
+
+    def compute(images: np.ndarray) -> dict[str, np.ndarray]:
+        outputs = {
+            name: np.empty((len(images), *port.shape[1:]), np.float32)
+            for name, port in ports.items()
+        }
+        for place in range(len(images) + count):
+            request = requests[place % count]
+            if 0 <= (done := place - count) < len(images):  # started a round ago
+                request.wait()
+                for name, port in ports.items():
+                    outputs[name][done] = request.get_tensor(port).data[0]
+            if place < len(images):
+                request.start_async({0: images[place : place + 1]})
+        return outputs
+
+    return _one_at_a_time(compute)
+
+
+def write_onnx(model: keras.Model, folder: Path) -> None:
+    """Writes `model.onnx`: float32, any batch."""
+    import tf2onnx
+
+    logging.getLogger("tf2onnx").setLevel(logging.WARNING)
+    graph = freeze(model)
+    inputs, outputs = ([it.name for it in graph.function.inputs], _tensor_names(graph))
+    tf2onnx.convert.from_graph_def(
+        graph.function.graph.as_graph_def(),
+        input_names=inputs,
+        output_names=outputs,
+        tensors_to_rename=dict(zip([*inputs, *outputs], [IMAGE, *graph.names], strict=True)),
+        opset=_OPSET,
+        output_path=str(folder / "model.onnx"),
+    )
+
+
+def load_onnx(folder: Path) -> Compute:
+    """Returns what computes `model.onnx` of a folder by ONNX Runtime on the processor."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = usable_cores()
+    path = str(folder / "model.onnx")
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda images: dict(zip(names, session.run(names, {IMAGE: images}), strict=True))
+
+
+def write_litert(
+    model: keras.Model, folder: Path, *, calibration: Iterable[np.ndarray] | None = None
+) -> None:
+    """Writes `model.tflite`: a batch of 1, float32; or whole numbers of 8 bits inside.
+
+    Args:
+        model: The network.
+        folder: An empty folder.
+        calibration: Inputs, float32, each of shape (1, ...), from which the ranges of whole numbers
+            are taken; None keeps float32.
+    """
+    with tempfile.TemporaryDirectory() as saved:
+        _save(freeze(model, batch=1), Path(saved))
+        converter = tf.lite.TFLiteConverter.from_saved_model(saved)
+        if calibration is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: ({IMAGE: image} for image in calibration)
+        (folder / "model.tflite").write_bytes(converter.convert())
+
+
+def load_litert(folder: Path) -> Compute:
+    """Returns what computes `model.tflite` of a folder by LiteRT, slice by slice."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    path = str(folder / "model.tflite")
+    runner = Interpreter(path, num_threads=usable_cores()).get_signature_runner(_SIGNATURE)
+
+    def compute(images: np.ndarray) -> dict[str, np.ndarray]:
+        slices = [runner(**{IMAGE: image[None]}) for image in images]
+        return {name: np.concatenate([it[name] for it in slices]) for name in slices[0]}
+
+    return _one_at_a_time(compute)
+
+
+def write_saved_model(model: keras.Model, folder: Path) -> None:
+    """Writes a SavedModel: float32, any batch."""
+    _save(freeze(model), folder)
+
+
+def load_saved_model(folder: Path) -> Compute:
+    """Returns what computes the SavedModel of a folder by TensorFlow."""
+    loaded = tf.saved_model.load(str(folder))
+    compute = loaded.signatures[_SIGNATURE]
+
+    def call(images: np.ndarray) -> dict[str, np.ndarray]:
+        outputs = compute(**{IMAGE: tf.constant(images)})
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    call.of = loaded  # type: ignore[attr-defined]  # its functions live as long as it does
+    return call
+
+
+FORMATS: dict[Format, FileFormat] = {
+    "openvino": FileFormat("openvino", "openvino", write_openvino, load_openvino),
+    "onnx": FileFormat("tf2onnx", "onnxruntime", write_onnx, load_onnx),
+    "litert": FileFormat("tensorflow", "ai_edge_litert", write_litert, load_litert),
+    "saved-model": FileFormat("tensorflow", "tensorflow", write_saved_model, load_saved_model),
+}
+"""All kinds of files."""
+
+
+def _save(graph: FrozenGraph, folder: Path) -> None:
+    module = tf.Module()
+    spec = tf.TensorSpec(graph.shape, tf.float32, name=IMAGE)
+    module.compute = tf.function(graph.outputs, input_signature=[spec], autograph=False)
+    signatures = {_SIGNATURE: module.compute.get_concrete_function()}
+    tf.saved_model.save(module, str(folder), signatures=signatures)
+
+
+def _tensor_names(graph: FrozenGraph) -> list[str]:
+    return [tensor.name for tensor in graph.function.outputs]
+
+
+def _one_at_a_time(compute: Compute) -> Compute:
+    """Returns the same for several threads: what it computes with has one state."""
+    lock = threading.Lock()
+
+    def locked(images: np.ndarray) -> dict[str, np.ndarray]:
+        with lock:
+            return compute(images)
+
+    return locked
