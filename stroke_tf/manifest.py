@@ -99,6 +99,11 @@ class Manifest:
         """Returns the manifest as JSON text that ends with a newline."""
         return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
 
+    def facts(self) -> dict[str, Any]:
+        """Returns what a model says of the records it learned from."""
+        told = ("layout", "pixels", "size", "grouping", "augmented", "records", "classes")
+        return {name: getattr(self, name) for name in told}
+
 
 @dataclass(frozen=True)
 class FoldRow:

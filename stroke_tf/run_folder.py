@@ -2,6 +2,7 @@
 
     config.json      the settings
     env.json         versions, device, commit, hash of the data manifest
+    data.json        what the manifest says of the data, such as grey or HU
     history.csv, model.keras, predictions.csv, figures/*.png
     metrics.json     written last: its presence means that the run is done
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RUN_SCHEMA_VERSION = 1
+DATA_NAME = "data.json"
 DPI = 110
 _logger = logging.getLogger(__name__)
 _PACKAGE_ROOT = Path(__file__).resolve().parents[1]

@@ -22,12 +22,10 @@ from stroke_tf.data.memory import Cache, Slices, empty_array, load_slices
 from stroke_tf.data.parallel import parallel_map
 from stroke_tf.data.rendering import batch_renderer
 from stroke_tf.data.selection import count_samples, drawn_negatives, is_used, label_of
-from stroke_tf.data.upright import upright_views
+from stroke_tf.data.upright import HEAD_SIZE, upright_views
 from stroke_tf.labels import StrokeType, Task
 from stroke_tf.manifest import FoldName, Manifest, read_manifest
 from stroke_tf.records import HU_OFFSET, STAGE_FOLDS
-
-_HEAD_SIZE = 1.25  # side of the decoded slice over that of the head in it
 
 
 def make_dataset(
@@ -156,7 +154,7 @@ def decode_slices(
         ValueError: If a fold is unknown, no slice is left, or a shard is damaged.
         OSError: If there is no space for the file.
     """
-    size = round(_HEAD_SIZE * image_size) if view == "upright" else image_size
+    size = round(HEAD_SIZE * image_size) if view == "upright" else image_size
     slices = load_slices(
         records, folds, task=task, image_size=size, lesions_only=lesions_only, cache=cache
     )

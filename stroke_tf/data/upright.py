@@ -13,6 +13,9 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+HEAD_SIZE = 1.25
+"""Side of the slices that views are made of over that of the views."""
+
 _HEAD_GREY = 40  # skin in a brain window; air and foam are below
 _BONE_GREY = 235
 _BRAIN_GREYS = (50, 220)  # where a patient's commonest brain grey is looked for

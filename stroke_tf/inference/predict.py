@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -13,9 +14,41 @@ from numpy.typing import NDArray
 from stroke_tf.config import THREE_WINDOWS, Window
 from stroke_tf.data import gray_to_rgb, window_hu
 from stroke_tf.evaluation.mask_rule import MaskRule, apply_mask_rule
-from stroke_tf.fast.runtimes import Runtime, inference
-from stroke_tf.labels import MASK, MASK_CLASSES
+from stroke_tf.fast.runtimes import Outputs, Runtime, inference
+from stroke_tf.labels import MASK, MASK_CLASSES, SLICE
 from stroke_tf.square import fit_square, undo_square
+
+Compute: TypeAlias = Callable[[Any], Outputs]
+"""What computes a network: of a batch, shape (B, S, S, 3), its outputs, see `inference`."""
+
+
+def answers(compute: Compute, images: Any, *, mirror: bool = False) -> dict[str, NDArray]:
+    """Returns what a network says of a batch, by name: "mask" of pixels, "slice" of slices.
+
+    Args:
+        compute: The network. An array it gives has one of the two names by its shape.
+        images: Shape (B, S, S, 3), of whole numbers or float32 in [0, 255].
+        mirror: Whether to take the mean with what it says of the batch mirrored left to right,
+            mirrored back.
+    """
+    said = _named(compute(images))
+    if mirror:
+        mirrored = _named(compute(images[:, :, ::-1]))
+        if MASK in mirrored:
+            mirrored[MASK] = mirrored[MASK][:, :, ::-1]
+        said = {name: np.mean([said[name], mirrored[name]], axis=0) for name in said}
+    return said
+
+
+def _named(outputs: Outputs) -> dict[str, NDArray]:
+    if isinstance(outputs, dict):
+        return dict(outputs)
+    return {MASK if outputs.ndim == 4 else SLICE: outputs}
+
+
+def scaled(rule: MaskRule, zoom: float) -> MaskRule:
+    """Returns the rule for slices of `zoom` times the size that it was chosen at."""
+    return dataclasses.replace(rule, min_area_px=round(rule.min_area_px * zoom**2))
 
 
 class Predictor:
@@ -42,12 +75,7 @@ class Predictor:
 
     def outputs(self, images: tf.Tensor) -> dict[str, NDArray[np.float32]]:
         """Returns all that the network says: "mask" and, by a joint network, "slice"."""
-        probs = self._outputs(images)
-        if self._mirror:
-            mirrored = self._outputs(images[:, :, ::-1])
-            mirrored[MASK] = mirrored[MASK][:, :, ::-1]
-            probs = {name: np.mean([probs[name], mirrored[name]], axis=0) for name in probs}
-        return probs
+        return answers(self._compute, images, mirror=self._mirror)
 
     def masks(
         self,
@@ -66,13 +94,9 @@ class Predictor:
             for image, probs in zip(some, self.probs(batch), strict=True):
                 height, width = image.shape
                 whole = undo_square(probs, height=height, width=width)
-                scaled = rule and _scaled(rule, max(height, width) / size)
-                masks.append(apply_mask_rule(whole[None], scaled)[0])
+                fitting = rule and scaled(rule, max(height, width) / size)
+                masks.append(apply_mask_rule(whole[None], fitting)[0])
         return masks
-
-    def _outputs(self, images: tf.Tensor) -> dict[str, NDArray[np.float32]]:
-        probs = self._compute(images)
-        return dict(probs) if isinstance(probs, dict) else {MASK: probs}
 
 
 def predict_masks(
@@ -131,8 +155,3 @@ def _as_input(image: np.ndarray, size: int, windows: tuple[Window, ...]) -> NDAr
     gray = fit_square(image, size=size)[..., None]
     seen = window_hu(gray, windows) if image.dtype == np.int16 else gray
     return gray_to_rgb(seen) if seen.shape[-1] == 1 else seen
-
-
-def _scaled(rule: MaskRule, zoom: float) -> MaskRule:
-    """Returns the rule for slices of another size than that it was chosen at."""
-    return dataclasses.replace(rule, min_area_px=round(rule.min_area_px * zoom**2))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.manifest import FOLDS, FoldName, Manifest, read_hashed_manifest
 from stroke_tf.run_folder import (
+    DATA_NAME,
     RunFolder,
     RunMetrics,
     kept,
@@ -123,7 +124,7 @@ def keep_or_run(config: Run, work: Callable[[OpenRun], Outcome]) -> RunMetrics:
             folder,
             outcome.predictions,
             figures={**run.figures, **outcome.figures},
-            files=outcome.files,
+            files={**outcome.files, DATA_NAME: manifest.facts()},
         )
         result = RunMetrics(
             experiment=folder.experiment,

@@ -1,0 +1,204 @@
+"""All that a model needs beside its weights: what stands before and after them, and model.json.
+
+Knows nothing of TensorFlow or of where a model lies.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from stroke_tf.config import View, Window
+from stroke_tf.evaluation.intervals import Metric
+from stroke_tf.evaluation.mask_rule import MaskRule
+from stroke_tf.files import plain, read_json
+
+MODEL_SCHEMA_VERSION = 1
+
+ModelTask = Literal["detect", "type", "segment", "joint"]
+"""What a model answers: stroke or none; its type; a class for each pixel; and one for the slice."""
+
+ModelPixels = Literal["gray8", "hu16", "mixed", "unknown"]
+"""What a model was trained on: 8-bit grey, HU, both, or nobody says."""
+
+CLASSES: dict[ModelTask, tuple[str, ...]] = {
+    "detect": ("no stroke", "stroke"),
+    "type": ("ischaemia", "haemorrhage"),
+    "segment": ("background", "ischaemia", "haemorrhage"),
+    "joint": ("background", "ischaemia", "haemorrhage"),
+}
+"""The classes of each task, by the ids that networks and masks have for them."""
+
+
+@dataclass(frozen=True)
+class NetworkFile:
+    """One file of a network: its name without folder, SHA-256 and bytes."""
+
+    name: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """The run that a network comes from.
+
+    Attributes:
+        experiment: Name of the experiment.
+        row: Name of the run's row.
+        seed: Seed of the run.
+        protocol: Protocol of the folds: a number is never printed without it.
+        split: Folds used as "train", "val" and "test".
+        n_test: Number of test slices.
+        data_manifest_sha256: SHA-256 of the manifest of the records.
+        scores: The numbers with their 95 % intervals; NaN where undefined.
+        settings: What config.json says.
+        data: What the manifest of the records says of them, as far as the run kept it.
+    """
+
+    experiment: str
+    row: str
+    seed: int
+    protocol: str
+    split: Mapping[str, tuple[int | str, ...]]
+    n_test: int
+    data_manifest_sha256: str
+    scores: Mapping[str, Metric]
+    settings: Mapping[str, Any]
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What a model answers, what it takes, and what is done before and after its networks.
+
+    Attributes:
+        task: What it answers.
+        image_size: Side of the networks' input in pixels.
+        pixels: What it was trained on.
+        windows: (centre, width) in HU of the channels; of a model trained on 8-bit grey the one
+            through which slices in HU become grey.
+        view: What the channels show.
+        mirror: Whether the runs took the mean with the mirror image.
+        smooth_slices: Standard deviation, in slices, of the smoothing of scores along a series.
+        threshold: The score of class one, or of joint networks that of any stroke, from which on a
+            slice is positive; as the networks give it, not calibrated. None where there is none.
+        temperatures: What calibrates the score of each network; empty where nothing was fitted.
+        mask_rule: Which pixels are lesion, its area in pixels of the networks' input; None where
+            each pixel takes its likeliest class.
+        networks: The files; several are an ensemble.
+        trained_on: The run of each network; empty where unknown.
+
+    Raises:
+        ValueError: If a value is out of range.
+    """
+
+    task: ModelTask
+    image_size: int
+    pixels: ModelPixels
+    windows: tuple[Window, ...]
+    view: View = "windows"
+    mirror: bool = False
+    smooth_slices: float = 0.0
+    threshold: float | None = None
+    temperatures: tuple[float, ...] = ()
+    mask_rule: MaskRule | None = None
+    networks: tuple[NetworkFile, ...] = ()
+    trained_on: tuple[TrainedOn, ...] = ()
+    schema_version: int = field(default=MODEL_SCHEMA_VERSION, kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name, known in (("task", ModelTask), ("pixels", ModelPixels), ("view", View)):
+            if getattr(self, name) not in get_args(known):
+                raise ValueError(
+                    f"`{name}` must be one of {get_args(known)}. Received: {getattr(self, name)!r}"
+                )
+        if self.image_size < 1:
+            raise ValueError(f"`image_size` must be >= 1. Received: {self.image_size}")
+        if len(self.windows) not in (1, 3) or any(width <= 0 for _, width in self.windows):
+            raise ValueError(
+                f"`windows` must be one or three of a width > 0. Received: {self.windows}"
+            )
+        if len(self.temperatures) not in (0, len(self.networks)):
+            raise ValueError(
+                f"`temperatures` must be none or one for each of {len(self.networks)} networks. "
+                f"Received: {self.temperatures}"
+            )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, by id."""
+        return CLASSES[self.task]
+
+    @property
+    def draws_masks(self) -> bool:
+        """Whether it gives a class to each pixel."""
+        return self.task in ("segment", "joint")
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what model.json holds, of values that JSON has; NaN is null."""
+        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        values["trained_on"] = [_run_to_json(run) for run in self.trained_on]
+        return plain({"classes": self.classes, **values})
+
+
+def read_description(path: Path) -> ModelDescription:
+    """Returns what a model.json holds.
+
+    Raises:
+        ValueError: If it is not what this version writes; names the file.
+    """
+    values = read_json(path)
+    names = {one.name for one in dataclasses.fields(ModelDescription)} | {"classes"}
+    if not isinstance(values, dict) or values.get("schema_version") != MODEL_SCHEMA_VERSION:
+        version = values.get("schema_version") if isinstance(values, dict) else type(values)
+        raise ValueError(
+            f"{path}: schema_version must be {MODEL_SCHEMA_VERSION}. Received: {version}"
+        )
+    if names != values.keys():
+        raise ValueError(f"{path}: keys must be {sorted(names)}. Received: {sorted(values)}")
+    try:
+        return _from_json(values)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path} must describe a model. Received: {error}") from error
+
+
+def _from_json(values: dict[str, Any]) -> ModelDescription:
+    rule = values["mask_rule"]
+    described = ModelDescription(
+        **{
+            **{name: value for name, value in values.items() if name != "classes"},
+            "windows": tuple((float(centre), float(width)) for centre, width in values["windows"]),
+            "temperatures": tuple(map(float, values["temperatures"])),
+            "mask_rule": MaskRule(**rule) if rule is not None else None,
+            "networks": tuple(NetworkFile(**file) for file in values["networks"]),
+            "trained_on": tuple(_run_from_json(run) for run in values["trained_on"]),
+        }
+    )
+    if list(described.classes) != values["classes"]:
+        raise ValueError(f"classes {values['classes']} for task {described.task}")
+    return described
+
+
+def _run_to_json(run: TrainedOn) -> dict[str, Any]:
+    scores = {
+        name: {key: None if math.isnan(number) else number for key, number in one._asdict().items()}
+        for name, one in run.scores.items()
+    }
+    return {one.name: getattr(run, one.name) for one in dataclasses.fields(run)} | {
+        "scores": scores
+    }
+
+
+def _run_from_json(values: dict[str, Any]) -> TrainedOn:
+    nan = float("nan")
+    scores = {
+        name: Metric(**{key: nan if number is None else number for key, number in score.items()})
+        for name, score in values["scores"].items()
+    }
+    split = {name: tuple(folds) for name, folds in values["split"].items()}
+    return TrainedOn(**{**values, "scores": scores, "split": split})

@@ -1,0 +1,120 @@
+"""Models from disk. No code out of a file is run."""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from stroke_tf.config import THREE_WINDOWS
+from stroke_tf.deploy.description import ModelDescription, ModelTask
+from stroke_tf.deploy.model import StrokeModel
+from stroke_tf.deploy.sources import NETWORK_SUFFIX, file_of, read_source, together
+from stroke_tf.fast.runtimes import Runtime, inference
+from stroke_tf.labels import MASK, MASK_CLASSES, SLICE
+
+
+def load_model(
+    path: Path | str | Sequence[Path | str],
+    *,
+    runtime: Runtime = "auto",
+    mirror: bool | None = None,
+    **known: Any,
+) -> StrokeModel:
+    """Returns a trained model with all that stands before and after it.
+
+    Keras loads the networks in its safe mode: a file that holds code is refused.
+
+    Args:
+        path: The folder of a finished run, a folder of `save-model`, or a .keras file; several are
+            an ensemble, the mean of whose probabilities is taken.
+        runtime: What computes the networks, see `fast.runtimes`.
+        mirror: Whether to take the mean with the mirror image of each slice, which takes twice the
+            time. None: where the runs did it too and there is a GPU.
+        known: Fields of ModelDescription to be set otherwise than the source says; a .keras file
+            says nothing but its size and what it gives.
+
+    Raises:
+        FileNotFoundError: If there is no such folder or file.
+        ValueError: If a source is not a model, is of another schema or was changed, or several do
+            not fit together.
+    """
+    paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(one) for one in path]
+    if not paths:
+        raise ValueError("`path` must name a model. Received: none")
+    described, networks = [], []
+    for one in paths:
+        description, loaded = _load(one)
+        described.append((str(one), dataclasses.replace(description, **known)))
+        networks += loaded
+    description = together(described)
+    if mirror is None:
+        mirror = description.mirror and bool(tf.config.list_physical_devices("GPU"))
+    computes = [inference(network, runtime=runtime) for network in networks]
+    return StrokeModel(description, computes, mirror=mirror, networks=networks)
+
+
+def load_network(path: Path) -> keras.Model:
+    """Returns the network of a .keras file, uncompiled; no code out of the file is run.
+
+    Raises:
+        ValueError: If Keras cannot load it so.
+    """
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever its layers do
+        told = textwrap.shorten(str(error).partition("\n")[0], 200) or type(error).__name__
+        raise ValueError(
+            f"{path} must be a model that Keras loads without code of others. Received: {told}"
+        ) from error
+
+
+def _load(path: Path) -> tuple[ModelDescription, list[keras.Model]]:
+    if path.suffix == NETWORK_SUFFIX and path.is_file():
+        network = load_network(path)
+        return _described(network, path), [network]
+    source = read_source(path)
+    networks = [load_network(file) for file in source.files]
+    for file, network in zip(source.files, networks, strict=True):
+        found, stated = _described(network, file), source.description
+        if (found.image_size, found.draws_masks) != (stated.image_size, stated.draws_masks):
+            raise ValueError(
+                f"{file} must be a network for task {stated.task} with an input of "
+                f"{stated.image_size}. Received: {found.task}, {found.image_size}"
+            )
+    return source.description, networks
+
+
+def _described(network: keras.Model, path: Path) -> ModelDescription:
+    """Returns what a network says of itself."""
+    taken = getattr(network, "input_shape", None)
+    gives = network.compute_output_shape(taken) if isinstance(taken, tuple) else None
+    size = taken[1] if isinstance(taken, tuple) and len(taken) == 4 else None
+    task = _task_of(gives, size)
+    if size is None or taken != (None, size, size, 3) or task is None:
+        raise ValueError(
+            f"{path} must take squares of one size with 3 channels and give a score, or 3 classes "
+            f"for each pixel. Received: {taken} to {gives}"
+        )
+    return ModelDescription(
+        task=task,
+        image_size=size,
+        pixels="unknown",
+        windows=THREE_WINDOWS,
+        threshold=None if task == "segment" else 0.5,
+        networks=(file_of(path),),
+    )
+
+
+def _task_of(gives: Any, size: int | None) -> ModelTask | None:
+    mask, classes = (None, size, size, len(MASK_CLASSES)), len(MASK_CLASSES)
+    if gives == {MASK: mask, SLICE: (None, classes)}:
+        return "joint"
+    if gives == mask:
+        return "segment"
+    return "detect" if gives in ((None, 1), (None, 2)) else None

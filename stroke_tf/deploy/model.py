@@ -1,0 +1,207 @@
+"""A model with all that stands before and after its networks: slices in, scores and masks out."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from stroke_tf.deploy.description import ModelDescription
+from stroke_tf.deploy.views import Seen, SlicePixels, ViewMaker
+from stroke_tf.evaluation.calibration import apply_temperature
+from stroke_tf.evaluation.mask_rule import apply_mask_rule
+from stroke_tf.evaluation.series import smooth_series
+from stroke_tf.inference.predict import Compute, answers, scaled
+from stroke_tf.labels import MASK, SLICE
+from stroke_tf.square import undo_square
+
+_NO_STROKE = "no stroke"
+_SCORES = {
+    "detect": ("stroke",),
+    "type": ("haemorrhage",),
+    "joint": (_NO_STROKE, "ischaemia", "haemorrhage"),
+    "segment": (),
+}
+"""The scores of each task: the last outputs of a network for the slice, in their order."""
+
+
+@dataclass(frozen=True)
+class SlicePrediction:
+    """What a model says of one slice.
+
+    Attributes:
+        scores: Probabilities in [0, 1] by name, of several networks the mean: "stroke" (detect),
+            "haemorrhage" (type), "no stroke", "ischaemia" and "haemorrhage" (joint), none
+            (segment). "stroke_calibrated" and "haemorrhage_calibrated" beside the first two, where
+            runs fitted a temperature.
+        spread: Standard deviation of each score over the networks; "mask": that of the probability
+            of a lesion, mean over the pixels of the mask's lesions, if it has any. Empty for one
+            network.
+        positive: Whether the score reaches the threshold; None where there is none.
+        mask: uint8 class ids, shape (H, W); None of classifiers.
+        lesion_prob: uint8, shape (H, W): 255 times the probability of a lesion; None likewise.
+    """
+
+    scores: dict[str, float]
+    spread: dict[str, float]
+    positive: bool | None
+    mask: NDArray[np.uint8] | None
+    lesion_prob: NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What K networks say of a slice: shape (K, scores) and, or None, (K, S, S, classes)."""
+
+    shape: tuple[int, int]
+    scores: NDArray[np.float64]
+    probs: NDArray[np.float32] | None
+
+
+class StrokeModel:
+    """One network or several, and what stands before and after them.
+
+    Args:
+        description: What is done.
+        computes: What computes each network: of a batch, uint8, shape (B, S, S, 3), an array or a
+            dict of arrays, as `fast.runtimes.inference` gives it.
+        mirror: Whether to take the mean with the mirror image.
+        networks: The Keras models themselves, for those who look into them; may be empty.
+    """
+
+    def __init__(
+        self,
+        description: ModelDescription,
+        computes: Sequence[Compute],
+        *,
+        mirror: bool = False,
+        networks: Sequence[keras.Model] = (),
+    ) -> None:
+        self.description, self.networks = description, tuple(networks)
+        self._computes, self.mirror = tuple(computes), mirror
+
+    def predict(
+        self, images: Iterable[np.ndarray], *, series: bool = False, batch_size: int = 8
+    ) -> Iterator[SlicePrediction]:
+        """Yields what the model says of each slice, in their order.
+
+        A slice is padded with air to a square about its centre and resized to the networks' input,
+        as in a conversion to records; masks go the way back. Only a batch is held at a time; but
+        the scores of a series that are smoothed, and a series seen upright, are held whole.
+
+        Args:
+            images: Slices, each of any shape (H, W): uint8 grey or int16 HU. HU become grey for a
+                model trained on grey, see `notes_for`.
+            series: Whether they are one series in order: the view "neighbours", the turn of
+                "upright" and smoothed scores need it. Else each stands alone.
+            batch_size: Slices in a batch.
+
+        Raises:
+            ValueError: If a slice is of another kind, or grey for a model trained on HU.
+        """
+        seen = ViewMaker(self.description, series=series)(images)
+        answered = self._answered(seen, batch_size)
+        if series and self.description.smooth_slices:
+            answered = iter(self._smoothed(list(answered)))
+        return (self._finished(answer) for answer in answered)
+
+    def notes_for(self, pixels: SlicePixels, *, series: bool = True) -> tuple[str, ...]:
+        """Returns what a user should know of how slices of a kind are answered."""
+        model, notes = self.description, []
+        windows = ", ".join(f"{centre:g}/{width:g}" for centre, width in model.windows)
+        if pixels == "hu16" and model.pixels == "gray8":
+            notes.append(f"HU were made 8-bit grey by the window {windows}: it was trained on grey")
+        if model.pixels == "unknown":
+            notes.append("what the model was trained on is not known, HU or 8-bit grey")
+            if pixels == "hu16":
+                notes.append(f"HU were seen through {windows}")
+        if model.mirror and not self.mirror:
+            notes.append("mirror images, which its scores were measured with, were left out")
+        if not series and (model.smooth_slices or model.view != "windows"):
+            notes.append("it was trained on series: single slices are answered less well")
+        return tuple(notes)
+
+    def _answered(self, seen: Iterable[Seen], batch_size: int) -> Iterator[_Answer]:
+        slices = iter(seen)
+        while batch := tuple(itertools.islice(slices, batch_size)):
+            images = np.stack([rgb for _, rgb in batch])
+            said = [answers(compute, images, mirror=self.mirror) for compute in self._computes]
+            count = len(_SCORES[self.description.task])
+            for place, (shape, _) in enumerate(batch):
+                scores = [one[SLICE][place][-count:] if count else [] for one in said]
+                probs = [one[MASK][place] for one in said] if self.description.draws_masks else None
+                yield _Answer(
+                    shape, np.array(scores, np.float64), None if probs is None else np.stack(probs)
+                )
+
+    def _smoothed(self, answered: list[_Answer]) -> list[_Answer]:
+        if not answered:
+            return []
+        scores = np.stack([answer.scores for answer in answered])
+        ids = [str(place) for place in range(len(scores))]
+        for column in np.ndindex(scores.shape[1:]):
+            scores[(slice(None), *column)] = smooth_series(
+                scores[(slice(None), *column)],
+                [""] * len(ids),
+                ids=ids,
+                sigma=self.description.smooth_slices,
+            )
+        return [
+            dataclasses.replace(answer, scores=smooth)
+            for answer, smooth in zip(answered, scores, strict=True)
+        ]
+
+    def _finished(self, answer: _Answer) -> SlicePrediction:
+        columns = self._named(answer.scores)
+        scores = {name: float(column.mean()) for name, column in columns.items()}
+        several = len(self._computes) > 1
+        spread = {name: float(column.std()) for name, column in columns.items()} if several else {}
+        mask, lesion_prob = None, None
+        if answer.probs is not None:
+            mask, lesion_prob, differ = self._drawn(answer.probs, *answer.shape)
+            if several and differ is not None:
+                spread["mask"] = differ
+        return SlicePrediction(scores, spread, self._positive(scores), mask, lesion_prob)
+
+    def _named(self, scores: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Returns the scores of each network, shape (K,), by name, calibrated ones beside."""
+        columns = dict(zip(_SCORES[self.description.task], scores.T, strict=True))
+        if temperatures := self.description.temperatures:
+            columns |= {
+                f"{name}_calibrated": np.array(
+                    [
+                        float(apply_temperature(score, temperature))
+                        for score, temperature in zip(column, temperatures, strict=True)
+                    ]
+                )
+                for name, column in columns.items()
+            }
+        return columns
+
+    def _positive(self, scores: dict[str, float]) -> bool | None:
+        if self.description.threshold is None or not scores:
+            return None
+        first = next(iter(scores))
+        score = 1 - scores[first] if first == _NO_STROKE else scores[first]
+        return score >= self.description.threshold
+
+    def _drawn(
+        self, probs: NDArray[np.float32], height: int, width: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], float | None]:
+        """Returns mask and probability of a lesion at the slice's size, and how networks differ."""
+        mean = probs.mean(axis=0)
+        whole = undo_square(mean, height=height, width=width)
+        rule = self.description.mask_rule
+        fitting = rule and scaled(rule, max(height, width) / self.description.image_size)
+        mask = apply_mask_rule(whole[None], fitting)[0]
+        lesion_prob = np.rint(255 * (1 - whole[..., 0]).clip(0, 1)).astype(np.uint8)
+        if len(probs) == 1 or not mask.any():
+            return mask, lesion_prob, None
+        differ = probs[..., 0].std(axis=0)[..., None]
+        there = undo_square(np.repeat(differ, 3, axis=-1), height=height, width=width)[..., 0]
+        return mask, lesion_prob, float(there[mask > 0].mean())
