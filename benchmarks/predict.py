@@ -26,7 +26,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -139,15 +138,11 @@ def our_turn(settings: Settings) -> Turn:
 
     predictor = Predictor(build_unet(settings.encoder, classes=_CLASSES, image_size=settings.size))
 
-    def write(path: Path, mask: np.ndarray) -> None:
-        cv2.imwrite(str(path), _COLOURS[mask][..., ::-1])
-
     def turn(paths: Sequence[Path], out: Path) -> None:
-        with ThreadPoolExecutor(settings.cores) as pool:
-            for names in _batched(paths, settings.batch):
-                images = list(pool.map(lambda it: cv2.imread(str(it), cv2.IMREAD_GRAYSCALE), names))
-                masks = predictor.masks(images, batch_size=settings.batch)
-                list(pool.map(write, (out / it.name for it in names), masks))
+        for names in _batched(paths, settings.batch):
+            images = [cv2.imread(str(name), cv2.IMREAD_GRAYSCALE) for name in names]
+            for name, mask in zip(names, predictor.masks(images), strict=True):
+                cv2.imwrite(str(out / name.name), _COLOURS[mask][..., ::-1])
 
     return turn
 

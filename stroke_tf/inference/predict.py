@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -60,7 +61,7 @@ class Predictor:
             taken as they are now.
         mirror: Whether to take the mean with what the model says of the batch mirrored left to
             right, mirrored back.
-        runtime: What computes it: "auto", "keras" or "openvino", see `fast.runtimes`.
+        runtime: What computes it, see `fast.runtimes`.
     """
 
     def __init__(
@@ -68,6 +69,10 @@ class Predictor:
     ) -> None:
         self._model, self._mirror = model, mirror
         self._compute = inference(model, runtime=runtime)
+
+    @functools.cached_property
+    def _size(self) -> int:
+        return _input_size(self._model)  # Keras walks the whole network for it
 
     def probs(self, images: tf.Tensor) -> NDArray[np.float32]:
         """Returns the probabilities of each pixel of a batch: float32, shape (B, S, S, C)."""
@@ -87,10 +92,10 @@ class Predictor:
     ) -> list[NDArray[np.uint8]]:
         """Returns the mask of each slice at the slice's own size, see `predict_masks`."""
         masks = []
+        size = self._size
         for start in range(0, len(images), batch_size):
             some = images[start : start + batch_size]
-            size = _input_size(self._model)
-            batch = tf.stack([_as_input(image, size, windows) for image in some])
+            batch = np.stack([_as_input(image, size, windows) for image in some])
             for image, probs in zip(some, self.probs(batch), strict=True):
                 height, width = image.shape
                 whole = undo_square(probs, height=height, width=width)
