@@ -8,6 +8,8 @@ export TF_FORCE_GPU_ALLOW_GROWTH ?= true
 
 DATA ?=
 OUT ?=
+INPUT ?=
+MODEL ?=
 RECORDS ?= records
 RESULTS ?= results
 PROTOCOL ?= clean
@@ -22,17 +24,19 @@ ARGS ?=
 # Folders reach the commands through the environment, as they were typed: with quotes, $ and spaces.
 export DATA_ := $(value DATA)
 export OUT_ := $(value OUT)
+export INPUT_ := $(value INPUT)
+export MODEL_ := $(value MODEL)
 export RECORDS_ := $(value RECORDS)
 export RESULTS_ := $(value RESULTS)
 TRAIN = --records "$$RECORDS_" --out "$$RESULTS_"
 SEARCH = $(TRAIN) --strategy $(STRATEGY) --trials $(TRIALS) --workers $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tfrecords inspect train-classifier train-unet tune-classifier tune-unet report bench test test-all lint clean
+.PHONY: help setup demo tfrecords inspect train-classifier train-unet tune-classifier tune-unet predict report bench test test-all lint clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
-	@echo "Variables: DATA OUT RECORDS RESULTS PROTOCOL SIZE JOBS STRATEGY TRIALS WORKERS HOSTS, and ARGS for any further flag:"
+	@echo "Variables: DATA OUT INPUT MODEL RECORDS RESULTS PROTOCOL SIZE JOBS STRATEGY TRIALS WORKERS HOSTS, and ARGS for any further flag:"
 	@echo "  make tfrecords DATA=folder OUT=records PROTOCOL=clean SIZE=512 JOBS=2 ARGS='--max-bad 3'"
 
 setup: $(VENV)/.installed ## create .venv and install everything at its pinned version
@@ -65,6 +69,9 @@ tune-classifier: $(VENV)/.installed ## [STRATEGY=bayesian TRIALS=24 WORKERS=2] s
 tune-unet: $(VENV)/.installed ## [STRATEGY=bayesian TRIALS=24 WORKERS=2] search for a segmentation's settings
 	$(RUN) tune-unet $(SEARCH) $(ARGS)
 
+predict: need-input $(VENV)/.installed ## INPUT=slices MODEL=run OUT=folder: scores, masks, volumes and a page
+	$(RUN) predict "$$INPUT_" --model "$$MODEL_" --out "$$OUT_" $(ARGS)
+
 report: $(VENV)/.installed ## [RESULTS=results] write REPORT.md and report.html of all runs
 	$(RUN) report --out "$$RESULTS_" $(ARGS)
 
@@ -91,3 +98,7 @@ clean: ## delete the virtual environment, caches and build files; data, records 
 .PHONY: need-data
 need-data:
 	@test -n "$$DATA_" || { echo "DATA must name the folder of slices: make $(firstword $(MAKECMDGOALS)) DATA=path/to/slices"; exit 2; }
+
+.PHONY: need-input
+need-input:
+	@test -n "$$INPUT_" -a -n "$$MODEL_" -a -n "$$OUT_" || { echo "INPUT, MODEL and OUT must name slices, a run and a new folder: make predict INPUT=scans MODEL=results/unet/resnet50-s0 OUT=predicted"; exit 2; }

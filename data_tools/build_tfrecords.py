@@ -24,7 +24,7 @@ def main(config: Conversion) -> int:
         start_ahead()
     from data_tools.conversion import BadInputError, build_tfrecords
     from data_tools.faults import FAULTS_NAME, fault_lines, write_faults
-    from data_tools.progress import progress_bar
+    from stroke_tf.progress import progress_bar
 
     try:
         with progress_bar() as progress:

@@ -15,7 +15,6 @@ from data_tools.names import (
     PICTURE_SUFFIXES,
     fold_name,
     is_dicom,
-    is_mask_name,
     is_picture,
     join,
     key_of,
@@ -25,6 +24,7 @@ from data_tools.names import (
 from data_tools.scan import Group, Kind, Labels, Scan, Stage
 from stroke_tf.label_file import is_stage1, stage1_lines
 from stroke_tf.labels import StrokeType
+from stroke_tf.reading.folders import is_mask_name
 from stroke_tf.text_tables import read_text
 
 WRAPPING_FOLDERS = 3

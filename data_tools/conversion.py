@@ -23,7 +23,6 @@ from data_tools.faults import FAULTS_NAME
 from data_tools.intake import no_labels, no_patients, reading_of, take_in
 from data_tools.names import readable
 from data_tools.options import Conversion
-from data_tools.progress import Progress
 from data_tools.sources import Source
 from data_tools.spool import (
     CHUNK_SLICES,
@@ -39,6 +38,7 @@ from data_tools.workers import run_tasks
 from stroke_tf.files import locked, plain, read_json, replacing, to_json
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import MANIFEST_NAME, Manifest, Rejected, read_manifest
+from stroke_tf.progress import Progress
 from stroke_tf.reading.archives import archive_of
 
 _PARTIAL = ".partial"

@@ -17,7 +17,7 @@ def main(config: Inspection) -> int:
     """Inspects, prints the tables and writes the page; returns the exit code."""
     from data_tools.faults import write_faults
     from data_tools.inspection import inspect_folder, print_tables, write_page
-    from data_tools.progress import progress_bar
+    from stroke_tf.progress import progress_bar
 
     with progress_bar() as progress:
         findings = inspect_folder(config, progress=progress)

@@ -25,7 +25,6 @@ from data_tools.intake import no_labels, no_patients, reading_of, take_in
 from data_tools.names import split_name
 from data_tools.near_duplicates import turned_hashes
 from data_tools.options import Inspection
-from data_tools.progress import Progress
 from data_tools.scan import SliceFiles
 from data_tools.slices import Reading, Slice, grey_view, read_slices, unlabelled
 from data_tools.sources import Source
@@ -35,6 +34,7 @@ from stroke_tf.files import write_text
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
 from stroke_tf.page import markdown_table, plain_text, render_page
+from stroke_tf.progress import Progress
 
 _CHUNK = 32
 _TRAINING, _UNLABELLED = "training", "unlabelled"

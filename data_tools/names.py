@@ -15,7 +15,6 @@ from stroke_tf.reading.archives import read_bytes
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 DICOM_SUFFIXES = {".dcm", ".dicom", ".ima", ""}
 
-_MASK_NAME = re.compile(r".*[ _-](seg|segmentation|mask|maske)", re.IGNORECASE)
 _NO_UTF8 = re.compile("[\udc80-\udcff]")  # bytes of a name, as Python shows them
 
 
@@ -41,11 +40,6 @@ def is_dicom(path: Path) -> bool:
         return read_bytes(path, 132)[128:] == b"DICM"
     except (OSError, ValueError):
         return False
-
-
-def is_mask_name(stem: str) -> bool:
-    """Returns whether a name without its suffix ends as masks beside pictures do: `12_HGE_Seg`."""
-    return _MASK_NAME.fullmatch(stem) is not None
 
 
 def readable(name: str) -> str:

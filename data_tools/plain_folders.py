@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from data_tools.names import PICTURE_SUFFIXES, is_dicom, is_mask_name, join, key_of, split_name
+from data_tools.names import PICTURE_SUFFIXES, is_dicom, join, key_of, split_name
 from data_tools.scan import Group, Kind, Scan
+from stroke_tf.reading.folders import is_mask_name
 
 PLAIN_SHAPE = "any folders of unlabelled PNG, JPG or DICOM files"
 _NO_INPUTS = {"mask", "masks", "overlay", "overlays"}

@@ -5,7 +5,6 @@ Knows no layout: `sources.py` says which folder holds what.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from data_tools.names import (
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
 from stroke_tf.reading.archives import archive_of, files_of, holds, is_zip_name
+from stroke_tf.reading.folders import is_system_name, list_folder
 
 Stage = Literal["stage1", "stage2"]
 MaskKind = Literal["class-colours", "binary", "values", "any"]
@@ -34,11 +34,6 @@ Labels = dict[str, tuple[StrokeType, str]]
 """The label of each id and the file that gives it."""
 
 
-_IGNORED = re.compile(
-    r"\.|readme|license|.*:zone\.identifier$"
-    r"|(@eadir|__macosx|(eh)?thumbs(_vista)?\.db|desktop\.ini|dicomdir)$",
-    re.IGNORECASE,
-)
 _TWIN = re.compile(r"[^/]+_dcm_(?=[^/]+$)", re.IGNORECASE)  # <class>_dcm_<id> is also <id>
 
 
@@ -243,7 +238,7 @@ class Scan:
         files: list[str] = []
         try:
             for name, is_folder in list_folder(self.root / folder):
-                if not _IGNORED.match(name):
+                if not is_system_name(name):
                     is_folder = is_folder or self._is_series(folder, name)
                     (folders if is_folder else files).append(name)
         except OSError as error:
@@ -325,33 +320,6 @@ class Scan:
             for name in self.listing(parent)[0]:
                 if name != part:
                     self.reject_unused(join(parent, name))
-
-
-def list_folder(path: Path) -> Iterator[tuple[str, bool]]:
-    """Yields the names in a folder or a zip, and whether each is a folder.
-
-    Raises:
-        OSError, ValueError: If it cannot be read.
-    """
-    if archive := archive_of(path):
-        inner = path.relative_to(archive).parts
-        below = (it.split("/") for it in files_of(archive))
-        found = {
-            (it[len(inner)], len(it) > len(inner) + 1)
-            for it in below
-            if it[: len(inner)] == [*inner]
-        }
-        yield from found
-        return
-    with os.scandir(path) as entries:
-        yield from ((entry.name, _is_folder(entry)) for entry in entries)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
 
 
 def _is_twin(path: str) -> bool:

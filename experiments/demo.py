@@ -88,7 +88,7 @@ def convert(config: Demo) -> Path:
     from data_tools.conversion import build_tfrecords
     from data_tools.options import Conversion, PhantomConfig
     from data_tools.phantom.data_set import make_phantom
-    from data_tools.progress import progress_bar
+    from stroke_tf.progress import progress_bar
 
     folder = config.out / _DATA
     with progress_bar() as progress:

@@ -15,6 +15,7 @@ VERBS = {
     "tune-classifier": ("experiments.tune_classifier", "search for a detector's settings"),
     "tune-unet": ("experiments.tune_unet", "search for a segmentation's settings"),
     "report": ("stroke_tf.reporting.report", "REPORT.md and report.html of all runs"),
+    "predict": ("stroke_tf.deploy.predict", "scores, masks, volumes and a page of new slices"),
     "doctor": ("stroke_tf.doctor", "say what this machine has and what of it is used"),
     "score-stage1": ("experiments.score_stage1", "the competition's score of stroke yes or no"),
     "score-stage2": ("experiments.score_stage2", "the competition's score of masks"),

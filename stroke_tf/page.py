@@ -1,8 +1,9 @@
-"""Markdown to one HTML page that loads nothing and runs nothing."""
+"""One HTML page that loads nothing from elsewhere: of Markdown, or of HTML and one script."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import re
 from collections.abc import Iterable, Sequence
@@ -24,10 +25,9 @@ _PAGE = """<!doctype html>
 {css}</style>
 </head>
 <body>
-{body}</body>
+{body}{script}</body>
 </html>
 """
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def render_page(markdown: str, folder: Path, *, title: str) -> str:
@@ -53,9 +53,29 @@ def render_page(markdown: str, folder: Path, *, title: str) -> str:
     rules["table_open"] = lambda *_: '<div class="scroll" tabindex="0"><table>'
     rules["table_close"] = lambda *_: "</table></div>"
     rules["link_open"] = rules["link_close"] = lambda *_: ""
-    css = resources.files("stroke_tf").joinpath("page.css").read_text("utf-8")
+    return whole_page(renderer.render(markdown), title=title)
+
+
+def whole_page(
+    body: str, *, title: str, css: str = "", script: str = "", images: str = "data:"
+) -> str:
+    """Returns a page that a browser lets load no more than is said here.
+
+    Args:
+        body: HTML.
+        title: Title of the page, plain text.
+        css: Rules after those of all pages.
+        script: JavaScript, the only one that is run.
+        images: Where pictures may come from, as a Content-Security-Policy has it.
+    """
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    run = f"; script-src 'sha256-{digest}'" if script else ""
     return _PAGE.format(
-        title=html.escape(title), policy=_POLICY, css=css, body=renderer.render(markdown)
+        title=html.escape(title),
+        policy=f"default-src 'none'; img-src {images}; style-src 'unsafe-inline'{run}",
+        css=resources.files("stroke_tf").joinpath("page.css").read_text("utf-8") + css,
+        body=body,
+        script=f"<script>{script}</script>\n" if script else "",
     )
 
 

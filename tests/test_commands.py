@@ -16,6 +16,7 @@ COMMANDS = [
     "data_tools.inspect",
     "data_tools.phantom",
     *(f"experiments.{name}" for name in EXPERIMENTS),
+    "stroke_tf.deploy.predict",
     "stroke_tf.reporting.report",
 ]
 

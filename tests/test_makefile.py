@@ -12,7 +12,7 @@ def test_help_lists_every_target():
     printed = make("help").stdout
     for target in ("demo", "setup", "tfrecords", "inspect", "train-classifier", "train-unet"):
         assert f"make {target}" in printed
-    for target in ("tune-classifier", "tune-unet"):
+    for target in ("tune-classifier", "tune-unet", "predict"):
         assert f"make {target}" in printed
     for target in ("report", "bench", "test", "test-all", "lint", "clean"):
         assert f"make {target}" in printed
@@ -22,4 +22,11 @@ def test_a_missing_data_folder_is_one_line_that_says_what_to_pass():
     done = make("tfrecords")
     assert done.returncode != 0
     assert "make tfrecords DATA=path/to/slices" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_prediction_without_a_model_is_one_line_that_says_what_to_pass():
+    done = make("predict", "INPUT=scans", "OUT=predicted")
+    assert done.returncode == 2
+    assert "make predict INPUT=scans MODEL=" in done.stdout
     assert "Traceback" not in done.stderr

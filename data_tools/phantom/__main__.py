@@ -16,7 +16,7 @@ from stroke_tf import command
 def main(config: PhantomConfig) -> int:
     """Makes the set with a progress bar, prints where it is; returns the exit code."""
     from data_tools.phantom.data_set import make_phantom
-    from data_tools.progress import progress_bar
+    from stroke_tf.progress import progress_bar
 
     with progress_bar() as bar:
         made = make_phantom(config, progress=lambda done, total: bar("patients", done, total))

@@ -15,23 +15,8 @@ from stroke_tf.data.augment import change_image, change_mask
 from stroke_tf.data.buffers import Buffers
 from stroke_tf.data.memory import Slices
 from stroke_tf.data.selection import neighbours_of
+from stroke_tf.reading.hu_values import window_hu
 from stroke_tf.records import HU_OFFSET
-
-
-def window_hu(hu: np.ndarray, windows: tuple[Window, ...]) -> np.ndarray:
-    """Returns HU as grey values, one channel for each window.
-
-    Args:
-        hu: HU of any number type, shape (..., 1).
-        windows: (centre, width) of each window in HU.
-
-    Returns:
-        uint8, shape (..., number of windows): 0 at the window's lower end and below, 255 at its
-        upper end and above, rounded to whole grey values in between.
-    """
-    centre, width = np.array(windows, float).T
-    gray = (hu - (centre - width / 2)) * 255 / width
-    return gray.clip(0, 255).round().astype(np.uint8)
 
 
 def gray_to_rgb(gray: np.ndarray) -> np.ndarray:

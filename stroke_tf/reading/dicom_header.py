@@ -30,7 +30,8 @@ _TAGS: list[Any] = [
     *("BitsAllocated", "BitsStored", "HighBit", "PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
     *("WindowCenter", "WindowWidth", "ImageOrientationPatient", "PixelData"),
-    *("PixelSpacing", "SpacingBetweenSlices", "SliceThickness"),
+    *("PixelSpacing", "SpacingBetweenSlices", "SliceThickness", "ImagePositionPatient"),
+    *("SeriesInstanceUID", "SOPInstanceUID", "InstanceNumber", "GantryDetectorTilt"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *OVERLAY_BIT_POSITIONS,
 ]

@@ -1,4 +1,4 @@
-"""HU from files that are no DICOM: pictures of 16 bits and volumes.
+"""HU from files that are no DICOM, pictures of 16 bits and volumes; and HU as grey values.
 
 Knows arrays only. The proofs are imported when they are needed: they bring SciPy.
 """
@@ -8,8 +8,26 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from stroke_tf.config import Window
+
 _AIR_BELOW = -500  # HU
 _INT16 = np.iinfo(np.int16)
+
+
+def window_hu(hu: np.ndarray, windows: tuple[Window, ...]) -> np.ndarray:
+    """Returns HU as grey values, one channel for each window.
+
+    Args:
+        hu: HU of any number type, shape (..., 1).
+        windows: (centre, width) of each window in HU.
+
+    Returns:
+        uint8, shape (..., number of windows): 0 at the window's lower end and below, 255 at its
+        upper end and above, rounded to whole grey values in between.
+    """
+    centre, width = np.array(windows, float).T
+    gray = (hu - (centre - width / 2)) * 255 / width
+    return gray.clip(0, 255).round().astype(np.uint8)
 
 
 def hu_of_16_bits(values: NDArray[np.uint16], *, offset: int, name: str) -> NDArray[np.int16]:

@@ -145,6 +145,11 @@ def encode_png(array: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
     return _PNG + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
 
 
+def is_picture_start(data: bytes) -> bool:
+    """Returns whether a file begins as one of the pictures that are read."""
+    return data.startswith(tuple(_FORMATS))
+
+
 def _chunk(kind: bytes, data: bytes) -> bytes:
     checksum = zlib.crc32(data, zlib.crc32(kind))
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)

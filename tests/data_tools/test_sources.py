@@ -602,7 +602,7 @@ def test_an_unreadable_folder_or_label_file_is_a_fault(
     _orvile(tmp_path)
     monkeypatch.setattr(Path, "read_bytes", refuse)
     assert "must be readable" in _faults(find_slices(tmp_path))["İNME VERİSETİ/sonuc.txt"]
-    monkeypatch.setattr("data_tools.scan.os.scandir", _scandir_without("Kanama/PNG"))
+    monkeypatch.setattr("stroke_tf.reading.folders.os.scandir", _scandir_without("Kanama/PNG"))
     source = find_slices(tmp_path)
     assert "must be readable" in _faults(source)["İNME VERİSETİ/Kanama/PNG"]
     assert "3" not in _types(source)

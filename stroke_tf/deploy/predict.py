@@ -1,0 +1,247 @@
+"""Says what a trained model sees in pictures, DICOM files, folders and zips of them.
+
+    stroke-tf predict INPUT... --model RUN [RUN ...] --out FOLDER
+
+Writes predictions.csv, studies.json and report.html, and for each series its masks, overlays and
+pictures. Killed and run again it skips what is done. The exit code is 1 if anything could not be
+read, and 2 for a wrong flag. Research software, no medical device.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from stroke_tf import command
+
+if TYPE_CHECKING:
+    from stroke_tf.deploy.model import StrokeModel
+    from stroke_tf.deploy.prediction_folder import Portion
+    from stroke_tf.deploy.results import PredictionResult
+    from stroke_tf.deploy.stream import Stream
+    from stroke_tf.progress import Progress
+    from stroke_tf.reading.inputs import Found
+
+DicomKind = Literal["seg", "sr", "captures"]
+"""DICOM files that go back to the study: segmentation, report, pictures of the overlays."""
+
+RunTime = Literal["auto", "keras", "openvino"]
+"""What computes the networks."""
+
+_TIMED_FROM = 32  # slices; fewer are done before a time would be known
+_SHOWN = 20  # faults in an error
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What to predict, by which model.
+
+    Attributes:
+        inputs: Pictures, DICOM files, folders and zips; searched to their depths.
+        model: A finished run's folder, a folder by save-model or a .keras file; several are an
+            ensemble.
+        out: Folder to write: new, empty, or begun by this same prediction; not inside an input.
+        json: Print a summary as JSON on standard output.
+        keep_going: Go on without files that cannot be read; the exit code is 1 all the same.
+        mirror: Take the mean with the mirror image of each slice, which takes twice the time; a
+            GPU does so anyway where the model's run did.
+        runtime: What computes the networks.
+        dicom: DICOM files to write for each series; they carry the identifiers of their study.
+        overlays: Write pictures with the lesions painted in.
+        batch_size: Slices in a batch.
+    """
+
+    inputs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="INPUT...")]
+    model: tuple[Path, ...]
+    out: Path
+    json: bool = False
+    keep_going: bool = False
+    mirror: bool = False
+    runtime: RunTime = "auto"
+    dicom: tuple[DicomKind, ...] = ()
+    overlays: bool = True
+    batch_size: int = 8
+
+
+def main(settings: Prediction) -> int:
+    """Predicts with a progress bar and says what was found; returns the exit code."""
+    import sys
+
+    from stroke_tf.files import to_json
+    from stroke_tf.progress import progress_bar
+
+    if not settings.inputs or settings.batch_size < 1:
+        print("INPUT must name a file, and --batch-size be >= 1", file=sys.stderr)
+        return 2
+    with progress_bar() as progress:
+        result = predict_inputs(settings, progress=progress)
+    summary = result.summary()
+    if settings.json:
+        print(to_json(summary), end="")
+    else:
+        print(
+            f"{summary['slices']} slices ({result.skipped} done before), "
+            f"{summary['positive']} positive, {summary['with_lesion']} with a lesion, "
+            f"{len(result.faults)} faults, {result.seconds:.1f} s. Page: "
+            f"{settings.out / 'report.html'}"
+        )
+    return 1 if result.faults else 0
+
+
+def predict_inputs(
+    settings: Prediction,
+    *,
+    model: StrokeModel | None = None,
+    progress: Progress | None = None,
+) -> PredictionResult:
+    """Predicts all slices at some paths and writes what was found.
+
+    Args:
+        settings: What to predict.
+        model: The model, if it is loaded already; `settings.model` is not read then.
+        progress: Told how far it is.
+
+    Raises:
+        ValueError: If there is no slice, a file cannot be read (unless `keep_going`), or the folder
+            is of another prediction.
+        OSError: If the folder holds something else or cannot be written.
+        RuntimeError: If another process has the folder open.
+    """
+    from stroke_tf.files import locked
+    from stroke_tf.reading.inputs import find_inputs
+
+    started = time.monotonic()
+    _check_apart(settings)
+    found = find_inputs(settings.inputs)
+    _check_found(found, keep_going=settings.keep_going)
+    with locked(settings.out):
+        if model is None:
+            from stroke_tf.deploy.load import load_model
+
+            mirror = True if settings.mirror else None
+            model = load_model(settings.model, runtime=settings.runtime, mirror=mirror)
+        return _predict(settings, found, model, progress or _quiet, started)
+
+
+def _predict(
+    settings: Prediction, found: Found, model: StrokeModel, progress: Progress, started: float
+) -> PredictionResult:
+    from stroke_tf.deploy.prediction_folder import PredictionFolder, portions_of
+    from stroke_tf.deploy.results import PredictionResult, write_results
+    from stroke_tf.deploy.stream import Stream
+    from stroke_tf.deploy.studies import study_of
+
+    identity = _identity(settings, model)
+    folder = PredictionFolder(settings.out, identity)
+    described = model.description
+    needs_order = described.view != "windows" or described.smooth_slices > 0
+    portions = [it for one in found.series for it in portions_of(one, needs_order=needs_order)]
+    kept = {place: rows for place, it in enumerate(portions) if (rows := folder.rows_of(it))}
+    skipped, total = sum(map(len, kept.values())), sum(len(it.slices) for it in portions)
+    count = iter(range(skipped + 1, total + 1))
+    with Stream(
+        model,
+        settings.out,
+        batch_size=settings.batch_size,
+        overlays=settings.overlays,
+        keep_going=settings.keep_going,
+        told=lambda: progress("slices", next(count), total),
+    ) as stream:
+        _tell_time(stream, [it for place, it in enumerate(portions) if place not in kept])
+        for place, portion in enumerate(portions):
+            if place not in kept:
+                kept[place] = stream.run(portion)
+                folder.keep(portion, kept[place])
+    rows = [row for place in range(len(portions)) for row in kept[place]]
+    rows_of = {one.name: [row for row in rows if row.series == one.name] for one in found.series}
+    folder.sweep(rows)
+    broken = [(row.file, row.fault) for row in rows if row.fault]
+    for name, reason in broken:
+        _log.warning("%s: %s", name, reason)
+    result = PredictionResult(
+        settings.out,
+        tuple(rows),
+        tuple(study_of(it, rows_of[it.name], out=settings.out, model=model) for it in found.series),
+        found.left_out,
+        (*found.faults, *broken),
+        skipped,
+        time.monotonic() - started,
+    )
+    write_results(result, identity=identity, described=described)
+    folder.finish({key: value for key, value in result.summary().items() if key != "series"})
+    return result
+
+
+def _identity(settings: Prediction, model: StrokeModel) -> dict[str, Any]:
+    """Returns what decides the files that are written, inputs aside."""
+    import importlib.metadata
+
+    described = model.description.to_json()
+    return {
+        "stroke_tf": importlib.metadata.version("stroke_tf"),
+        "model": {name: value for name, value in described.items() if name != "trained_on"},
+        "mirror": model.mirror,
+        "overlays": settings.overlays,
+        "dicom": sorted(settings.dicom),
+    }
+
+
+def _check_apart(settings: Prediction) -> None:
+    """Refuses a folder that the same command would take for an input the next time."""
+    out = settings.out.resolve()
+    for one in settings.inputs:
+        if out.is_relative_to(one.resolve()):
+            raise ValueError(f"`out` must not lie in an input. Received: {settings.out} in {one}")
+
+
+def _check_found(found: Found, *, keep_going: bool) -> None:
+    faults = [f"{name}: {reason}" for name, reason in found.faults]
+    if faults and not keep_going:
+        raise ValueError(_lines([*faults[:_SHOWN], "--keep-going goes on without them"], faults))
+    for fault in faults:
+        _log.warning("%s", fault)
+    for name, reason in found.left_out:
+        _log.info("%s: left out, %s", name, reason)
+    if not found.series:
+        raise ValueError(
+            f"inputs must hold a slice. Received: {len(faults)} that cannot be read, "
+            f"{len(found.left_out)} left out"
+        )
+
+
+def _lines(shown: Sequence[str], all_of_them: Sequence[str]) -> str:
+    more = len(all_of_them) - _SHOWN
+    return "\n".join([*shown, *([f"and {more} more"] if more > 0 else [])])
+
+
+def _tell_time(stream: Stream, portions: Sequence[Portion]) -> None:
+    """Says how long all will take, from a few slices that are timed."""
+    count = sum(len(it.slices) for it in portions)
+    if count < _TIMED_FROM:
+        return
+    first = portions[0].slices[: stream.batch_size]
+    stream.time(first)  # the first batch also builds the graph
+    each = stream.time(first)
+    _log.info("%d slices, about %s (%.0f ms a slice)", count, _duration(each * count), 1000 * each)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+def _quiet(what: str, done: int, total: int) -> None:
+    """Tells nobody."""
+
+
+if __name__ == "__main__":
+    command.run(main, Prediction, doc=__doc__)

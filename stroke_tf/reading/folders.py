@@ -1,0 +1,54 @@
+"""Folders and zips listed alike, and names that say what a file is not. No file is opened."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from stroke_tf.reading.archives import archive_of, files_of
+
+_SYSTEM_NAME = re.compile(
+    r"\.|readme|license|.*:zone\.identifier$"
+    r"|(@eadir|__macosx|(eh)?thumbs(_vista)?\.db|desktop\.ini|dicomdir)$",
+    re.IGNORECASE,
+)
+_MASK_NAME = re.compile(r".*[ _-](seg|segmentation|mask|maske)", re.IGNORECASE)
+
+
+def list_folder(path: Path) -> Iterator[tuple[str, bool]]:
+    """Yields the names in a folder or a zip, and whether each is a folder.
+
+    Raises:
+        OSError, ValueError: If it cannot be read.
+    """
+    if archive := archive_of(path):
+        inner = path.relative_to(archive).parts
+        below = (it.split("/") for it in files_of(archive))
+        found = {
+            (it[len(inner)], len(it) > len(inner) + 1)
+            for it in below
+            if it[: len(inner)] == [*inner]
+        }
+        yield from found
+        return
+    with os.scandir(path) as entries:
+        yield from ((entry.name, _is_folder(entry)) for entry in entries)
+
+
+def is_system_name(name: str) -> bool:
+    """Returns whether a name is that of a system file, a README or a licence."""
+    return _SYSTEM_NAME.match(name) is not None
+
+
+def is_mask_name(stem: str) -> bool:
+    """Returns whether a name without its suffix ends as masks beside pictures do: `12_HGE_Seg`."""
+    return _MASK_NAME.fullmatch(stem) is not None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False

@@ -1,0 +1,223 @@
+"""Finds what a user hands in: pictures, DICOM files, folders and zips, as series of slices.
+
+Files are recognised by their content. Headers alone are kept; no text of one leaves, but the
+patient and the series are compared here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
+
+from stroke_tf.manifest import natural_key
+from stroke_tf.reading.archives import archive_of, is_zip_name, read_bytes
+from stroke_tf.reading.folders import is_mask_name, is_system_name, list_folder
+from stroke_tf.reading.input_slice import (
+    InputSlice,
+    PixelSlice,
+    PlacedSlice,
+    open_again,
+    place_slice,
+)
+from stroke_tf.reading.pictures import is_picture_start
+from stroke_tf.reading.series import Geometry, Series, pictures_as_series, stack_as_series
+
+__all__ = ["Found", "Geometry", "InputSlice", "PixelSlice", "Series", "find_inputs"]
+
+_NAMED_SUFFIXES = {
+    *(".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"),
+    *(".dcm", ".dicom", ".ima"),
+}
+_DRAWN_FOLDERS = ("mask", "overlay")
+_FIRST_TAGS = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")  # groups 2 and 8
+_START = 132
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies at the paths that a user gave.
+
+    Attributes:
+        series: What can be read; numbered by the first file of each.
+        left_out: Name and reason of each file or folder that is sound, yet no input.
+        faults: Name and reason of each that should be an input and cannot be read.
+    """
+
+    series: tuple[Series, ...]
+    left_out: tuple[tuple[str, str], ...]
+    faults: tuple[tuple[str, str], ...]
+
+
+def find_inputs(paths: Sequence[Path]) -> Found:
+    """Returns the slices at paths, sorted into series; pixels are not decoded.
+
+    A folder or zip is searched to its depths. Slices of one series are those of one
+    SeriesInstanceUID, patient, direction, size and pixel size; without such a UID, of one folder.
+    Pictures of one folder are together. A folder whose name begins with `mask` or `overlay`, and
+    a picture named as masks are (`12_HGE_Seg.png`), is left out unless it is given itself.
+    A file may have 1 GiB; a zip must not unpack to more than 100 times its size.
+
+    Args:
+        paths: Files and folders.
+    """
+    finder = _Finder()
+    given = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100  keeps links
+    base = Path(os.path.commonpath([path.parent for path in given])) if given else Path()
+    for path in dict.fromkeys(given):
+        finder.add_given(path, path.relative_to(base))
+    return finder.finish()
+
+
+@dataclass
+class _Finder:
+    """Collects slices by what holds them together.
+
+    Attributes:
+        pictures: Pictures by folder.
+        stacks: Stacks by series and patient; these stay here.
+    """
+
+    pictures: dict[Path, list[InputSlice]] = field(default_factory=dict)
+    stacks: dict[tuple[str, str | None], list[list[PlacedSlice]]] = field(default_factory=dict)
+    instances: dict[tuple[object, ...], str] = field(default_factory=dict)
+    seen: set[Path] = field(default_factory=set)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    faults: list[tuple[str, str]] = field(default_factory=list)
+
+    def add_given(self, path: Path, name: PurePath) -> None:
+        if path.is_dir() or (is_zip_name(path.name) and path.is_file()):
+            before = len(self.left_out) + len(self.faults) + self._count()
+            self._add_folder(path, name)
+            if len(self.left_out) + len(self.faults) + self._count() == before:
+                self._fault(name, "must hold pictures or DICOM files. Received: none")
+        elif not self._add_file(path, name):
+            self._fault(name, "must be a picture or a DICOM file. Received: neither")
+
+    def finish(self) -> Found:
+        """Returns all that was found, series by their first file."""
+        made: list[tuple[list[str | int], Series]] = []
+        for slices in self.pictures.values():
+            made.append((_first(slices), pictures_as_series("", slices)))
+        patients = [*dict.fromkeys(patient for _, patient in self.stacks)]
+        for (_, patient), stacks in self.stacks.items():
+            notes = _notes_of_patients(patients, patient)
+            if len(stacks) > 1:
+                notes.append(
+                    f"one of {len(stacks)} stacks under one SeriesInstanceUID, whose planes, "
+                    "sizes or pixels differ"
+                )
+            for stack in stacks:
+                series = stack_as_series("", stack, notes)
+                made.append((_first([it.slice for it in stack]), series))
+        made.sort(key=lambda it: it[0])
+        named = (
+            replace(series, name=f"series-{number:03d}")
+            for number, (_, series) in enumerate(made, start=1)
+        )
+        return Found(tuple(named), tuple(self.left_out), tuple(self.faults))
+
+    def _count(self) -> int:
+        return len(self.pictures) + len(self.stacks)
+
+    def _add_folder(self, path: Path, name: PurePath) -> None:
+        real = path.resolve()
+        if real in self.seen:
+            return
+        self.seen.add(real)
+        try:
+            entries = sorted(list_folder(path), key=lambda it: natural_key(it[0]))
+        except OSError as error:
+            return self._fault(name, f"must be readable. Received: {error.strerror}")
+        except ValueError as error:
+            return self._fault(name, str(error).partition(": ")[2])
+        for entry, is_folder in entries:
+            self._add_entry(path / entry, name / entry, is_folder)
+
+    def _add_entry(self, path: Path, name: PurePath, is_folder: bool) -> None:
+        if is_system_name(path.name):
+            return
+        if is_folder and path.name.lower().startswith(_DRAWN_FOLDERS):
+            self._leave(name, "a folder of masks or overlays is no input")
+        elif is_folder:
+            self._add_folder(path, name)
+        elif is_zip_name(path.name) and archive_of(path.parent):
+            self._leave(name, "a zip in a zip is not read")
+        elif is_zip_name(path.name):
+            self._add_folder(path, name)
+        elif is_mask_name(path.stem) and path.suffix.lower() in _NAMED_SUFFIXES:
+            self._leave(name, "named as a mask: no input")
+        elif not self._add_file(path, name):
+            self._leave(name, "neither a picture nor a DICOM file")
+
+    def _add_file(self, path: Path, name: PurePath) -> bool:
+        """Adds a file, or its fault; returns False where it is neither a picture nor DICOM."""
+        if path in self.seen:
+            return True
+        self.seen.add(path)
+        try:
+            start = read_bytes(path, _START)
+        except OSError as error:
+            self._fault(name, f"must be readable. Received: {error.strerror}")
+            return True
+        except ValueError as error:
+            self._fault(name, str(error).partition(": ")[2])
+            return True
+        if is_picture_start(start):
+            self.pictures.setdefault(path.parent, []).append(InputSlice(str(name), path))
+        elif start[128:] == b"DICM" or start[:2] in _FIRST_TAGS:
+            self._add_dicom(path, name)
+        elif path.suffix.lower() in _NAMED_SUFFIXES:
+            self._fault(name, f"must be a picture or a DICOM file. Received: {_size(start)}")
+        else:
+            return False
+        return True
+
+    def _add_dicom(self, path: Path, name: PurePath) -> None:
+        from stroke_tf.reading.axial_ct import NotAxialCtError
+
+        try:
+            file = open_again(path, name=str(name))
+        except NotAxialCtError as error:
+            return self._leave(name, str(error).removeprefix(f"{name}: "))
+        except ValueError as error:
+            return self._fault(name, str(error).removeprefix(f"{name}: "))
+        tags = file.tags
+        uid = str(tags.value("SeriesInstanceUID") or path.parent)
+        stacks = self.stacks.setdefault((uid, file.patient), [])
+        for frame in range(file.frames):
+            placed = place_slice(file, frame, path=path)
+            instance = (
+                tags.value("SOPInstanceUID") or path,
+                *(placed.number, frame, placed.corner_mm),
+            )
+            other = self.instances.setdefault(instance, placed.slice.name)
+            if other != placed.slice.name:
+                self._leave(PurePath(placed.slice.name), f"the same image as {other}")
+                continue
+            fitting = next((it for it in stacks if it[0].fits(placed)), None)
+            if fitting is None:
+                stacks.append([placed])
+            else:
+                fitting.append(placed)
+
+    def _leave(self, name: PurePath, reason: str) -> None:
+        self.left_out.append((str(name), reason))
+
+    def _fault(self, name: PurePath, reason: str) -> None:
+        self.faults.append((str(name), reason))
+
+
+def _first(slices: Sequence[InputSlice]) -> list[str | int]:
+    return min(natural_key(it.name) for it in slices)
+
+
+def _notes_of_patients(patients: Sequence[str | None], patient: str | None) -> list[str]:
+    if len(patients) < 2:
+        return []
+    return [f"patient {patients.index(patient) + 1} of {len(patients)}: series are never mixed"]
+
+
+def _size(start: bytes) -> str:
+    return "an empty file" if not start else "neither"
