@@ -16,6 +16,7 @@ VERBS = {
     "tune-unet": ("experiments.tune_unet", "search for a segmentation's settings"),
     "report": ("stroke_tf.reporting.report", "REPORT.md and report.html of all runs"),
     "predict": ("stroke_tf.deploy.predict", "scores, masks, volumes and a page of new slices"),
+    "export": ("stroke_tf.deploy.export", "a model as OpenVINO, ONNX, LiteRT or SavedModel"),
     "doctor": ("stroke_tf.doctor", "say what this machine has and what of it is used"),
     "score-stage1": ("experiments.score_stage1", "the competition's score of stroke yes or no"),
     "score-stage2": ("experiments.score_stage2", "the competition's score of masks"),

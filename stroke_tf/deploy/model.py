@@ -21,7 +21,7 @@ from stroke_tf.labels import MASK, SLICE
 from stroke_tf.square import undo_square
 
 _NO_STROKE = "no stroke"
-_SCORES = {
+SCORES = {
     "detect": ("stroke",),
     "type": ("haemorrhage",),
     "joint": (_NO_STROKE, "ischaemia", "haemorrhage"),
@@ -131,7 +131,7 @@ class StrokeModel:
         while batch := tuple(itertools.islice(slices, batch_size)):
             images = np.stack([rgb for _, rgb in batch])
             said = [answers(compute, images, mirror=self.mirror) for compute in self._computes]
-            count = len(_SCORES[self.description.task])
+            count = len(SCORES[self.description.task])
             for place, (shape, _) in enumerate(batch):
                 scores = [one[SLICE][place][-count:] if count else [] for one in said]
                 probs = [one[MASK][place] for one in said] if self.description.draws_masks else None
@@ -170,7 +170,7 @@ class StrokeModel:
 
     def _named(self, scores: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Returns the scores of each network, shape (K,), by name, calibrated ones beside."""
-        columns = dict(zip(_SCORES[self.description.task], scores.T, strict=True))
+        columns = dict(zip(SCORES[self.description.task], scores.T, strict=True))
         if temperatures := self.description.temperatures:
             columns |= {
                 f"{name}_calibrated": np.array(

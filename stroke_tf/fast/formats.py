@@ -9,16 +9,16 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from stroke_tf.config import ExportFormat
 from stroke_tf.fast.graphs import IMAGE, FrozenGraph, freeze
 from stroke_tf.machine import usable_cores
 
-Format = Literal["openvino", "onnx", "litert", "saved-model"]
 Compute = Callable[[np.ndarray], dict[str, np.ndarray]]
 """Takes a batch, float32, and gives float32 arrays by the name of the output."""
 
@@ -43,7 +43,7 @@ class FileFormat:
     load: Callable[[Path], Compute]
 
 
-def convert(model: keras.Model, name: Format) -> Compute:
+def convert(model: keras.Model, name: ExportFormat) -> Compute:
     """Returns what computes a network as the runtime of a format does.
 
     Raises:
@@ -58,7 +58,7 @@ def convert(model: keras.Model, name: Format) -> Compute:
         return FORMATS[name].load(Path(folder))
 
 
-def check_packages(name: Format) -> None:
+def check_packages(name: ExportFormat) -> None:
     """Refuses a format whose packages are not installed.
 
     Raises:
@@ -94,7 +94,8 @@ def openvino_network(graph: FrozenGraph) -> Any:
         network = openvino.Core().read_model(path)
     network.inputs[0].tensor.set_names({IMAGE})
     for tensor, name in zip(_tensor_names(graph), graph.names, strict=True):
-        network.output(tensor).tensor.set_names({name})
+        source = network.output(tensor).node.input_value(0)  # whose names the output has too
+        source.tensor.set_names({name})
     return network
 
 
@@ -114,10 +115,11 @@ def by_openvino(network: Any, *, precision: str = "f32") -> Compute:
     """
     import openvino
 
+    names = [port.any_name for port in network.outputs]  # compiled, they can have others
     network.reshape([1, *(side.get_length() for side in network.inputs[0].partial_shape[1:])])
     options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": precision}
     compiled = openvino.compile_model(network, "CPU", options)
-    ports = {port.any_name: port for port in compiled.outputs}
+    ports = dict(zip(names, compiled.outputs, strict=True))
     count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
     requests = [compiled.create_infer_request() for _ in range(count)]
 
@@ -220,7 +222,7 @@ def load_saved_model(folder: Path) -> Compute:
     return call
 
 
-FORMATS: dict[Format, FileFormat] = {
+FORMATS: dict[ExportFormat, FileFormat] = {
     "openvino": FileFormat("openvino", "openvino", write_openvino, load_openvino),
     "onnx": FileFormat("tf2onnx", "onnxruntime", write_onnx, load_onnx),
     "litert": FileFormat("tensorflow", "ai_edge_litert", write_litert, load_litert),

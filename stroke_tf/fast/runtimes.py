@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from stroke_tf.config import ExportFormat, Runtime
 from stroke_tf.fast import is_on
-from stroke_tf.fast.formats import Format, convert
+from stroke_tf.fast.formats import convert
 from stroke_tf.fast.graphs import OUTPUT, freeze
 
-Runtime = Literal["auto", "keras", "openvino", "onnx", "litert"]
 Outputs = Any
 """What a network gives: an array or a dict of arrays, float32, the batch first."""
 
@@ -72,6 +72,6 @@ def _by_tensorflow(model: keras.Model) -> Callable[[Any], dict[str, np.ndarray]]
     return compute
 
 
-def _converted(model: keras.Model, name: Format) -> Callable[[Any], dict[str, np.ndarray]]:
+def _converted(model: keras.Model, name: ExportFormat) -> Callable[[Any], dict[str, np.ndarray]]:
     compute = convert(model, name)
     return lambda images: compute(np.asarray(images, np.float32))

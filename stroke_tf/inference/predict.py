@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from stroke_tf.config import THREE_WINDOWS, Window
+from stroke_tf.config import THREE_WINDOWS, Runtime, Window
 from stroke_tf.data import gray_to_rgb, window_hu
 from stroke_tf.evaluation.mask_rule import MaskRule, apply_mask_rule
-from stroke_tf.fast.runtimes import Outputs, Runtime, inference
+from stroke_tf.fast.runtimes import Outputs, inference
 from stroke_tf.labels import MASK, MASK_CLASSES, SLICE
 from stroke_tf.square import fit_square, undo_square
 
