@@ -8,6 +8,7 @@ FOLDER/export.json, written last, how far they are from Keras and how fast.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -59,12 +60,14 @@ class Export:
     pixels: Literal["gray8", "hu16"] | None = None
     slices: int = 16
     calibration: int = 64
-    scored: int = 200
+    scored: int = 400
     rounds: int = 7
 
 
 def main(settings: Export) -> int:
     """Exports, prints what was found and returns the exit code."""
+    for noisy in ("tensorflow", "tf2onnx"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     found = export_model(settings)
     _print(found)
     return 0
@@ -96,8 +99,8 @@ def export_model(settings: Export) -> dict[str, Any]:
 
     _check(settings)
     out = settings.out
-    for name in settings.to:
-        check_packages(name)
+    for kind in settings.to:
+        check_packages(kind)
     told = {} if settings.pixels is None else {"pixels": settings.pixels}
     loaded = load_model(settings.models, runtime="keras", mirror=False, **told)
     model, raw = loaded.description, RawModel(loaded.description, loaded.networks)
@@ -112,7 +115,7 @@ def export_model(settings: Export) -> dict[str, Any]:
             ranges = [one[None] for one in raw_and_seen(training, model)[0]]
         write_files(raw, out, formats, calibration=ranges)
         write_sidecar(raw, out, formats, model)
-        answers = {name: load_file(out, name) for name in formats}
+        answers: dict[str, Answer] = {name: load_file(out, name) for name in formats}
         answers |= _bfloat16(settings)
         found = {
             "processor": processor(),
@@ -192,20 +195,14 @@ def _loss(
     settings: Export, raw: RawModel, model: ModelDescription, answer: Answer
 ) -> dict[str, Any]:
     """Returns scores on validation slices, of Keras and of whole numbers."""
-    import numpy as np
-
     from stroke_tf.deploy.export_check import keras_answer, scores_of
     from stroke_tf.deploy.raw_pixels import raw_and_seen
 
     known = _known(settings, model, "val", settings.scored)
     taken, seen = raw_and_seen(known.images, model)
-    ways = {"keras": (keras_answer(raw), seen), "int8": (answer, taken)}
     scores = {
-        name: {
-            key: None if np.isnan(value) else round(value, 5)
-            for key, value in scores_of(way, inputs, known, model).items()
-        }
-        for name, (way, inputs) in ways.items()
+        "keras": scores_of(keras_answer(raw), seen, known, model),
+        "int8": scores_of(answer, taken, known, model),
     }
     return {"scored_on": len(known.images), "positive": sum(known.labels), **scores}
 

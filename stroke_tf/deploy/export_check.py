@@ -98,7 +98,7 @@ def compare(
     taken, seen = raw_and_seen(images, model)
     keras = keras_answer(raw)
     expected = keras(seen)
-    found = {"keras": {}} | {
+    found = {
         name: _difference(_in_batches(answer, taken), expected, model)
         for name, answer in answers.items()
     }
@@ -112,15 +112,18 @@ def compare(
             seconds[name].append(time.perf_counter() - started)
     count = len(taken[:_BATCH])
     return {
-        name: {**found[name], "ms_a_slice": round(1000 * median(seconds[name]) / count, 2)}
+        name: {**found.get(name, {}), "ms_a_slice": round(1000 * median(seconds[name]) / count, 2)}
         for name in turns
     }
 
 
 def scores_of(
     answer: Answer, inputs: NDArray[Any], known: Known, model: ModelDescription
-) -> dict[str, float]:
-    """Returns what a way scores on slices whose truth is known: lesion Dice, ROC AUC."""
+) -> dict[str, float | None]:
+    """Returns what a way scores on slices whose truth is known: lesion Dice, ROC AUC.
+
+    None stands for a score that the slices do not define.
+    """
     said, scores = _in_batches(answer, inputs), {}
     if known.masks is not None:
         predicted = apply_mask_rule(said[MASK], model.mask_rule)
@@ -130,7 +133,7 @@ def scores_of(
         score = said[SLICE][:, -1] if model.task != "joint" else 1 - said[SLICE][:, 0]
         both = 0 < sum(known.labels) < len(known.labels)
         scores["roc_auc"] = roc_auc(known.labels, score) if both else math.nan
-    return scores
+    return {name: None if math.isnan(value) else round(value, 5) for name, value in scores.items()}
 
 
 def _difference(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +145,6 @@ def write_onnx(model: keras.Model, folder: Path) -> None:
     """Writes `model.onnx`: float32, any batch."""
     import tf2onnx
 
-    logging.getLogger("tf2onnx").setLevel(logging.WARNING)
     graph = freeze(model)
     inputs, outputs = ([it.name for it in graph.function.inputs], _tensor_names(graph))
     tf2onnx.convert.from_graph_def(
@@ -187,7 +186,8 @@ def write_litert(
         if calibration is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.representative_dataset = lambda: ({IMAGE: image} for image in calibration)
-        (folder / "model.tflite").write_bytes(converter.convert())
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of its own parts
+            (folder / "model.tflite").write_bytes(converter.convert())
 
 
 def load_litert(folder: Path) -> Compute:
@@ -236,7 +236,8 @@ def _save(graph: FrozenGraph, folder: Path) -> None:
     spec = tf.TensorSpec(graph.shape, tf.float32, name=IMAGE)
     module.compute = tf.function(graph.outputs, input_signature=[spec], autograph=False)
     signatures = {_SIGNATURE: module.compute.get_concrete_function()}
-    tf.saved_model.save(module, str(folder), signatures=signatures)
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), signatures=signatures, options=options)
 
 
 def _tensor_names(graph: FrozenGraph) -> list[str]:
