@@ -11,11 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from stroke_tf.reading.archives import read_bytes
+from stroke_tf.reading.folders import readable
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 DICOM_SUFFIXES = {".dcm", ".dicom", ".ima", ""}
-
-_NO_UTF8 = re.compile("[\udc80-\udcff]")  # bytes of a name, as Python shows them
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -40,13 +39,6 @@ def is_dicom(path: Path) -> bool:
         return read_bytes(path, 132)[128:] == b"DICM"
     except (OSError, ValueError):
         return False
-
-
-def readable(name: str) -> str:
-    """Returns a name or path as text: bytes that are no UTF-8 are read as cp1254 (Turkish)."""
-    return _NO_UTF8.sub(
-        lambda byte: bytes([ord(byte[0]) - 0xDC00]).decode("cp1254", "backslashreplace"), name
-    )
 
 
 def one_spelling(name: str) -> str:

@@ -9,21 +9,18 @@ without --truth masks are drawn and not scored. A mask missing from PREDICTED co
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_tools.smoke import smoke_records
 from stroke_tf import command
-from stroke_tf.files import read_json
 from stroke_tf.runs.settings import UnetRun, small
 
 if TYPE_CHECKING:
     from stroke_tf.evaluation.teknofest import Stage2Score
 
 EXPERIMENT = "score-stage2"
-_BATCH_SIZE = 8
 
 
 @dataclass(frozen=True)
@@ -57,27 +54,22 @@ def draw_masks(run: Path, pictures: Path, predicted: Path) -> int:
         predicted: Folder for the masks.
 
     Raises:
-        FileNotFoundError: If the run is not finished or there are no pictures.
-        ValueError: If a picture is no whole grey picture, or the model is no U-Net.
+        FileNotFoundError: If there is no such run or there are no pictures.
+        ValueError: If a picture is no whole grey picture, or the run is not finished, draws no
+            masks, or learned from HU.
     """
-    import keras
-
-    from stroke_tf.inference import Predictor
+    from stroke_tf.deploy.load import load_model
+    from stroke_tf.deploy.sources import read_source
     from stroke_tf.reading.mask_pictures import files_by_id, write_mask
     from stroke_tf.reading.pictures import decode_grey
-    from stroke_tf.runs.unet import read_mask_rule
 
-    if not (run / "metrics.json").is_file():
-        raise FileNotFoundError(f"{run} must be a finished run. Received: no metrics.json in it")
-    model = keras.models.load_model(run / "model.keras", compile=False)
-    config = read_json(run / "config.json")
-    predictor = Predictor(model, mirror=config["mirror_test"])
-    rule, files = read_mask_rule(run), files_by_id(pictures)
-    remaining = iter(files.items())
-    while batch := dict(itertools.islice(remaining, _BATCH_SIZE)):
-        images = [decode_grey(path.read_bytes(), name=path.name) for path in batch.values()]
-        for source_id, mask in zip(batch, predictor.masks(images, rule=rule), strict=True):
-            write_mask(predicted / f"{source_id}.png", mask)
+    source = read_source(run).description
+    if not source.draws_masks:
+        raise ValueError(f"{run} must draw masks. Received: a run of task {source.task}")
+    model, files = load_model(run, mirror=source.mirror), files_by_id(pictures)
+    images = (decode_grey(path.read_bytes(), name=path.name) for path in files.values())
+    for source_id, said in zip(files, model.predict(images), strict=True):
+        write_mask(predicted / f"{source_id}.png", said.mask)
     return len(files)
 
 

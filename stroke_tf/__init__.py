@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stroke_tf.config import AugmentStrength, FitConfig
     from stroke_tf.data import AUGMENTATIONS, class_weights, make_dataset
+    from stroke_tf.deploy.answers import predict_masks, predict_scores
+    from stroke_tf.deploy.load import load_model
+    from stroke_tf.deploy.model import StrokeModel
     from stroke_tf.evaluation.grad_cam import grad_cam
     from stroke_tf.evaluation.metrics import classification_metrics
     from stroke_tf.evaluation.operating_point import choose_threshold
     from stroke_tf.evaluation.segmentation import count_masks, segmentation_metrics
-    from stroke_tf.inference import predict_masks
     from stroke_tf.labels import StrokeType, Task
     from stroke_tf.manifest import read_manifest
     from stroke_tf.models import BACKBONES, build_classifier
@@ -32,6 +34,7 @@ _HOMES = {
     "BACKBONES": "models",
     "FitConfig": "config",
     "LOSSES": "training",
+    "StrokeModel": "deploy.model",
     "StrokeType": "labels",
     "Task": "labels",
     "build_classifier": "models",
@@ -42,8 +45,10 @@ _HOMES = {
     "count_masks": "evaluation.segmentation",
     "fit": "training",
     "grad_cam": "evaluation.grad_cam",
+    "load_model": "deploy.load",
     "make_dataset": "data",
-    "predict_masks": "inference",
+    "predict_masks": "deploy.answers",
+    "predict_scores": "deploy.answers",
     "read_manifest": "manifest",
     "segmentation_metrics": "evaluation.segmentation",
     "write_report": "reporting.report",
@@ -55,6 +60,7 @@ __all__ = [
     "LOSSES",
     "AugmentStrength",
     "FitConfig",
+    "StrokeModel",
     "StrokeType",
     "Task",
     "build_classifier",
@@ -65,8 +71,10 @@ __all__ = [
     "count_masks",
     "fit",
     "grad_cam",
+    "load_model",
     "make_dataset",
     "predict_masks",
+    "predict_scores",
     "read_manifest",
     "segmentation_metrics",
     "write_report",

@@ -16,6 +16,9 @@ SUBDURAL: Window = (80, 200)
 STROKE: Window = (32, 8)
 THREE_WINDOWS: tuple[Window, ...] = (BRAIN, SUBDURAL, STROKE)
 
+WEIGHTS_FOLDER = "STROKE_TF_WEIGHTS"
+"""Name of the environment variable that names the folder of weight files."""
+
 View = Literal["windows", "neighbours", "upright"]
 """What a model sees in the three channels: the slice through its windows; the slice between those
 before and after it; or its head upright and centred, with its brain at one grey."""

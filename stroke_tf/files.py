@@ -11,6 +11,7 @@ import enum
 import fcntl
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
@@ -43,6 +44,27 @@ def replacing(path: Path, *, scratch: Path | None = None, sync: bool = False) ->
                 temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Gives a temporary folder, which becomes `path` when the block ends well.
+
+    Raises:
+        OSError: If the folder cannot be written.
+        ValueError: If `path` is there already and not an empty folder.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(f"{path} must be new or empty. Received: something is there")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}-{uuid.uuid4().hex}"
+    try:
+        with naming(path):
+            temporary.mkdir()
+            yield temporary
+            temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager

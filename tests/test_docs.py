@@ -26,6 +26,8 @@ from experiments.score_stage2 import Stage2
 from stroke_tf.cli import VERBS
 from stroke_tf.command import parse
 from stroke_tf.deploy.predict import Prediction
+from stroke_tf.deploy.save_model import SaveModel
+from stroke_tf.deploy.weights import WeightFiles
 from stroke_tf.reporting.report import ReportConfig
 from stroke_tf.runs.settings import ClassifierTraining, UnetTraining
 from stroke_tf.search.settings import ClassifierSearch, UnetSearch
@@ -62,6 +64,8 @@ SETTINGS = {
     "experiments.usth_t2_type": TableRun,
     "experiments.usth_t3_segment": TableRun,
     "stroke_tf.deploy.predict": Prediction,
+    "stroke_tf.deploy.save_model": SaveModel,
+    "stroke_tf.deploy.weights": WeightFiles,
     "stroke_tf.reporting.report": ReportConfig,
 }
 SETTINGS |= {verb: SETTINGS[module] for verb, (module, _) in VERBS.items() if module in SETTINGS}

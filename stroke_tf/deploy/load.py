@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,10 @@ from stroke_tf.config import THREE_WINDOWS, Runtime
 from stroke_tf.deploy.description import ModelDescription, ModelTask
 from stroke_tf.deploy.model import StrokeModel
 from stroke_tf.deploy.sources import NETWORK_SUFFIX, file_of, read_source, together
+from stroke_tf.evaluation.slice_answers import THRESHOLD
 from stroke_tf.fast.runtimes import inference
 from stroke_tf.labels import MASK, MASK_CLASSES, SLICE
+from stroke_tf.models.weights import first_sentence
 
 
 def load_model(
@@ -44,19 +45,26 @@ def load_model(
         ValueError: If a source is not a model, is of another schema or was changed, or several do
             not fit together.
     """
+    description, networks = read_model(path, **known)
+    if mirror is None:
+        mirror = description.mirror and bool(tf.config.list_physical_devices("GPU"))
+    computes = [inference(network, runtime=runtime) for network in networks]
+    return StrokeModel(description, computes, mirror=mirror, networks=networks)
+
+
+def read_model(
+    path: Path | str | Sequence[Path | str], **known: Any
+) -> tuple[ModelDescription, list[keras.Model]]:
+    """Returns a model's description and its networks, uncompiled; see `load_model`."""
     paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(one) for one in path]
     if not paths:
         raise ValueError("`path` must name a model. Received: none")
     described, networks = [], []
     for one in paths:
-        description, loaded = _load(one)
+        description, loaded = _read(one)
         described.append((str(one), dataclasses.replace(description, **known)))
         networks += loaded
-    description = together(described)
-    if mirror is None:
-        mirror = description.mirror and bool(tf.config.list_physical_devices("GPU"))
-    computes = [inference(network, runtime=runtime) for network in networks]
-    return StrokeModel(description, computes, mirror=mirror, networks=networks)
+    return together(described), networks
 
 
 def load_network(path: Path) -> keras.Model:
@@ -68,20 +76,20 @@ def load_network(path: Path) -> keras.Model:
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever its layers do
-        told = textwrap.shorten(str(error).partition("\n")[0], 200) or type(error).__name__
+        told = first_sentence(error) or type(error).__name__
         raise ValueError(
-            f"{path} must be a model that Keras loads without code of others. Received: {told}"
+            f"{path} must be a model of Keras' own layers, without code. Received: {told}"
         ) from error
 
 
-def _load(path: Path) -> tuple[ModelDescription, list[keras.Model]]:
+def _read(path: Path) -> tuple[ModelDescription, list[keras.Model]]:
     if path.suffix == NETWORK_SUFFIX and path.is_file():
         network = load_network(path)
-        return _described(network, path), [network]
+        return described(network, name=str(path), networks=(file_of(path),)), [network]
     source = read_source(path)
     networks = [load_network(file) for file in source.files]
     for file, network in zip(source.files, networks, strict=True):
-        found, stated = _described(network, file), source.description
+        found, stated = described(network, name=str(file)), source.description
         if (found.image_size, found.draws_masks) != (stated.image_size, stated.draws_masks):
             raise ValueError(
                 f"{file} must be a network for task {stated.task} with an input of "
@@ -90,25 +98,40 @@ def _load(path: Path) -> tuple[ModelDescription, list[keras.Model]]:
     return source.description, networks
 
 
-def _described(network: keras.Model, path: Path) -> ModelDescription:
-    """Returns what a network says of itself."""
-    taken = getattr(network, "input_shape", None)
-    gives = network.compute_output_shape(taken) if isinstance(taken, tuple) else None
-    size = taken[1] if isinstance(taken, tuple) and len(taken) == 4 else None
+def described(network: keras.Model, *, name: str, **known: Any) -> ModelDescription:
+    """Returns what a network says of itself.
+
+    Args:
+        network: The network.
+        name: Its name, for the errors.
+        known: Fields of the description that are known otherwise.
+
+    Raises:
+        ValueError: If it is no network of this package's kinds.
+    """
+    taken, gives = _shapes(network)
+    size = taken[1] if len(taken) == 4 else None
     task = _task_of(gives, size)
     if size is None or taken != (None, size, size, 3) or task is None:
         raise ValueError(
-            f"{path} must take squares of one size with 3 channels and give a score, or 3 classes "
+            f"{name} must have a fixed square input of 3 channels and give a score, or 3 classes "
             f"for each pixel. Received: {taken} to {gives}"
         )
-    return ModelDescription(
-        task=task,
-        image_size=size,
-        pixels="unknown",
-        windows=THREE_WINDOWS,
-        threshold=None if task == "segment" else 0.5,
-        networks=(file_of(path),),
-    )
+    fields: dict[str, Any] = {
+        "task": task,
+        "image_size": size,
+        "pixels": "unknown",
+        "windows": THREE_WINDOWS,
+        "threshold": None if task == "segment" else THRESHOLD,
+    }
+    return ModelDescription(**{**fields, **known})
+
+
+def _shapes(network: keras.Model) -> tuple[tuple[int | None, ...], Any]:
+    """Returns the shape of a network's one input, () of several, and of what it gives."""
+    taken = getattr(network, "input_shape", None)
+    one_input = isinstance(taken, tuple) and all(not isinstance(side, tuple) for side in taken)
+    return (taken, network.compute_output_shape(taken)) if taken and one_input else ((), None)
 
 
 def _task_of(gives: Any, size: int | None) -> ModelTask | None:

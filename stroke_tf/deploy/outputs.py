@@ -24,6 +24,7 @@ from stroke_tf.files import write_bytes, write_text
 from stroke_tf.labels import LESION_CLASSES
 from stroke_tf.reading.hu_values import window_hu
 from stroke_tf.reading.mask_pictures import paint_overlay, read_mask, write_mask
+from stroke_tf.reading.pictures import encode_png
 
 LESIONS = tuple(CLASS_NAMES.values())
 
@@ -31,7 +32,6 @@ KINDS = ("pictures", "masks", "overlays")
 """Folders of the pictures of a series."""
 
 _SUFFIX = re.compile(r"\.(png|jpe?g|bmp|tiff?|webp|dcm)(?=#|$)", re.IGNORECASE)
-_QUICK = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 90)
 
 
@@ -131,9 +131,9 @@ def write_slice(
     if overlays:
         painted = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGBA)
         for kind in LESION_CLASSES:
-            painted = paint_overlay(painted, mask == kind, kind)
-        data = cv2.imencode(".png", cv2.cvtColor(painted, cv2.COLOR_RGBA2BGR), _QUICK)[1]
-        write_bytes(out / row.path("overlays"), data.tobytes())
+            if row.lesion_px[CLASS_NAMES[kind]]:
+                painted = paint_overlay(painted, mask == kind, kind)
+        write_bytes(out / row.path("overlays"), encode_png(painted[..., :3]))
 
 
 def grey_view(pixels: NDArray[np.uint8] | NDArray[np.int16]) -> NDArray[np.uint8]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,9 +24,11 @@ from stroke_tf.config import Runtime
 
 if TYPE_CHECKING:
     from stroke_tf.deploy.model import StrokeModel
-    from stroke_tf.deploy.prediction_folder import Portion
+    from stroke_tf.deploy.outputs import SliceRow
+    from stroke_tf.deploy.prediction_folder import Portion, PredictionFolder
     from stroke_tf.deploy.results import PredictionResult
     from stroke_tf.deploy.stream import Stream
+    from stroke_tf.deploy.studies import Study
     from stroke_tf.progress import Progress
     from stroke_tf.reading.inputs import Found
 
@@ -126,25 +129,58 @@ def predict_inputs(
 
             mirror = True if settings.mirror else None
             model = load_model(settings.model, runtime=settings.runtime, mirror=mirror)
+        _check_dicom(settings, model)
         return _predict(settings, found, model, progress or _quiet, started)
 
 
 def _predict(
     settings: Prediction, found: Found, model: StrokeModel, progress: Progress, started: float
 ) -> PredictionResult:
-    from stroke_tf.deploy.prediction_folder import PredictionFolder, portions_of
+    from stroke_tf.deploy.prediction_folder import PredictionFolder
     from stroke_tf.deploy.results import PredictionResult, write_results
-    from stroke_tf.deploy.stream import Stream
     from stroke_tf.deploy.studies import study_of
 
-    identity = _identity(settings, model)
-    folder = PredictionFolder(settings.out, identity)
+    identity, out = _identity(settings, model), settings.out
+    folder = PredictionFolder(out, identity)
+    rows, redone = _rows(settings, found, model, folder, progress)
+    folder.sweep([row for its in rows.values() for row in its])
+    studies = tuple(study_of(it, rows[it.name], out=out, model=model) for it in found.series)
+    broken = [(row.file, row.fault) for its in rows.values() for row in its if row.fault]
+    broken += _write_dicom(settings, found, studies, model, redone)
+    for name, reason in broken:
+        _log.warning("%s: %s", name, reason)
+    result = PredictionResult(
+        out=out,
+        studies=studies,
+        left_out=found.left_out,
+        faults=(*found.faults, *broken),
+        skipped=sum(len(rows[name]) for name in rows) - sum(redone.values()),
+        seconds=time.monotonic() - started,
+    )
+    write_results(result, identity=identity, described=model.description)
+    folder.finish({key: value for key, value in result.summary().items() if key != "series"})
+    return result
+
+
+def _rows(
+    settings: Prediction,
+    found: Found,
+    model: StrokeModel,
+    folder: PredictionFolder,
+    progress: Progress,
+) -> tuple[dict[str, list[SliceRow]], Counter[str]]:
+    """Predicts what is not done; returns the rows of each series, and how many of them are new."""
+    from stroke_tf.deploy.prediction_folder import portions_of
+    from stroke_tf.deploy.stream import Stream
+
     described = model.description
     needs_order = described.view != "windows" or described.smooth_slices > 0
     portions = [it for one in found.series for it in portions_of(one, needs_order=needs_order)]
-    kept = {place: rows for place, it in enumerate(portions) if (rows := folder.rows_of(it))}
-    skipped, total = sum(map(len, kept.values())), sum(len(it.slices) for it in portions)
+    done = [folder.rows_of(it) for it in portions]
+    total, skipped = sum(len(it.slices) for it in portions), sum(len(it or ()) for it in done)
     count = iter(range(skipped + 1, total + 1))
+    rows: dict[str, list[SliceRow]] = {one.name: [] for one in found.series}
+    redone: Counter[str] = Counter()
     with Stream(
         model,
         settings.out,
@@ -153,29 +189,43 @@ def _predict(
         keep_going=settings.keep_going,
         told=lambda: progress("slices", next(count), total),
     ) as stream:
-        _tell_time(stream, [it for place, it in enumerate(portions) if place not in kept])
-        for place, portion in enumerate(portions):
-            if place not in kept:
-                kept[place] = stream.run(portion)
-                folder.keep(portion, kept[place])
-    rows = [row for place in range(len(portions)) for row in kept[place]]
-    rows_of = {one.name: [row for row in rows if row.series == one.name] for one in found.series}
-    folder.sweep(rows)
-    broken = [(row.file, row.fault) for row in rows if row.fault]
-    for name, reason in broken:
-        _log.warning("%s: %s", name, reason)
-    result = PredictionResult(
-        settings.out,
-        tuple(rows),
-        tuple(study_of(it, rows_of[it.name], out=settings.out, model=model) for it in found.series),
-        found.left_out,
-        (*found.faults, *broken),
-        skipped,
-        time.monotonic() - started,
-    )
-    write_results(result, identity=identity, described=described)
-    folder.finish({key: value for key, value in result.summary().items() if key != "series"})
-    return result
+        _tell_time(stream, [it for it, kept in zip(portions, done, strict=True) if kept is None])
+        for portion, kept in zip(portions, done, strict=True):
+            if kept is None:
+                kept = stream.run(portion)
+                folder.keep(portion, kept)
+                redone[portion.series.name] += len(kept)
+            rows[portion.series.name] += kept
+    return rows, redone
+
+
+def _write_dicom(
+    settings: Prediction,
+    found: Found,
+    studies: Sequence[Study],
+    model: StrokeModel,
+    redone: Mapping[str, int],
+) -> list[tuple[str, str]]:
+    """Writes the DICOM files of each series; returns the series that have none, and why."""
+    from stroke_tf.deploy.dicom_results import write_dicom
+
+    name = "+".join(one.sha256[:12] for one in model.description.networks)
+    faults = []
+    for series, study in zip(found.series, studies, strict=True):
+        try:
+            write_dicom(
+                series,
+                study,
+                settings.dicom,
+                out=settings.out,
+                model=name,
+                anew=bool(redone[series.name]),
+            )
+        except ValueError as error:
+            if not settings.keep_going:
+                raise
+            faults.append((series.name, str(error).removeprefix(f"{series.name}: ")))
+    return faults
 
 
 def _identity(settings: Prediction, model: StrokeModel) -> dict[str, Any]:
@@ -198,6 +248,13 @@ def _check_apart(settings: Prediction) -> None:
     for one in settings.inputs:
         if out.is_relative_to(one.resolve()):
             raise ValueError(f"`out` must not lie in an input. Received: {settings.out} in {one}")
+
+
+def _check_dicom(settings: Prediction, model: StrokeModel) -> None:
+    if settings.dicom and not model.description.draws_masks:
+        raise ValueError(f"`dicom` needs a model of masks. Received: {model.description.task}")
+    if "captures" in settings.dicom and not settings.overlays:
+        raise ValueError("`dicom` captures are made of overlays. Received: no overlays")
 
 
 def _check_found(found: Found, *, keep_going: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +107,10 @@ class PredictionFolder:
             for path in self.out.glob(f"series-*/{kind}/*"):
                 if path not in kept:
                     path.unlink()
+        series = {row.series for row in rows}
+        for folder in self.out.glob("series-*/dicom"):
+            if folder.parent.name not in series:
+                shutil.rmtree(folder)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Says that all is written."""

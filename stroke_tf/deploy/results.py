@@ -24,7 +24,6 @@ class PredictionResult:
 
     Attributes:
         out: Its folder.
-        rows: Each slice, in the order of series.
         studies: Each series.
         left_out: Name and reason of what is no input, such as localizers.
         faults: Name and reason of what could not be read.
@@ -33,12 +32,16 @@ class PredictionResult:
     """
 
     out: Path
-    rows: tuple[SliceRow, ...]
     studies: tuple[Study, ...]
     left_out: tuple[tuple[str, str], ...]
     faults: tuple[tuple[str, str], ...]
     skipped: int = 0
     seconds: float = 0.0
+
+    @property
+    def rows(self) -> tuple[SliceRow, ...]:
+        """Each slice, in the order of series."""
+        return tuple(row for study in self.studies for row in study.rows)
 
     def summary(self) -> dict[str, Any]:
         """Returns the numbers, for machines."""

@@ -15,7 +15,7 @@ from scipy import ndimage
 from scipy.spatial.distance import pdist
 
 from stroke_tf.labels import StrokeType
-from stroke_tf.reading.series import Geometry, Series
+from stroke_tf.reading.series import WIDEST_GAP, Geometry, Series
 
 CLASS_NAMES = {StrokeType.ISCHEMIA: "ischaemia", StrokeType.HEMORRHAGE: "haemorrhage"}
 """Names of the classes that have a volume, by their ids in a mask."""
@@ -117,16 +117,17 @@ def _lesions(
 ) -> Iterator[Lesion]:
     """Yields the lesions on slices in a row, laid over each other as they lie in the patient."""
     shifts = _shifts(geometry, first, len(run))
-    volume = np.zeros(np.add((len(run), *run[0].shape), (0, *shifts.max(axis=0))), bool)
-    for plane, drawn, (down, right) in zip(volume, run, shifts, strict=True):
-        plane[down : down + drawn.shape[0], right : right + drawn.shape[1]] = drawn
+    (box,) = ndimage.find_objects(np.logical_or.reduce(run).astype(np.int8))
+    drawn = np.stack([one[box] for one in run])
+    volume = np.zeros(np.add(drawn.shape, (0, *shifts.max(axis=0))), bool)
+    for plane, one, (down, right) in zip(volume, drawn, shifts, strict=True):
+        plane[down : down + one.shape[0], right : right + one.shape[1]] = one
     labels, _ = ndimage.label(volume, _NEIGHBOURS)
-    for label, box in enumerate(ndimage.find_objects(labels), start=1):
-        places, rows, columns = np.nonzero(labels[box] == label)
-        places += box[0].start
-        rows += box[1].start - shifts[places, 0]
-        columns += box[2].start - shifts[places, 1]
-        yield _lesion(name, np.stack([places + first, rows, columns], axis=1), geometry)
+    corner = np.array([box[0].start, box[1].start])
+    for label, found in enumerate(ndimage.find_objects(labels), start=1):
+        points = np.argwhere(labels[found] == label) + [axis.start for axis in found]
+        points[:, 1:] += corner - shifts[points[:, 0]]
+        yield _lesion(name, points + (first, 0, 0), geometry)
 
 
 def _shifts(geometry: Geometry, first: int, count: int) -> NDArray[np.int64]:
@@ -138,20 +139,23 @@ def _shifts(geometry: Geometry, first: int, count: int) -> NDArray[np.int64]:
 
 
 def _lesion(name: str, points: NDArray[np.int64], geometry: Geometry) -> Lesion:
-    """Returns a lesion of the pixels (place, row, column), shape (N, 3)."""
-    places, areas = np.unique(points[:, 0], return_counts=True)
-    ml = sum(
-        int(area) * _pixel_ml(geometry, int(place))
-        for place, area in zip(places, areas, strict=True)
-    )
+    """Returns a lesion of the pixels (place, row, column), shape (N, 3), sorted by place."""
+    places, starts, areas = np.unique(points[:, 0], return_index=True, return_counts=True)
+    layers = np.split(points[:, 1:], starts[1:])
+    ml = areas * [_pixel_ml(geometry, int(place)) for place in places]
+    centres = [
+        _in_patient(geometry, int(place), layer.mean(axis=0))
+        for place, layer in zip(places, layers, strict=True)
+    ]
+    x, y, z = np.average(centres, axis=0, weights=ml)
     return Lesion(
         kind=name,
-        ml=ml,
+        ml=float(ml.sum()),
         first=int(places[0]),
         last=int(places[-1]),
         largest=int(places[areas.argmax()]),
-        diameter_mm=max(_diameter(points[points[:, 0] == place, 1:], geometry) for place in places),
-        centroid_mm=_centroid(points, geometry),
+        diameter_mm=max(_diameter(layer, geometry) for layer in layers),
+        centroid_mm=(float(x), float(y), float(z)),
     )
 
 
@@ -162,16 +166,11 @@ def _diameter(pixels: NDArray[np.int64], geometry: Geometry) -> float:
     return float(pdist(hull).max())
 
 
-def _centroid(points: NDArray[np.int64], geometry: Geometry) -> tuple[float, float, float]:
+def _in_patient(geometry: Geometry, place: int, pixel: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns where a pixel (row, column) of a slice lies, in the patient's axes."""
     across, down = np.array(geometry.axes[:3]), np.array(geometry.axes[3:])
-    places, rows, columns = points.T
-    where = (
-        np.array(geometry.corners_mm)[places]
-        + rows[:, None] * geometry.row_mm * down
-        + columns[:, None] * geometry.column_mm * across
-    )
-    x, y, z = np.average(where, axis=0, weights=np.array(geometry.thickness_mm)[places])
-    return float(x), float(y), float(z)
+    row, column = pixel * (geometry.row_mm, geometry.column_mm)
+    return np.array(geometry.corners_mm[place]) + row * down + column * across
 
 
 def _rule(geometry: Geometry) -> Iterator[str]:
@@ -188,6 +187,6 @@ def _rule(geometry: Geometry) -> Iterator[str]:
     if geometry.is_uneven:
         yield (
             "Distances of slices are uneven: where slices are missing, their neighbours stand for "
-            "them, and slices at one position share one thickness."
+            f"them, up to {WIDEST_GAP} usual distances."
         )
     yield "A lesion is what touches, by faces, edges or corners, on slices that follow each other."

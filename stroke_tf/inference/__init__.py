@@ -1,5 +1,5 @@
-"""From pictures of any size to masks. Needs TensorFlow."""
+"""Networks and arrays in, answers out. Needs TensorFlow."""
 
-from stroke_tf.inference.predict import Predictor, predict_masks
+from stroke_tf.inference.predict import Predictor
 
-__all__ = ["Predictor", "predict_masks"]
+__all__ = ["Predictor"]

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from stroke_tf.config import WEIGHTS_FOLDER
+
 Weights = Literal["imagenet"] | str | Path | None
 """None for random weights, "imagenet" for a download, or a file."""
-
-WEIGHTS_FOLDER = "STROKE_TF_WEIGHTS"
-"""Name of the environment variable that names the folder of weight files."""
 
 
 def resolve_weights(weights: Weights) -> Path | str | None:
@@ -72,10 +71,10 @@ def weight_errors(weights: Path | str | None, *, network: str) -> Iterator[None]
             ) from error
         raise ValueError(
             f"{weights}: must hold weights of {network} without its top. Received: another file or "
-            f"those of another network ({_beginning(error)})"
+            f"those of another network ({first_sentence(error)})"
         ) from error
 
 
-def _beginning(error: Exception) -> str:
-    """Returns the first sentence of an error; Keras goes on with a list of all layers."""
+def first_sentence(error: Exception) -> str:
+    """Returns how an error begins; Keras goes on with a list of all layers."""
     return textwrap.shorten(str(error).partition("\n")[0].split(". ")[0], 160)

@@ -12,7 +12,7 @@ import io
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -135,15 +135,24 @@ def parse(data: bytes, *, name: str) -> Tags:
     """
     if not data:
         raise ValueError(f"{name}: must be a DICOM file. Received: 0 bytes")
-    dataset = Tags(pydicom.Dataset(), name).guarded(
-        lambda: pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=list(_TAGS)),
-        "must be a whole DICOM file",
-    )
-    tags = Tags(dataset, name)
+    tags = elements(data, name=name, keywords=_TAGS)
     # Old writers leave the preamble out. Anything parses then, so only a CT image will do.
-    if not is_marked(data) and not (is_ct(tags) and "PixelData" in dataset):
+    if not is_marked(data) and not (is_ct(tags) and "PixelData" in tags.dataset):
         raise ValueError(f"{name}: must be a DICOM file. Received: {len(data)} other bytes")
     return tags
+
+
+def elements(data: bytes, *, name: str, keywords: Sequence[Any]) -> Tags:
+    """Returns these elements of what should be a DICOM file.
+
+    Raises:
+        ValueError: If it cannot be parsed. The message holds no header text.
+    """
+    dataset = Tags(pydicom.Dataset(), name).guarded(
+        lambda: pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=list(keywords)),
+        "must be a whole DICOM file",
+    )
+    return Tags(dataset, name)
 
 
 def is_marked(data: bytes) -> bool:

@@ -15,6 +15,7 @@ _SYSTEM_NAME = re.compile(
     re.IGNORECASE,
 )
 _MASK_NAME = re.compile(r".*[ _-](seg|segmentation|mask|maske)", re.IGNORECASE)
+_NO_UTF8 = re.compile("[\udc80-\udcff]")  # bytes of a name, as Python shows them
 
 
 def list_folder(path: Path) -> Iterator[tuple[str, bool]]:
@@ -45,6 +46,13 @@ def is_system_name(name: str) -> bool:
 def is_mask_name(stem: str) -> bool:
     """Returns whether a name without its suffix ends as masks beside pictures do: `12_HGE_Seg`."""
     return _MASK_NAME.fullmatch(stem) is not None
+
+
+def readable(name: str) -> str:
+    """Returns a name or path as text: bytes that are no UTF-8 are read as cp1254 (Turkish)."""
+    return _NO_UTF8.sub(
+        lambda byte: bytes([ord(byte[0]) - 0xDC00]).decode("cp1254", "backslashreplace"), name
+    )
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

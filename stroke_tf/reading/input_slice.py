@@ -48,12 +48,14 @@ class InputSlice:
         path: Its file; may lead into a zip.
         frame: Its place in a DICOM file, the first 0; None for a picture.
         position_mm: Along the normal of its series, feet to head; None where no header says.
+        pixel_mm: Distance of rows and of columns; empty where no header says.
     """
 
     name: str
     path: Path
     frame: int | None = None
     position_mm: float | None = None
+    pixel_mm: tuple[float, ...] = ()
 
     def read(self) -> PixelSlice:
         """Returns the pixels.
@@ -67,7 +69,7 @@ class InputSlice:
             )
         file = open_again(self.path, name=self.name.partition("#")[0])
         found = file.read(self.frame)
-        return PixelSlice(found.hu, found.spacing_mm[:2], found.repair)
+        return PixelSlice(found.hu, self.pixel_mm, found.repair)
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ class PlacedSlice:
         """Returns whether both can be of one stack: planes of one direction, size and pixel."""
         pairs = ((self.axes, other.axes, 0.01), (self.spacing_mm, other.spacing_mm, 1e-4))
         return (self.size, bool(self.corner_mm)) == (other.size, bool(other.corner_mm)) and all(
-            len(mine) == len(its) and np.allclose(mine, its, atol=near, rtol=0)
+            len(mine) == len(its)
+            and all(abs(one - other) <= near for one, other in zip(mine, its, strict=True))
             for mine, its, near in pairs
         )
 
@@ -150,11 +153,12 @@ def place_slice(file: DicomFile, frame: int, *, path: Path) -> PlacedSlice:
     thickness = _numbers(measures, "SliceThickness", 1)
     apart = _numbers(measures, "SpacingBetweenSlices", 1) or thickness
     spacing = _numbers(measures, "PixelSpacing", 2)
+    spacing = spacing if spacing and min(spacing) > 0 else ()
     return PlacedSlice(
-        slice=InputSlice(name, path, frame),
+        slice=InputSlice(name, path, frame, pixel_mm=spacing),
         number=int((_numbers(tags, "InstanceNumber", 1) or (0.0,))[0]),
         size=(tags.integer("Rows", 0), tags.integer("Columns", 0)),
-        spacing_mm=spacing if spacing and min(spacing) > 0 else (),
+        spacing_mm=spacing,
         axes=_numbers(plane, "ImageOrientationPatient", 6),
         corner_mm=_numbers(place, "ImagePositionPatient", 3),
         nominal_mm=abs(apart[0]) if apart and apart[0] else None,

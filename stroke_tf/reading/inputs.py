@@ -7,13 +7,14 @@ patient and the series are compared here.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from stroke_tf.manifest import natural_key
 from stroke_tf.reading.archives import archive_of, is_zip_name, read_bytes
-from stroke_tf.reading.folders import is_mask_name, is_system_name, list_folder
+from stroke_tf.reading.folders import is_mask_name, is_system_name, list_folder, readable
 from stroke_tf.reading.input_slice import (
     InputSlice,
     PixelSlice,
@@ -22,7 +23,16 @@ from stroke_tf.reading.input_slice import (
     place_slice,
 )
 from stroke_tf.reading.pictures import is_picture_start
-from stroke_tf.reading.series import Geometry, Series, pictures_as_series, stack_as_series
+from stroke_tf.reading.series import (
+    Geometry,
+    Series,
+    pictures_as_series,
+    split_repeats,
+    stack_as_series,
+)
+
+if TYPE_CHECKING:
+    from stroke_tf.reading.dicom import DicomFile
 
 __all__ = ["Found", "Geometry", "InputSlice", "PixelSlice", "Series", "find_inputs"]
 
@@ -77,63 +87,69 @@ class _Finder:
     Attributes:
         pictures: Pictures by folder.
         stacks: Stacks by series and patient; these stay here.
+        instances: Names of images by what tells an image from its copies.
+        seen: Files and folders that were looked at.
+        met: How many slices, files left out and faults there are.
     """
 
     pictures: dict[Path, list[InputSlice]] = field(default_factory=dict)
     stacks: dict[tuple[str, str | None], list[list[PlacedSlice]]] = field(default_factory=dict)
     instances: dict[tuple[object, ...], str] = field(default_factory=dict)
     seen: set[Path] = field(default_factory=set)
+    met: int = 0
     left_out: list[tuple[str, str]] = field(default_factory=list)
     faults: list[tuple[str, str]] = field(default_factory=list)
 
     def add_given(self, path: Path, name: PurePath) -> None:
+        """Adds what lies at a path; that nothing does is a fault."""
         if path.is_dir() or (is_zip_name(path.name) and path.is_file()):
-            before = len(self.left_out) + len(self.faults) + self._count()
-            self._add_folder(path, name)
-            if len(self.left_out) + len(self.faults) + self._count() == before:
+            before = self.met
+            if self._add_folder(path, name) and self.met == before:
                 self._fault(name, "must hold pictures or DICOM files. Received: none")
         elif not self._add_file(path, name):
             self._fault(name, "must be a picture or a DICOM file. Received: neither")
 
     def finish(self) -> Found:
         """Returns all that was found, series by their first file."""
-        made: list[tuple[list[str | int], Series]] = []
-        for slices in self.pictures.values():
-            made.append((_first(slices), pictures_as_series("", slices)))
-        patients = [*dict.fromkeys(patient for _, patient in self.stacks)]
-        for (_, patient), stacks in self.stacks.items():
-            notes = _notes_of_patients(patients, patient)
-            if len(stacks) > 1:
-                notes.append(
-                    f"one of {len(stacks)} stacks under one SeriesInstanceUID, whose planes, "
-                    "sizes or pixels differ"
-                )
-            for stack in stacks:
-                series = stack_as_series("", stack, notes)
-                made.append((_first([it.slice for it in stack]), series))
-        made.sort(key=lambda it: it[0])
+        pictures = (pictures_as_series("", slices) for slices in self.pictures.values())
+        made = sorted([*pictures, *self._stacks_as_series()], key=_first_name)
         named = (
             replace(series, name=f"series-{number:03d}")
-            for number, (_, series) in enumerate(made, start=1)
+            for number, series in enumerate(made, start=1)
         )
         return Found(tuple(named), tuple(self.left_out), tuple(self.faults))
 
-    def _count(self) -> int:
-        return len(self.pictures) + len(self.stacks)
+    def _stacks_as_series(self) -> Iterator[Series]:
+        patients = [*dict.fromkeys(patient for _, patient in self.stacks)]
+        for (_, patient), found in self.stacks.items():
+            stacks = [one for stack in found for one in split_repeats(stack)]
+            notes = []
+            if len(patients) > 1:
+                which = f"patient {patients.index(patient) + 1} of {len(patients)}"
+                notes.append(f"{which}: series are never mixed")
+            if len(stacks) > 1:
+                notes.append(
+                    f"one of {len(stacks)} stacks under one SeriesInstanceUID, whose planes, "
+                    "sizes, pixels or phases differ"
+                )
+            yield from (stack_as_series("", stack, notes) for stack in stacks)
 
-    def _add_folder(self, path: Path, name: PurePath) -> None:
+    def _add_folder(self, path: Path, name: PurePath) -> bool:
+        """Adds what a folder or zip holds; returns False where it was added before."""
         real = path.resolve()
         if real in self.seen:
-            return
+            return False
         self.seen.add(real)
         try:
             entries = sorted(list_folder(path), key=lambda it: natural_key(it[0]))
         except OSError as error:
-            return self._fault(name, f"must be readable. Received: {error.strerror}")
+            self._fault(name, f"must be readable. Received: {error.strerror}")
         except ValueError as error:
-            return self._fault(name, str(error).partition(": ")[2])
-        for entry, is_folder in entries:
-            self._add_entry(path / entry, name / entry, is_folder)
+            self._fault(name, str(error).partition(": ")[2])
+        else:
+            for entry, is_folder in entries:
+                self._add_entry(path / entry, name / entry, is_folder)
+        return True
 
     def _add_entry(self, path: Path, name: PurePath, is_folder: bool) -> None:
         if is_system_name(path.name):
@@ -164,9 +180,12 @@ class _Finder:
         except ValueError as error:
             self._fault(name, str(error).partition(": ")[2])
             return True
-        if is_picture_start(start):
-            self.pictures.setdefault(path.parent, []).append(InputSlice(str(name), path))
-        elif start[128:] == b"DICM" or start[:2] in _FIRST_TAGS:
+        if start[128:] == b"DICM":  # first: its preamble may be that of a TIFF
+            self._add_dicom(path, name)
+        elif is_picture_start(start):
+            self.met += 1
+            self.pictures.setdefault(path.parent, []).append(InputSlice(readable(str(name)), path))
+        elif start[:2] in _FIRST_TAGS:
             self._add_dicom(path, name)
         elif path.suffix.lower() in _NAMED_SUFFIXES:
             self._fault(name, f"must be a picture or a DICOM file. Received: {_size(start)}")
@@ -176,26 +195,29 @@ class _Finder:
 
     def _add_dicom(self, path: Path, name: PurePath) -> None:
         from stroke_tf.reading.axial_ct import NotAxialCtError
+        from stroke_tf.reading.dicom_header import silence
 
+        shown = readable(str(name))
         try:
-            file = open_again(path, name=str(name))
+            with silence():
+                self._add_frames(open_again(path, name=shown), path)
         except NotAxialCtError as error:
-            return self._leave(name, str(error).removeprefix(f"{name}: "))
+            self._leave(name, str(error).removeprefix(f"{shown}: "))
         except ValueError as error:
-            return self._fault(name, str(error).removeprefix(f"{name}: "))
-        tags = file.tags
-        uid = str(tags.value("SeriesInstanceUID") or path.parent)
-        stacks = self.stacks.setdefault((uid, file.patient), [])
+            self._fault(name, str(error).removeprefix(f"{shown}: "))
+
+    def _add_frames(self, file: DicomFile, path: Path) -> None:
+        series = str(file.tags.value("SeriesInstanceUID") or path.parent)
+        instance = str(file.tags.value("SOPInstanceUID") or path)
+        stacks = self.stacks.setdefault((series, file.patient), [])
         for frame in range(file.frames):
             placed = place_slice(file, frame, path=path)
-            instance = (
-                tags.value("SOPInstanceUID") or path,
-                *(placed.number, frame, placed.corner_mm),
-            )
-            other = self.instances.setdefault(instance, placed.slice.name)
-            if other != placed.slice.name:
-                self._leave(PurePath(placed.slice.name), f"the same image as {other}")
+            name = placed.slice.name
+            same = (instance, placed.number, frame, placed.corner_mm)
+            if (other := self.instances.setdefault(same, name)) != name:
+                self._leave(PurePath(name), f"the same image as {other}")
                 continue
+            self.met += 1
             fitting = next((it for it in stacks if it[0].fits(placed)), None)
             if fitting is None:
                 stacks.append([placed])
@@ -203,20 +225,16 @@ class _Finder:
                 fitting.append(placed)
 
     def _leave(self, name: PurePath, reason: str) -> None:
-        self.left_out.append((str(name), reason))
+        self.met += 1
+        self.left_out.append((readable(str(name)), reason))
 
     def _fault(self, name: PurePath, reason: str) -> None:
-        self.faults.append((str(name), reason))
+        self.met += 1
+        self.faults.append((readable(str(name)), reason))
 
 
-def _first(slices: Sequence[InputSlice]) -> list[str | int]:
-    return min(natural_key(it.name) for it in slices)
-
-
-def _notes_of_patients(patients: Sequence[str | None], patient: str | None) -> list[str]:
-    if len(patients) < 2:
-        return []
-    return [f"patient {patients.index(patient) + 1} of {len(patients)}: series are never mixed"]
+def _first_name(series: Series) -> list[str | int]:
+    return min(natural_key(it.name) for it in series.slices)
 
 
 def _size(start: bytes) -> str:

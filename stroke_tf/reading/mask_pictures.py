@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stroke_tf.files import write_bytes
 from stroke_tf.labels import LESION_CLASSES, MASK_CLASSES, StrokeType
-from stroke_tf.reading.pictures import decode_colours
+from stroke_tf.reading.pictures import decode_colours, encode_png
 
 MASK_COLOURS: dict[StrokeType, tuple[int, int, int]] = {
     StrokeType.NONE: (0, 0, 0),
@@ -43,8 +43,7 @@ def write_mask(path: Path, mask: NDArray[np.uint8]) -> None:
             f"{path.name}: a mask must be uint8 of shape (H, W) with class ids 0 to 2. "
             f"Received: {mask.dtype} of shape {mask.shape}, highest {mask.max(initial=0)}"
         )
-    _, data = cv2.imencode(".png", cv2.cvtColor(_PALETTE[mask], cv2.COLOR_RGB2BGR))
-    write_bytes(path, data.tobytes())
+    write_bytes(path, encode_png(_PALETTE[mask]))
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:

@@ -46,6 +46,7 @@ _CHANNELS = {"L": "mono", "RGB": "rgb", "RGBA": "rgba"}
 _ISAL_LEVEL = 1
 _ORIENTATION = 0x0112  # tag of TIFF and EXIF
 _FILTER_UP = 2
+_GREY, _RGB = 0, 2  # colour types of PNG
 
 
 class ColouredPictureError(ValueError):
@@ -118,29 +119,32 @@ def decode_16_bits(data: bytes, *, name: str) -> NDArray[np.uint16] | None:
 
 
 def encode_png(array: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
-    """Returns a grey PNG; equal arrays give equal bytes.
+    """Returns a grey or RGB PNG; equal arrays give equal bytes.
 
     Every row is filtered by the row above and deflated with ISA-L: a fifth of the time of
     OpenCV's fastest setting, for files an eighth larger.
 
     Args:
-        array: uint8 or uint16, shape (H, W).
+        array: Grey: uint8 or uint16, shape (H, W); or RGB: uint8, shape (H, W, 3).
 
     Raises:
         ValueError: If the array is of another type or shape, or is empty.
     """
-    if array.ndim != 2 or array.dtype not in (np.uint8, np.uint16) or array.size == 0:
+    is_grey = array.ndim == 2 and array.dtype in (np.uint8, np.uint16)
+    is_rgb = array.ndim == 3 and array.shape[2] == 3 and array.dtype == np.uint8
+    if not (is_grey or is_rgb) or array.size == 0:
         raise ValueError(
-            "`array` must be uint8 or uint16 of shape (H, W). "
+            "`array` must be uint8 or uint16 of shape (H, W), or uint8 of shape (H, W, 3). "
             f"Received: {array.dtype} of shape {array.shape}"
         )
-    (height, width), depth = array.shape, 8 * array.itemsize
+    height, width, depth = *array.shape[:2], 8 * array.itemsize
     rows = np.ascontiguousarray(array, array.dtype.newbyteorder(">")).view(np.uint8)
+    rows = rows.reshape(height, -1)
     filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
     filtered[:, 0] = _FILTER_UP
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    header = struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, _RGB if is_rgb else _GREY, 0, 0, 0)
     pixels = isal_zlib.compress(filtered, _ISAL_LEVEL)
     return _PNG + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
 

@@ -6,7 +6,7 @@ Knows what a header says of place and order. How files are found stands in `inpu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from stroke_tf.manifest import natural_key
 from stroke_tf.reading.input_slice import InputSlice, PlacedSlice
 
-_SAME_PLACE_MM = 0.01
+SAME_PLACE_MM = 0.01
 _EVEN_MM = 0.1
+WIDEST_GAP = 4
+"""A wider gap counts as so many usual distances of slices: nobody knows what lies in it."""
+
 _STRAIGHT_DEG = 0.5
 _SHOWN = 3  # examples in a note
 
@@ -30,7 +33,7 @@ class Geometry:
         positions_mm: Of each slice along the normal of its plane, ascending.
         thickness_mm: Of each slice, for volumes: half the distance to each neighbour. An end slice
             reaches as far outwards as inwards, slices at one position share theirs, and where
-            slices are missing their neighbours stand for them.
+            slices are missing their neighbours stand for them, up to `WIDEST_GAP` usual distances.
         corners_mm: The centre of the first pixel of each slice, in the patient's axes.
         axes: Directions of a row and of a column, three numbers each, in the patient's axes.
         tilt_deg: Angle between the planes and the patient's axial plane.
@@ -96,11 +99,29 @@ def stack_as_series(name: str, stack: Sequence[PlacedSlice], notes: Sequence[str
     )
     positions = [heights[id(it)] for it in ordered]
     slices = tuple(
-        InputSlice(it.slice.name, it.slice.path, it.slice.frame, position)
+        replace(it.slice, position_mm=position)
         for it, position in zip(ordered, positions, strict=True)
     )
     geometry, told = _measured(ordered, np.maximum.accumulate(positions), normal)
     return Series(name, slices, geometry, (*notes, *told), is_series=True)
+
+
+def split_repeats(stack: Sequence[PlacedSlice]) -> list[list[PlacedSlice]]:
+    """Returns the stacks of which each has one slice at a position.
+
+    There are several where all positions have the same number of slices: phases or reconstructions
+    under one SeriesInstanceUID, told apart by InstanceNumber. A repeated slice makes no stack.
+    """
+    normal = _normal(stack[0].axes)
+    if normal is None or not stack[0].corner_mm:
+        return [[*stack]]
+    places: dict[int, list[PlacedSlice]] = {}
+    for one in sorted(stack, key=lambda it: (it.number, natural_key(it.slice.name))):
+        height = float(np.dot(normal, one.corner_mm))
+        places.setdefault(round(height / SAME_PLACE_MM), []).append(one)
+    if len({len(it) for it in places.values()}) > 1 or len(places) == 1:
+        return [[*stack]]
+    return [[*one] for one in zip(*places.values(), strict=True)]
 
 
 def thickness_of(positions_mm: NDArray[np.float64], nominal_mm: float) -> NDArray[np.float64]:
@@ -110,10 +131,11 @@ def thickness_of(positions_mm: NDArray[np.float64], nominal_mm: float) -> NDArra
         positions_mm: Shape (N,), ascending.
         nominal_mm: What one position alone stands for.
     """
-    place = np.cumsum(np.diff(positions_mm, prepend=positions_mm[0]) > _SAME_PLACE_MM)
+    place = np.cumsum(np.diff(positions_mm, prepend=positions_mm[0]) > SAME_PLACE_MM)
     places = positions_mm[np.unique(place, return_index=True)[1]]
     steps = np.diff(places)
     if len(steps):
+        steps = np.minimum(steps, WIDEST_GAP * _usual(steps))
         each = (np.concatenate([steps[:1], steps]) + np.concatenate([steps, steps[-1:]])) / 2
     else:
         each = np.array([nominal_mm])
@@ -164,11 +186,13 @@ def _measured(
 ) -> tuple[Geometry | None, list[str]]:
     """Returns the geometry that the headers say, and what is out of the ordinary."""
     steps = np.diff(positions)
-    apart = steps[steps > _SAME_PLACE_MM]
+    apart = steps[steps > SAME_PLACE_MM]
     uneven = bool(len(apart) and np.ptp(apart) > _EVEN_MM)
     tilt = float(np.degrees(np.arccos(min(abs(normal[2]), 1.0))))
     shear = _shear(ordered, normal)
+    mirrored = np.cross(ordered[0].axes[:3], ordered[0].axes[3:])[2] < 0
     notes = [
+        *(["mirrored: seen from the head, not from the feet"] if mirrored else []),
         *_notes_of_tilt(tilt, shear, ordered[0].gantry_deg),
         *_notes_of_steps(ordered, steps, uneven),
     ]
@@ -194,7 +218,7 @@ def _shear(ordered: Sequence[PlacedSlice], normal: NDArray[np.float64]) -> float
     way = np.subtract(ordered[-1].corner_mm, ordered[0].corner_mm)
     along = float(np.dot(way, normal))
     across = float(np.linalg.norm(way - along * normal))
-    return float(np.degrees(np.arctan2(across, along))) if along > _SAME_PLACE_MM else 0.0
+    return float(np.degrees(np.arctan2(across, along))) if along > SAME_PLACE_MM else 0.0
 
 
 def _notes_of_tilt(tilt: float, shear: float, gantry: float) -> list[str]:
@@ -215,11 +239,11 @@ def _notes_of_tilt(tilt: float, shear: float, gantry: float) -> list[str]:
 def _notes_of_steps(
     ordered: Sequence[PlacedSlice], steps: NDArray[np.float64], uneven: bool
 ) -> list[str]:
-    apart = steps[steps > _SAME_PLACE_MM]
+    apart = steps[steps > SAME_PLACE_MM]
     notes = []
     if uneven:
         notes.append(f"spacing is uneven: {apart.min():.2f} to {apart.max():.2f} mm")
-    usual = float(np.sort(apart)[(len(apart) - 1) // 2]) if len(apart) else 0.0
+    usual = _usual(apart) if len(apart) else 0.0
     gaps = []
     for place, step in enumerate(steps):
         if missing := _missing(float(step), usual, ordered[place], ordered[place + 1]):
@@ -228,9 +252,14 @@ def _notes_of_steps(
     names = [it.slice.name for it in ordered]
     twice = [
         f"{names[place]} and {names[place + 1]} lie at one position"
-        for place in np.flatnonzero(steps <= _SAME_PLACE_MM)
+        for place in np.flatnonzero(steps <= SAME_PLACE_MM)
     ]
     return [*notes, *_some(gaps), *_some(twice)]
+
+
+def _usual(steps: NDArray[np.float64]) -> float:
+    """Returns the median distance of slices; of two the smaller, for gaps are no rule."""
+    return float(np.sort(steps)[(len(steps) - 1) // 2])
 
 
 def _missing(step: float, usual: float, below: PlacedSlice, above: PlacedSlice) -> int:

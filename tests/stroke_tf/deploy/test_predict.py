@@ -322,3 +322,55 @@ def test_an_ensemble_of_runs_predicts_and_its_summary_is_json(
 def test_no_input_is_a_wrong_use(tmp_path, capsys):
     assert main(Prediction(inputs=(), model=(Path("run"),), out=tmp_path / "out")) == 2
     assert "INPUT must name" in capsys.readouterr().err
+
+
+def test_dicom_files_are_written_once_and_anew_for_other_masks(tmp_path):
+    pytest.importorskip("highdicom")
+    import pydicom
+
+    write_series(tmp_path / "in", upright([0, 5, 10]))
+    settings = {"dicom": ("seg", "sr", "captures")}
+    predict(tmp_path / "out", tmp_path / "in", **settings)
+    folder = tmp_path / "out" / "series-001" / "dicom"
+    names = ["captures/0001.dcm", "captures/0002.dcm", "captures/0003.dcm", "seg.dcm", "sr.dcm"]
+    first = files_of(folder)
+    assert sorted(first) == names
+    seg = pydicom.dcmread(folder / "seg.dcm")
+    masks = [read_mask(it) for it in sorted(folder.parent.glob("masks/*.png"))]
+    segments = seg.pixel_array.reshape(2, 3, *masks[0].shape)
+    assert np.array_equal(segments[1], np.stack(masks) == 2)
+    predict(tmp_path / "out", tmp_path / "in", **settings)
+    assert files_of(folder) == first
+    write_series(tmp_path / "in", upright([0, 5]), each={0: {"ImageComments": "longer"}})
+    predict(tmp_path / "out", tmp_path / "in", **settings)
+    assert files_of(folder)["seg.dcm"] != first["seg.dcm"]
+
+
+@pytest.mark.parametrize(
+    ("heights", "options", "told"),
+    [
+        ([0, 5, 5], {}, "one slice at a position"),
+        ([0, 5], {"ImagePositionPatient": None}, "ImagePositionPatient"),
+    ],
+)
+def test_a_series_that_dicom_files_cannot_refer_to_is_a_fault(tmp_path, heights, options, told):
+    pytest.importorskip("highdicom")
+    write_series(tmp_path / "in", upright(heights), **options)
+    with pytest.raises(ValueError, match=f"series-001: .*{told}"):
+        predict(tmp_path / "out", tmp_path / "in", dicom=("seg",))
+    result = predict(tmp_path / "out", tmp_path / "in", dicom=("seg",), keep_going=True)
+    assert [name for name, _ in result.faults] == ["series-001"]
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("described", "settings", "told"),
+    [
+        ({"task": "detect", "mask_rule": None}, {"dicom": ("seg",)}, "needs a model of masks"),
+        ({}, {"dicom": ("captures",), "overlays": False}, "made of overlays"),
+    ],
+)
+def test_dicom_files_that_cannot_be_made_are_refused_before(tmp_path, described, settings, told):
+    folder = write_pictures(tmp_path / "in", 5)
+    with pytest.raises(ValueError, match=told):
+        predict(tmp_path / "out", folder, model=ScriptedModel(**described), **settings)

@@ -1,5 +1,6 @@
 """Tests of `stroke_tf.reading.inputs` and `.series`."""
 
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_files_are_told_by_their_content_not_by_their_names(tmp_path):
 
 
 def test_a_single_dicom_file_is_a_series_with_its_nominal_thickness(tmp_path):
-    (path,) = write_series(tmp_path, upright([12.5]))
+    (path,) = write_series(tmp_path, upright([12.5]), PixelSpacing=[2.0, 3.0])
     (series,) = find_inputs([path]).series
     assert series.is_series
     assert series.slices[0].name == "000.dcm"
@@ -67,7 +68,14 @@ def test_a_single_dicom_file_is_a_series_with_its_nominal_thickness(tmp_path):
     read = series.slices[0].read()
     np.testing.assert_array_equal(read.pixels, head())
     assert read.pixels.dtype == np.int16
-    assert read.spacing_mm == (2.0, 2.0)
+    assert read.spacing_mm == (2.0, 3.0)
+
+
+def test_pixels_have_their_size_without_a_distance_of_slices(tmp_path):
+    (path,) = write_series(tmp_path, upright([0]), SliceThickness=None)
+    (series,) = find_inputs([path]).series
+    assert series.slices[0].read().spacing_mm == (2.0, 2.0)
+    assert series.geometry is None
 
 
 def test_reversed_files_give_the_same_series(tmp_path):
@@ -168,6 +176,22 @@ def test_slices_at_one_position_are_told_and_count_once(tmp_path):
     root = tmp_path.name
     assert f"{root}/001.dcm and {root}/002.dcm lie at one position" in series.notes
     assert series.geometry.thickness_mm == (5, 2.5, 2.5, 5)
+
+
+def test_phases_under_one_uid_are_taken_apart_by_their_numbers(tmp_path):
+    order = [0, 2, 1, 3]  # the second phase lies between the files of the first
+    each = {place: {"InstanceNumber": number} for place, number in enumerate(order)}
+    write_series(tmp_path / "a", upright([0, 0, 5, 5]), each=each)
+    found = find_inputs([tmp_path / "a"])
+    assert names(found) == [["a/000.dcm", "a/002.dcm"], ["a/001.dcm", "a/003.dcm"]]
+    assert all("one of 2 stacks" in it.notes[0] for it in found.series)
+
+
+def test_planes_seen_from_the_head_are_told(tmp_path):
+    write_series(tmp_path, upright([0, 5]), ImageOrientationPatient=[-1, 0, 0, 0, 1, 0])
+    (series,) = find_inputs([tmp_path]).series
+    assert series.notes == ("mirrored: seen from the head, not from the feet",)
+    assert series.geometry.positions_mm == (0, 5)
 
 
 def test_a_copy_of_an_image_is_left_out_by_name(tmp_path):
@@ -278,6 +302,36 @@ def test_names_are_relative_to_the_folder_that_all_paths_share(tmp_path):
     assert find_inputs([]) == Found((), (), ())
 
 
+def test_a_series_in_two_folders_is_one_however_the_folders_are_given(tmp_path):
+    write_series(tmp_path / "a", upright([0, 5, 10]))
+    (tmp_path / "a" / "b").mkdir()
+    (tmp_path / "a" / "001.dcm").rename(tmp_path / "a" / "b" / "001.dcm")
+    both = [[f"{it}.dcm" for it in ("a/000", "a/b/001", "a/002")]]
+    for given in (["a"], ["a", "a/b"], ["a/b", "a"], ["a", "a/b/001.dcm"]):
+        found = find_inputs([tmp_path / it for it in given])
+        assert (names(found), found.faults) == (both, ())
+
+
+def test_names_that_are_no_utf8_are_read_as_turkish(tmp_path):
+    folder = tmp_path / "a"
+    picture = write_picture(folder / "1.png")
+    picture.rename(os.fsdecode(os.fsencode(folder) + b"/\xddnme.png"))  # cp1254 of I with a dot
+    (series,) = find_inputs([folder]).series
+    assert series.slices[0].name == "a/İnme.png"
+    np.testing.assert_array_equal(series.slices[0].read().pixels, GREY)
+
+
+def test_no_pixel_is_decoded_before_it_is_asked_for(tmp_path, monkeypatch):
+    write_series(tmp_path / "a", upright([0, 5]))
+    write_picture(tmp_path / "a" / "1.png")
+    for decoder in ("dicom.decode_words", "pictures.decode_grey", "input_slice.decode_grey"):
+        monkeypatch.setattr(f"stroke_tf.reading.{decoder}", None)
+    found = find_inputs([tmp_path / "a"])
+    assert [len(it.slices) for it in found.series] == [2, 1]
+    with pytest.raises(TypeError):
+        found.series[0].slices[0].read()
+
+
 def test_links_in_a_circle_end(tmp_path):
     write_picture(tmp_path / "a" / "1.png")
     (tmp_path / "a" / "again").symlink_to(tmp_path / "a")
@@ -302,5 +356,6 @@ def test_no_text_of_a_header_leaves(tmp_path):
 
 def test_thickness_is_half_the_way_to_each_neighbour():
     np.testing.assert_allclose(thickness_of(np.array([0.0, 2, 8]), 0.0), [2, 4, 6])
+    np.testing.assert_allclose(thickness_of(np.array([0.0, 5, 10, 210]), 0.0), [5, 5, 12.5, 20])
     np.testing.assert_allclose(thickness_of(np.array([3.0]), 7.0), [7])
     np.testing.assert_allclose(thickness_of(np.array([3.0, 3.0]), 7.0), [3.5, 3.5])

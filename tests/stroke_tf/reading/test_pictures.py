@@ -244,9 +244,22 @@ def test_encode_png_is_lossless_and_repeatable(dtype: type) -> None:
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), array)
 
 
+def test_encode_png_keeps_colours_also_of_a_part_of_an_array() -> None:
+    array = np.random.default_rng(3).integers(0, 255, (33, 65, 4), np.uint8)[..., :3]
+    shown = Image.open(io.BytesIO(encode_png(array)))
+    assert shown.mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(shown), array)
+
+
 @pytest.mark.parametrize(
     "array",
-    [np.zeros((2, 2), np.float32), np.zeros((2, 2, 3), np.uint8), np.zeros((0, 2), np.uint8)],
+    [
+        np.zeros((2, 2), np.float32),
+        np.zeros((2, 2, 4), np.uint8),
+        np.zeros((2, 2, 3), np.uint16),
+        np.zeros((0, 2), np.uint8),
+        np.zeros((2, 0, 3), np.uint8),
+    ],
 )
 def test_encode_png_refuses_other_arrays(array: np.ndarray) -> None:
     with pytest.raises(ValueError, match="must be uint8 or uint16"):

@@ -12,6 +12,7 @@ from data_tools.conversion import build_tfrecords
 from data_tools.options import Conversion
 from experiments import train_classifier, train_unet
 from stroke_tf.config import FitConfig
+from stroke_tf.deploy.sources import read_source
 from stroke_tf.runs.classifier import run_classifier
 from stroke_tf.runs.settings import ClassifierRun, ClassifierTraining, UnetRun, UnetTraining
 from stroke_tf.runs.unet import run_unet
@@ -73,6 +74,18 @@ def test_a_classifier_run_leaves_all_its_files(classifier):
     assert (values["protocol"], values["seed"]) == ("clean", 3)
     assert values["metrics"].keys() >= {"sensitivity", "specificity", "roc_auc"}
     assert values["n"] == result.n == len(pd.read_csv(run / "predictions.csv"))
+
+
+def test_a_run_says_what_its_model_needs(classifier):
+    config, result = classifier
+    description = read_source(config.out / "classifier" / "mobilenet025-s3").description
+    assert (description.task, description.pixels, description.view) == (
+        *("detect", "gray8"),
+        "windows",
+    )
+    assert description.threshold == result.threshold
+    assert len(description.temperatures) == 1
+    assert description.trained_on[0].scores.keys() == result.metrics.keys()
 
 
 def test_scores_are_those_of_the_saved_model(classifier):

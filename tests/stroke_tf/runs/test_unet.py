@@ -9,10 +9,10 @@ from trees import write_tree
 
 from data_tools.conversion import build_tfrecords
 from data_tools.options import Conversion
-from experiments import score_stage2
 from experiments.score_stage2 import Stage2, main
 from stroke_tf.config import FitConfig
 from stroke_tf.data import make_dataset
+from stroke_tf.deploy.sources import read_source
 from stroke_tf.evaluation.lesions import LESION_METRICS, LesionCounts, lesion_metrics
 from stroke_tf.evaluation.segmentation import (
     SEGMENTATION_METRICS,
@@ -86,6 +86,18 @@ def test_the_tuned_rule_is_kept(run):
     assert read_mask_rule(folder / "figures") is None
 
 
+def test_a_run_says_what_its_model_needs(run):
+    config, result, folder = run
+    description = read_source(folder).description
+    assert (description.task, description.image_size, description.pixels) == (
+        *("segment", 64),
+        "gray8",
+    )
+    assert description.mask_rule == read_mask_rule(folder)
+    assert (description.mirror, description.trained_on[0].n_test) == (True, result.n)
+    assert description.trained_on[0].data["layout"] == "teknofest"
+
+
 def test_predictions_hold_all_that_the_scores_are_made_of(run):
     config, result, folder = run
     frame = pd.read_csv(folder / "predictions.csv", dtype={"id": str})
@@ -124,8 +136,7 @@ def test_test_folds_without_a_lesion_are_drawn_with_what_is_painted_on_them(run)
     assert np.isnan(test.metrics(seed=3)["lesion_dice"].value)
 
 
-def test_a_run_draws_stage_2_masks_at_the_size_of_its_pictures(run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(score_stage2, "_BATCH_SIZE", 2)
+def test_a_run_draws_stage_2_masks_at_the_size_of_its_pictures(run, tmp_path, capsys):
     config, _, folder = run
     lesions = config.records.parent / "tree" / "TRAINING" / "ISKEMI"
     whole = cv2.imread(str(lesions / "PNG" / "10020.png"))

@@ -1,0 +1,116 @@
+"""Finished runs as one folder that can be shared: networks, model.json, card, licence, checksums.
+
+Shape of the folder:
+
+    network.keras, or network-1.keras and so on of an ensemble
+    model.json       what stands before and after the networks, and what they were trained on
+    MODEL_CARD.md    the same for people, with what the model is for and what it is not for
+    LICENSE          the model's licence
+    SHA256SUMS       of each file: `sha256sum -c SHA256SUMS`
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from stroke_tf import command
+from stroke_tf.deploy.card import model_card
+from stroke_tf.deploy.description import ModelDescription
+from stroke_tf.deploy.sources import DESCRIPTION_NAME, NETWORK_SUFFIX, SUMS_NAME, file_of
+from stroke_tf.files import replacing_folder, write_json, write_text
+
+if TYPE_CHECKING:
+    import keras
+
+CARD_NAME = "MODEL_CARD.md"
+LICENCE_NAME = "LICENSE"
+NOT_STATED = """The licence of this model is not stated.
+
+Until whoever trained it states one, nobody else has the right to use, change or pass it on. The
+licence of the code that made it covers the code, not the weights; and the data and the initial
+weights that it learned from have terms of their own, which a licence must respect.
+"""
+
+
+@dataclass(frozen=True)
+class SaveModel:
+    """What to save, and where.
+
+    Attributes:
+        runs: Folders of finished runs, folders saved before, or .keras files; several become an
+            ensemble.
+        out: The folder to write; new or empty.
+        licence: Text file of the model's licence. Without it the folder says that none is stated:
+            nobody but who trained a model, and knows the terms of its data, can choose one.
+    """
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    out: Path
+    licence: Path | None = None
+
+
+def main(settings: SaveModel) -> int:
+    """Saves the model and prints what it is; returns the exit code of success."""
+    saved = save_model(settings.runs, settings.out, licence=settings.licence)
+    print(
+        f"{settings.out}: task {saved.task}, networks {len(saved.networks)}, pixels {saved.pixels}"
+    )
+    if settings.licence is None:
+        print("Its licence is not stated: nobody else may use it until --licence FILE states one")
+    return 0
+
+
+def save_model(
+    paths: Sequence[Path | str], out: Path, *, licence: Path | None = None
+) -> ModelDescription:
+    """Writes models as one folder, whole or not at all; `load_model` reads it.
+
+    The networks are saved whole and uncompiled, without what only training needs.
+
+    Args:
+        paths: As for `load_model`.
+        out: The folder; new or empty.
+        licence: Text file of the model's licence; None: the folder says that it is not stated.
+
+    Returns:
+        What model.json says.
+
+    Raises:
+        FileNotFoundError: If a model or the licence is not there.
+        OSError: If the folder cannot be written.
+        ValueError: If a model cannot be loaded, several do not fit together, or `out` holds
+            something.
+    """
+    from stroke_tf.deploy.load import read_model  # here, so that --help answers at once
+
+    terms = NOT_STATED if licence is None else licence.read_text(encoding="utf-8")
+    with replacing_folder(out) as folder:
+        description, networks = read_model(paths)
+        files = tuple(file_of(path) for path in _save_networks(networks, folder))
+        description = dataclasses.replace(description, networks=files)
+        write_json(folder / DESCRIPTION_NAME, description.to_json())
+        write_text(folder / CARD_NAME, model_card(description, is_licensed=licence is not None))
+        write_text(folder / LICENCE_NAME, terms)
+        sums = [file_of(path) for path in sorted(folder.iterdir())]
+        write_text(folder / SUMS_NAME, "".join(f"{one.sha256}  {one.name}\n" for one in sums))
+    return description
+
+
+def _save_networks(networks: Sequence[keras.Model], folder: Path) -> list[Path]:
+    names = ["network"]
+    if len(networks) > 1:
+        names = [f"network-{number}" for number in range(1, len(networks) + 1)]
+    paths = [folder / f"{name}{NETWORK_SUFFIX}" for name in names]
+    for network, path in zip(networks, paths, strict=True):
+        network.save(path)
+    return paths
+
+
+if __name__ == "__main__":
+    command.run(main, SaveModel, doc=__doc__)
