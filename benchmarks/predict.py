@@ -3,8 +3,9 @@
     pip install 'stroke_tf[bench]'
     python -m benchmarks.predict [--encoder mobilenetv2] [--slices 200] [--rounds 3] [--quick]
 
-- ours: `Predictor`, which computes with OpenVINO; a slice is padded and resized as in training, and
-  the probabilities go the way back before pixels become classes.
+- ours: `predict_inputs`, as `stroke-tf predict --no-overlays` has it, with OpenVINO: a slice is
+  padded and resized as in training, and the probabilities go the way back before pixels become
+  classes. It also writes the pictures of the page, the page and the tables.
 - torch: `segmentation_models_pytorch.Unet` the plain way, with channels last, the faster layout on
   a CPU: a slice is resized, batches of the same size, softmax and argmax, the mask is resized by
   its nearest neighbour.
@@ -133,16 +134,18 @@ def _phantoms(count: int) -> Iterator[np.ndarray]:
 
 def our_turn(settings: Settings) -> Turn:
     """Returns a prediction of files as this package makes it."""
-    from stroke_tf.inference import Predictor
+    from stroke_tf import load_model
+    from stroke_tf.deploy.predict import Prediction, predict_inputs
     from stroke_tf.models.unet import build_unet
 
-    predictor = Predictor(build_unet(settings.encoder, classes=_CLASSES, image_size=settings.size))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.keras"
+        build_unet(settings.encoder, classes=_CLASSES, image_size=settings.size).save(path)
+        model = load_model(path, pixels="gray8")
 
     def turn(paths: Sequence[Path], out: Path) -> None:
-        for names in _batched(paths, settings.batch):
-            images = [cv2.imread(str(name), cv2.IMREAD_GRAYSCALE) for name in names]
-            for name, mask in zip(names, predictor.masks(images), strict=True):
-                cv2.imwrite(str(out / name.name), _COLOURS[mask][..., ::-1])
+        options = {"overlays": False, "batch_size": settings.batch}
+        predict_inputs(Prediction(inputs=tuple(paths), model=(), out=out, **options), model=model)
 
     return turn
 
@@ -217,13 +220,15 @@ def _serve(
     turn = way(settings)
     with tempfile.TemporaryDirectory(dir=folder) as out:
         turn(paths[: settings.batch], Path(out))
-        pipe.send(time.perf_counter() - started)
-        while pipe.recv() == "turn":
+    pipe.send(time.perf_counter() - started)
+    while pipe.recv() == "turn":
+        with tempfile.TemporaryDirectory(dir=folder) as out:
             started = time.perf_counter()
             turn(paths, Path(out))
             pipe.send(time.perf_counter() - started)
-            if (written := len(list(Path(out).iterdir()))) != len(paths):
-                raise RuntimeError(f"{len(paths)} masks must be written. Received: {written}")
+            written = [it for it in Path(out).rglob("*.png") if it.parent.name != "overlays"]
+            if len(written) != len(paths):
+                raise RuntimeError(f"{len(paths)} masks must be written. Received: {len(written)}")
 
 
 if __name__ == "__main__":

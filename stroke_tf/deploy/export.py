@@ -91,7 +91,7 @@ def export_model(settings: Export) -> dict[str, Any]:
         write_files,
         write_sidecar,
     )
-    from stroke_tf.deploy.load import load_model
+    from stroke_tf.deploy.load import read_model
     from stroke_tf.deploy.raw_pixels import RawModel, raw_and_seen
     from stroke_tf.fast.formats import check_packages
     from stroke_tf.files import locked, write_json
@@ -102,8 +102,8 @@ def export_model(settings: Export) -> dict[str, Any]:
     for kind in settings.to:
         check_packages(kind)
     told = {} if settings.pixels is None else {"pixels": settings.pixels}
-    loaded = load_model(settings.models, runtime="keras", mirror=False, **told)
-    model, raw = loaded.description, RawModel(loaded.description, loaded.networks)
+    model, networks = read_model(settings.models, **told)
+    raw = RawModel(model, networks)
     known = _slices(settings, model)
     formats = [*settings.to, INT8] if settings.int8 else [*settings.to]
     with locked(out):
