@@ -20,6 +20,7 @@ VERBS = {
     "track": ("stroke_tf.reporting.track", "finished runs into a local MLflow store"),
     "predict": ("stroke_tf.deploy.predict", "scores, masks, volumes and a page of new slices"),
     "serve": ("stroke_tf.deploy.serve", "a page in the browser that takes slices and answers"),
+    "export": ("stroke_tf.deploy.export", "a model as OpenVINO, ONNX, LiteRT or SavedModel"),
     "doctor": ("stroke_tf.doctor", "say what this machine has and what of it is used"),
     "score-stage1": ("experiments.score_stage1", "the competition's score of stroke yes or no"),
     "score-stage2": ("experiments.score_stage2", "the competition's score of masks"),

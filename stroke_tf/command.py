@@ -96,7 +96,7 @@ def reported(work: Callable[[], int]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         return work()
-    except (ValueError, OSError, RuntimeError, ArithmeticError, MemoryError) as error:
+    except (ValueError, OSError, RuntimeError, ArithmeticError, MemoryError, ImportError) as error:
         print(str(error) or type(error).__name__, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

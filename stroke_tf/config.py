@@ -58,6 +58,14 @@ backbone, computed once; first the head alone and then the backbone with it; the
 fitted to the features by logistic regression; or that first and then the backbone with it."""
 
 
+ExportFormat = Literal["openvino", "onnx", "litert", "saved-model"]
+"""The files that a network is exported to: the keys of FORMATS."""
+
+Runtime = Literal["auto", "keras", "openvino", "onnx", "litert"]
+"""What computes a trained network: OpenVINO on a CPU where it is installed, else TensorFlow; or one
+of them, ONNX Runtime or LiteRT because it is asked for."""
+
+
 @dataclass(frozen=True)
 class AugmentStrength:
     """How far each augmentation may go; 0 switches one off.

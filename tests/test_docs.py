@@ -12,6 +12,7 @@ from benchmarks import (
     frozen_features,
     mask_geometry,
     pipeline,
+    predict,
     search,
     tfrecords,
     unet_step,
@@ -25,6 +26,7 @@ from experiments.score_stage1 import Stage1
 from experiments.score_stage2 import Stage2
 from stroke_tf.cli import VERBS
 from stroke_tf.command import parse
+from stroke_tf.deploy.export import Export
 from stroke_tf.deploy.predict import Prediction
 from stroke_tf.deploy.save_model import SaveModel
 from stroke_tf.deploy.serve import ServeConfig
@@ -41,6 +43,7 @@ SETTINGS = {
     "benchmarks.frozen_features": frozen_features.Settings,
     "benchmarks.mask_geometry": mask_geometry.Settings,
     "benchmarks.pipeline": pipeline.Settings,
+    "benchmarks.predict": predict.Settings,
     "benchmarks.search": search.Settings,
     "benchmarks.tfrecords": tfrecords.Settings,
     "benchmarks.unet_step": unet_step.Settings,
@@ -65,6 +68,7 @@ SETTINGS = {
     "experiments.usth_t1_detect": TableRun,
     "experiments.usth_t2_type": TableRun,
     "experiments.usth_t3_segment": TableRun,
+    "stroke_tf.deploy.export": Export,
     "stroke_tf.deploy.predict": Prediction,
     "stroke_tf.deploy.save_model": SaveModel,
     "stroke_tf.deploy.serve": ServeConfig,

@@ -10,12 +10,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from stroke_tf.config import THREE_WINDOWS
+from stroke_tf.config import THREE_WINDOWS, Runtime
 from stroke_tf.deploy.description import ModelDescription, ModelTask
 from stroke_tf.deploy.model import StrokeModel
 from stroke_tf.deploy.sources import NETWORK_SUFFIX, file_of, read_source, together
 from stroke_tf.evaluation.slice_answers import THRESHOLD
-from stroke_tf.fast.runtimes import Runtime, inference
+from stroke_tf.fast.runtimes import inference
 from stroke_tf.labels import MASK, MASK_CLASSES, SLICE
 from stroke_tf.models.weights import first_sentence
 

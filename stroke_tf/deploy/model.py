@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import keras
@@ -21,7 +22,7 @@ from stroke_tf.labels import MASK, SLICE
 from stroke_tf.square import undo_square
 
 _NO_STROKE = "no stroke"
-_SCORES = {
+SCORES = {
     "detect": ("stroke",),
     "type": ("haemorrhage",),
     "joint": (_NO_STROKE, "ischaemia", "haemorrhage"),
@@ -91,7 +92,7 @@ class StrokeModel:
         """Yields what the model says of each slice, in their order.
 
         A slice is padded with air to a square about its centre and resized to the networks' input,
-        as in a conversion to records; masks go the way back. Only a batch is held at a time; but
+        as in a conversion to records; masks go the way back. Two batches are held at a time; but
         the scores of a series that are smoothed, and a series seen upright, are held whole.
 
         Args:
@@ -127,17 +128,30 @@ class StrokeModel:
         return tuple(notes)
 
     def _answered(self, seen: Iterable[Seen], batch_size: int) -> Iterator[_Answer]:
-        slices = iter(seen)
-        while batch := tuple(itertools.islice(slices, batch_size)):
-            images = np.stack([rgb for _, rgb in batch])
-            said = [answers(compute, images, mirror=self.mirror) for compute in self._computes]
-            count = len(_SCORES[self.description.task])
-            for place, (shape, _) in enumerate(batch):
-                scores = [one[SLICE][place][-count:] if count else [] for one in said]
-                probs = [one[MASK][place] for one in said] if self.description.draws_masks else None
-                yield _Answer(
+        """Yields the answers, while the networks are at the next batch."""
+        slices, before = iter(seen), None
+        with ThreadPoolExecutor(1) as beside:
+            while batch := tuple(itertools.islice(slices, batch_size)):
+                asked = beside.submit(self._asked, batch)
+                if before:
+                    yield from before.result()
+                before = asked
+            if before:
+                yield from before.result()
+
+    def _asked(self, batch: Sequence[Seen]) -> list[_Answer]:
+        images = np.stack([rgb for _, rgb in batch])
+        said = [answers(compute, images, mirror=self.mirror) for compute in self._computes]
+        count, answered = len(SCORES[self.description.task]), []
+        for place, (shape, _) in enumerate(batch):
+            scores = [one[SLICE][place][-count:] if count else [] for one in said]
+            probs = [one[MASK][place] for one in said] if self.description.draws_masks else None
+            answered.append(
+                _Answer(
                     shape, np.array(scores, np.float64), None if probs is None else np.stack(probs)
                 )
+            )
+        return answered
 
     def _smoothed(self, answered: list[_Answer]) -> list[_Answer]:
         if not answered:
@@ -170,7 +184,7 @@ class StrokeModel:
 
     def _named(self, scores: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Returns the scores of each network, shape (K,), by name, calibrated ones beside."""
-        columns = dict(zip(_SCORES[self.description.task], scores.T, strict=True))
+        columns = dict(zip(SCORES[self.description.task], scores.T, strict=True))
         if temperatures := self.description.temperatures:
             columns |= {
                 f"{name}_calibrated": np.array(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from stroke_tf import command
+from stroke_tf.config import Runtime
 
 if TYPE_CHECKING:
     from stroke_tf.deploy.model import StrokeModel
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 
 DicomKind = Literal["seg", "sr", "captures"]
 """DICOM files that go back to the study: segmentation, report, pictures of the overlays."""
-
-RunTime = Literal["auto", "keras", "openvino"]
-"""What computes the networks."""
 
 _TIMED_FROM = 32  # slices; fewer are done before a time would be known
 _SHOWN = 20  # faults in an error
@@ -56,7 +54,7 @@ class Prediction:
         keep_going: Go on without files that cannot be read; the exit code is 1 all the same.
         mirror: Take the mean with the mirror image of each slice, which takes twice the time; a
             GPU does so anyway where the model's run did.
-        runtime: What computes the networks.
+        runtime: What computes the networks; auto: OpenVINO on a CPU where it is installed.
         dicom: DICOM files to write for each series; they carry the identifiers of their study.
         overlays: Write pictures with the lesions painted in.
         batch_size: Slices in a batch.
@@ -68,7 +66,7 @@ class Prediction:
     json: bool = False
     keep_going: bool = False
     mirror: bool = False
-    runtime: RunTime = "auto"
+    runtime: Runtime = "auto"
     dicom: tuple[DicomKind, ...] = ()
     overlays: bool = True
     batch_size: int = 8

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from stroke_tf.config import Runtime
 from stroke_tf.data import named_batches
 from stroke_tf.evaluation.lesions import count_lesions
 from stroke_tf.evaluation.mask_rule import MaskRule, apply_mask_rule, choose_mask_rule
@@ -18,7 +19,7 @@ from stroke_tf.evaluation.segmentation import count_masks
 from stroke_tf.evaluation.segmented import Segmented
 from stroke_tf.evaluation.slice_answers import slice_frame
 from stroke_tf.evaluation.sm_scores import soft_sums
-from stroke_tf.fast.runtimes import Outputs, Runtime, inference
+from stroke_tf.fast.runtimes import Outputs, inference
 from stroke_tf.labels import MASK, SLICE
 
 Compute: TypeAlias = Callable[[Any], Outputs]
@@ -63,7 +64,7 @@ class Predictor:
             taken as they are now.
         mirror: Whether to take the mean with what the model says of the batch mirrored left to
             right, mirrored back.
-        runtime: What computes it: "auto", "keras" or "openvino", see `fast.runtimes`.
+        runtime: What computes it, see `fast.runtimes`.
     """
 
     def __init__(

@@ -63,7 +63,7 @@ def test_scores_are_those_of_the_network_and_calibrated_ones_beside(runs, detect
     assert all(one.mask is one.lesion_prob is None and one.spread == {} for one in found)
 
 
-def test_slices_are_taken_as_they_come_a_batch_at_a_time(detect):
+def test_slices_are_taken_as_they_come_one_batch_ahead(detect):
     taken = []
 
     def stream():
@@ -73,7 +73,7 @@ def test_slices_are_taken_as_they_come_a_batch_at_a_time(detect):
 
     answers = detect.predict(stream(), batch_size=2)
     next(answers)
-    assert taken == [0, 1]
+    assert taken == [0, 1, 2, 3]
 
 
 def test_no_slices_give_no_answers(detect, runs):
