@@ -1,11 +1,11 @@
 """Folders as finished runs leave them, of tiny networks that learned nothing."""
 
 import keras
+import pandas as pd
 
 from stroke_tf.deploy.sources import file_of
 from stroke_tf.evaluation.intervals import Metric
-from stroke_tf.files import write_json
-from stroke_tf.run_folder import DATA_NAME, RunMetrics, start_run, write_metrics
+from stroke_tf.run_folder import DATA_NAME, RunMetrics
 from stroke_tf.runs.keep_or_run import folder_of, settings_of
 
 SIZE = 32
@@ -41,11 +41,9 @@ def write_run(config, network, *, pixels="gray8", threshold=None, files=None):
     folder, sha256 = folder_of(config), "ab" * 32
     data = {"layout": "phantom", "pixels": pixels, "size": 64, "grouping": "patient"}
     data |= {"augmented": "none", "records": 96, "classes": {"NONE": 64, "ISCHEMIA": 32}}
-    with start_run(folder, settings_of(config), data_manifest_sha256=sha256):
+    with folder.opened(settings_of(config), data_manifest_sha256=sha256):
         network.save(folder.model)
         assert file_of(folder.model).bytes > 1000
-        for name, values in {**(files or {}), DATA_NAME: data}.items():
-            write_json(folder.path / name, values)
         metrics = RunMetrics(
             experiment=folder.experiment,
             row=folder.row,
@@ -61,5 +59,6 @@ def write_run(config, network, *, pixels="gray8", threshold=None, files=None):
             wall_seconds=12.0,
             data_manifest_sha256=sha256,
         )
-        write_metrics(folder, metrics)
+        scores = pd.DataFrame({"id": ["7"], "truth": [1], "score": [0.5]})
+        folder.finish(metrics, scores, figures={}, files={**(files or {}), DATA_NAME: data})
     return folder.path

@@ -110,6 +110,20 @@ def hand_in(page, *paths):
     page.click("#start")
 
 
+def zipped(archive, paths):
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for path in paths:
+            file.write(path, path.name)
+    return archive
+
+
+def move_to(page, number):
+    slider = page.locator("#place input[type=number]")
+    slider.fill(number)
+    slider.press("Enter")
+    page.wait_for_selector(f"#slice img[alt^='slice {number} of']", timeout=ANSWER_MS)
+
+
 def shown(page):
     page.wait_for_selector("#slice img", timeout=ANSWER_MS)
     return page.get_attribute("#slice img", "alt"), page.get_attribute("#slice img", "src")
@@ -117,20 +131,13 @@ def shown(page):
 
 def test_a_series_is_answered_looked_through_and_downloaded(server, page, tmp_path):
     paths = write_series(tmp_path / "in", upright([0, 5, 10, 15]))
-    with zipfile.ZipFile(tmp_path / "scan.zip", "w") as archive:
-        for path in paths:
-            archive.write(path, path.name)
-    hand_in(page, tmp_path / "scan.zip")
+    hand_in(page, zipped(tmp_path / "scan.zip", paths))
     first = shown(page)[0]
     assert first.endswith("of 4") and "Research software" in page.inner_text("#warning")
     assert "pixels" in page.inner_text("#scores") and "ml" in page.inner_text("#summary")
     assert not server.files("*.dcm") and not server.files("scan.zip")
 
-    slider = page.locator("#place input[type=number]")
-    other = "3" if not first.startswith("slice 3") else "2"
-    slider.fill(other)
-    slider.press("Enter")
-    page.wait_for_selector(f"#slice img[alt='slice {other} of 4']", timeout=ANSWER_MS)
+    move_to(page, "3" if not first.startswith("slice 3") else "2")
     for change in (
         lambda: page.get_by_label("bone 600 / 2800").click(),
         lambda: page.get_by_label("Show what the answer rests on").check(),
@@ -145,6 +152,22 @@ def test_a_series_is_answered_looked_through_and_downloaded(server, page, tmp_pa
     names = zipfile.ZipFile(tmp_path / "results.zip").namelist()
     assert {"predictions.csv", "studies.json", "report.html"} <= set(names)
     assert sum("/masks/" in name and name.endswith(".png") for name in names) == 4
+
+
+def test_a_slow_request_does_not_block_the_page(server, browser, page, tmp_path):
+    small, many = (
+        zipped(tmp_path / f"{name}.zip", write_series(tmp_path / name, upright(range(count))))
+        for name, count in (("small", 3), ("many", 150))
+    )
+    hand_in(page, small)
+    before = shown(page)[0]
+    busy = browser.new_page()
+    busy.goto(server.address)
+    hand_in(busy, many)
+    move_to(page, "3" if not before.startswith("slice 3") else "2")
+    assert not busy.query_selector("#slice img"), "the slow request was not slow"
+    busy.wait_for_selector("#slice img", timeout=ANSWER_MS)
+    busy.close()
 
 
 def bomb(path):
