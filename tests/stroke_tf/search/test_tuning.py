@@ -1,7 +1,9 @@
 import contextlib
+import gc
 import json
 import math
 
+import keras
 import pytest
 
 from stroke_tf.search import oracles, tuning
@@ -21,7 +23,8 @@ QUICK = [name for name in STRATEGIES if name != "bayesian"]  # whose models take
 
 @pytest.fixture(autouse=True)
 def nothing_to_free(monkeypatch):
-    monkeypatch.setattr(tuning, "_free_memory", lambda: None)
+    monkeypatch.setattr(keras.utils, "clear_session", lambda: None)
+    monkeypatch.setattr(gc, "collect", lambda: 0)
 
 
 class Killed(BaseException):
