@@ -32,7 +32,7 @@ TRAIN = --records "$$RECORDS_" --out "$$RESULTS_"
 SEARCH = $(TRAIN) --strategy $(STRATEGY) --trials $(TRIALS) --workers $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tfrecords inspect train-classifier train-unet tune-classifier tune-unet predict serve report bench test test-all lint wheel clean
+.PHONY: help setup demo tfrecords inspect train-classifier train-unet tune-classifier tune-unet predict serve report bench test test-all lint docs wheel clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -93,6 +93,10 @@ lint: $(VENV)/.installed ## formatting, style, types and import rules
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
+
+docs: $(VENV)/.installed ## README, docs and a reference as a site: build/docs/html/index.html
+	$(PY) -m sphinx --quiet --fresh-env --fail-on-warning --keep-going \
+		--doctree-dir build/docs/doctrees docs build/docs/html $(ARGS)
 
 wheel: $(VENV)/.installed ## dist/*.whl and dist/*.tar.gz of this package
 	$(PY) -m build --no-isolation $(ARGS)

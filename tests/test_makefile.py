@@ -14,7 +14,7 @@ def test_help_lists_every_target():
         assert f"make {target}" in printed
     for target in ("tune-classifier", "tune-unet", "predict"):
         assert f"make {target}" in printed
-    for target in ("report", "bench", "test", "test-all", "lint", "wheel", "clean"):
+    for target in ("report", "bench", "test", "test-all", "lint", "docs", "wheel", "clean"):
         assert f"make {target}" in printed
 
 

@@ -87,7 +87,7 @@ def test_the_metadata_says_licence_python_and_extras(metadata):
     assert metadata.license == "MIT"
     assert metadata.description_content_type == "text/markdown"
     assert all(version in metadata.requires_python for version in ("3.11", "3.12", "3.13"))
-    extras = {"bench", "dev", "dicom", "jax", "page", "runtime", "track"}
+    extras = {"bench", "dev", "dicom", "docs", "jax", "page", "runtime", "track"}
     assert extras <= set(metadata.provides_extra)
 
 
