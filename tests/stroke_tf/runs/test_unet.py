@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import cv2
 import keras
@@ -175,4 +176,11 @@ def test_records_without_a_lesion_are_refused_before_a_network_is_built(tmp_path
     monkeypatch.setitem(SEGMENTERS, "linknet", None)
     config = UnetRun(records=tmp_path / "records", out=tmp_path / "results", architecture="linknet")
     with pytest.raises(ValueError, match=r"must hold a lesion with its mask.*none in \d+ slices$"):
+        run_unet(config)
+
+
+def test_a_missing_weight_file_is_told_before_a_slice_is_decoded(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("stroke_tf.runs.unet.make_dataset", None)
+    config = replace(run[0], out=tmp_path, weights=str(tmp_path / "missing.weights.h5"))
+    with pytest.raises(FileNotFoundError, match="missing.weights.h5"):
         run_unet(config)
