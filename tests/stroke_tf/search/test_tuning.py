@@ -21,7 +21,8 @@ QUICK = [name for name in STRATEGIES if name != "bayesian"]  # whose models take
 
 @pytest.fixture(autouse=True)
 def nothing_to_free(monkeypatch):
-    monkeypatch.setattr(tuning, "_free_memory", lambda: None)
+    monkeypatch.setattr(tuning.keras.utils, "clear_session", lambda: None)
+    monkeypatch.setattr(tuning.gc, "collect", lambda: None)
 
 
 class Killed(BaseException):
