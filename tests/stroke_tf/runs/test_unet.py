@@ -10,6 +10,7 @@ from trees import write_tree
 
 from data_tools.conversion import build_tfrecords
 from data_tools.options import Conversion
+from experiments import score_stage2
 from experiments.score_stage2 import Stage2, main
 from stroke_tf.config import FitConfig
 from stroke_tf.data import make_dataset
@@ -28,7 +29,7 @@ from stroke_tf.labels import Task
 from stroke_tf.manifest import read_folds
 from stroke_tf.models.segmenters import SEGMENTERS
 from stroke_tf.reading.mask_pictures import read_mask
-from stroke_tf.runs.settings import UnetRun
+from stroke_tf.runs.settings import UnetRun, small
 from stroke_tf.runs.unet import dataset_of, read_mask_rule, run_unet
 
 
@@ -168,6 +169,20 @@ def test_a_run_draws_stage_2_masks_at_the_size_of_its_pictures(run, tmp_path, ca
     printed = capsys.readouterr().out
     assert f"3 masks are in {tmp_path / 'predicted'}" in printed
     assert "Stage-2 score" in printed
+
+
+def test_a_smoke_run_draws_the_second_session_of_phantoms(
+    phantom_records, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(score_stage2, "smoke_records", lambda *_, **options: phantom_records)
+    monkeypatch.setattr(score_stage2, "small", lambda run: replace(small(run), image_size=32))
+    monkeypatch.setitem(SEGMENTERS, "unet", tiny_network)
+    assert main(Stage2(predicted=tmp_path, smoke=True)) == 0
+    said = capsys.readouterr().out
+    drawn = list(tmp_path.glob("*/*/masks/*.png"))
+    assert f"{len(drawn)} masks are in {tmp_path}" in said
+    assert len(drawn) > 1
+    assert "Stage-2 score" in said
 
 
 def test_records_without_a_lesion_are_refused_before_a_network_is_built(tmp_path, monkeypatch):
