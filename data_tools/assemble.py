@@ -12,7 +12,7 @@ import numpy as np
 
 from data_tools.fold_audit import check_clean
 from data_tools.folds import assign_folds, group_slices
-from data_tools.options import Compression, Conversion
+from data_tools.options import Conversion
 from data_tools.shards import describe_shard, write_shard
 from data_tools.spool import SpooledSlice, read_spooled
 from data_tools.workers import run_tasks
@@ -22,6 +22,7 @@ from stroke_tf.manifest import (
     FOLDS,
     FOLDS_NAME,
     MANIFEST_NAME,
+    Compression,
     Fold,
     FoldName,
     FoldRow,

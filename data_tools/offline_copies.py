@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -18,7 +19,8 @@ from data_tools.options import CopiesFor
 from stroke_tf.config import AugmentStrength
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 
-_FACTORS: dict[CopiesFor, tuple[int, int]] = {  # (none, stroke), SAUCIS Tables 1 and 3
+# (none, stroke), SAUCIS Tables 1 and 3
+_FACTORS: dict[CopiesFor | Literal["none"], tuple[int, int]] = {
     "none": (1, 1),
     "detect": (2, 4),
     "segment": (1, 6),
@@ -26,7 +28,7 @@ _FACTORS: dict[CopiesFor, tuple[int, int]] = {  # (none, stroke), SAUCIS Tables 
 _DRAWS = 8  # the last one changes nothing
 
 
-def copies_of(stroke_type: int, *, copies_for: CopiesFor) -> int:
+def copies_of(stroke_type: int, *, copies_for: CopiesFor | Literal["none"]) -> int:
     """Returns how many augmented copies a slice gets besides itself."""
     none, stroke = _FACTORS[copies_for]
     return (none if stroke_type == StrokeType.NONE else stroke) - 1

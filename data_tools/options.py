@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from stroke_tf.machine import usable_cores
-from stroke_tf.manifest import FOLDS, Protocol
+from stroke_tf.manifest import FOLDS, Compression, Protocol
 
-Compression = Literal["zlib", "none"]
-"""Compression of the TFRecord files."""
-
-CopiesFor = Literal["none", "detect", "segment"]
+CopiesFor = Literal["detect", "segment"]
 """What copies augmented before folding are for."""
 
 Prefer = Literal["png", "dicom"]
@@ -90,7 +87,7 @@ class Conversion(Input):
 
     out: Path
     augment_before_folding: bool = False
-    copies_for: Literal["detect", "segment"] = "detect"
+    copies_for: CopiesFor = "detect"
     size: int = 512
     compression: Compression = "zlib"
     max_bad: int = 0
@@ -99,7 +96,7 @@ class Conversion(Input):
     shards: int = 0
 
     @property
-    def copies(self) -> CopiesFor:
+    def copies(self) -> CopiesFor | Literal["none"]:
         """What copies are augmented before folding, if any."""
         return self.copies_for if self.augment_before_folding else "none"
 

@@ -25,8 +25,8 @@ from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
 from stroke_tf.reading.archives import archive_of, files_of, holds, is_zip_name
 from stroke_tf.reading.folders import is_system_name, list_folder
+from stroke_tf.records import Stage
 
-Stage = Literal["stage1", "stage2"]
 MaskKind = Literal["class-colours", "binary", "values", "any"]
 MaskValues = tuple[tuple[int, StrokeType], ...]
 """The class of each value of a grey mask."""

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import google_crc32c
 
-from data_tools.options import Compression
 from stroke_tf.files import replacing
-from stroke_tf.manifest import Shard
+from stroke_tf.manifest import Compression, Shard
 
 # Slices are PNG inside, so deflating them once more saves under 1 % and costs most of the writing
 # time: the ZLIB stream holds them in stored blocks.

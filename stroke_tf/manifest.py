@@ -24,7 +24,9 @@ FOLDS_NAME = "folds.csv"
 FOLDS = 10
 
 Protocol = Literal["clean", "as-published"]
-FoldName = int | str  # 0 to 9, "stage1" or "stage2"
+FoldName = int | str  # 0 to 9, or a `Stage`
+Compression = Literal["zlib", "none"]
+"""Compression of the TFRecord files."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Manifest:
     seed: int
     size: int
     layout: str
-    compression: Literal["zlib", "none"]
+    compression: Compression
     pixels: Pixels | Literal["mixed"]
     grouping: str
     augmented: str

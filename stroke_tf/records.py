@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 HU_OFFSET = 32768  # 16-bit records hold HU + 32768
 AIR_HU = -1000
+Stage = Literal["stage1", "stage2"]
 STAGE_FOLDS: dict[str, int] = {"stage1": -1, "stage2": -2}
 """Fold numbers of the official test sessions, which are never trained on."""
 

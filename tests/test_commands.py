@@ -10,19 +10,13 @@ ROOT = Path(__file__).parents[1]
 SCRIPT = Path(sys.executable).with_name("stroke-tf")
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("[a-z]*.py"))
 BENCHMARKS = sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py"))
-COMMANDS = [
-    *(f"benchmarks.{name}" for name in BENCHMARKS),
-    "data_tools.build_tfrecords",
-    "data_tools.inspect",
-    "data_tools.phantom",
-    *(f"experiments.{name}" for name in EXPERIMENTS),
-    "stroke_tf.deploy.save_model",
-    "stroke_tf.deploy.serve",
-    "stroke_tf.deploy.weights",
-    "stroke_tf.deploy.predict",
-    "stroke_tf.reporting.report",
-    "stroke_tf.reporting.track",
-]
+COMMANDS = sorted(
+    {
+        *(f"benchmarks.{name}" for name in BENCHMARKS),
+        *(f"experiments.{name}" for name in EXPERIMENTS),
+        *(module for module, _ in VERBS.values()),
+    }
+)
 
 SLOW_TO_IMPORT = {"tensorflow", "keras", "sklearn", "scipy.stats", "matplotlib", "pandas"}
 

@@ -1,5 +1,9 @@
+import json
 import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,3 +34,38 @@ def test_a_prediction_without_a_model_is_one_line_that_says_what_to_pass():
     assert done.returncode == 2
     assert "make predict INPUT=scans MODEL=" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def told(tmp_path):
+    """Returns what `stroke-tf` is told by a target, in an environment that only has that."""
+    (tmp_path / "bin").mkdir()
+    command = tmp_path / "bin" / "stroke-tf"
+    command.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+    command.chmod(0o755)
+    (tmp_path / ".installed").touch()
+
+    def tell(*arguments):
+        done = make("--silent", f"VENV={tmp_path}", *arguments)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return tell
+
+
+@pytest.mark.parametrize("name", ["Ali'nin verisi", "veri$HOME", "veri`id`", 'a "b" \\ c'])
+def test_folders_reach_the_command_as_they_are_named(told, name):
+    assert told("tfrecords", f"DATA={name}", f"OUT={name}/o")[:5] == [
+        *("convert", "--data", name, "--out", f"{name}/o"),
+    ]
+    assert told("inspect", f"DATA={name}")[:3] == ["inspect", "--data", name]
+    assert told("demo", f"DATA={name}")[:3] == ["demo", "--data", name]
+    assert told("report", f"RESULTS={name}") == ["report", "--out", name]
+    predicted = told("predict", f"INPUT={name}", f"MODEL={name}", f"OUT={name}")
+    assert predicted == ["predict", name, "--model", name, "--out", name]
+
+
+def test_processes_are_asked_for_by_a_variable(told):
+    where = ["--records", "records", "--out", "results"]
+    assert told("train-unet", "HOSTS=2") == ["train-unet", *where, "--hosts", "2"]
+    assert told("tune-unet", "WORKERS=2")[-2:] == ["--workers", "2"]

@@ -1,4 +1,4 @@
-"""Puts a stroke into a slice drawn by `phantom_anatomy`.
+"""Puts a stroke into a slice drawn by `anatomy`.
 
 A lesion is a field in mm that is low where the lesion sits, cut at the level that gives it the
 wanted share of the brain's area, and limits (in mm, positive inside) that it must not cross.

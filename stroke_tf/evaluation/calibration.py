@@ -64,26 +64,6 @@ def apply_temperature(scores: ArrayLike, temperature: float) -> NDArray[np.float
     return expit(_logits(np.asarray(scores, dtype=np.float64)) / temperature)
 
 
-def expected_calibration_error(
-    truth: ArrayLike, scores: ArrayLike, *, bins: int = CALIBRATION_BINS
-) -> float:
-    """Returns the mean distance of score and share of positives, over bins of the score.
-
-    The score is that of class 1 (0.1 for a normal slice is 0.1, not a confidence of 0.9). A bin
-    adds |mean score - share of positives| x its share of all slices; empty bins add nothing.
-
-    Arguments and errors are those of `reliability`.
-
-    Returns:
-        In [0, 1], 0 is best; NaN without slices.
-    """
-    table = reliability(truth, scores, bins=bins)
-    if not table["n"].sum():
-        return float("nan")
-    gaps = (table["mean_score"] - table["positive_share"]).abs()
-    return float((gaps * table["n"]).sum() / table["n"].sum())
-
-
 def reliability(
     truth: ArrayLike, scores: ArrayLike, *, bins: int = CALIBRATION_BINS
 ) -> pd.DataFrame:

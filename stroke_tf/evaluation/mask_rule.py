@@ -10,8 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from stroke_tf.evaluation.lesions import CORNERS
-from stroke_tf.evaluation.sm_scores import check_probs
-from stroke_tf.labels import LESION_CLASSES, StrokeType
+from stroke_tf.labels import LESION_CLASSES, MASK_CLASSES, StrokeType
 
 THRESHOLDS = tuple(step / 10 for step in range(1, 10))
 MIN_AREAS_PX = (0, 4, 8, 16, 32, 64, 128, 256)
@@ -62,6 +61,14 @@ def apply_mask_rule(probs: ArrayLike, rule: MaskRule | None) -> NDArray[np.uint8
         for mask in masks:
             _drop_small(mask, rule.min_area_px)
     return masks
+
+
+def check_probs(probs: ArrayLike) -> NDArray[np.floating]:
+    """Returns probabilities as an array; raises ValueError for a shape but (B, H, W, 3)."""
+    array = np.asarray(probs)
+    if array.ndim != 4 or array.shape[-1] != len(MASK_CLASSES):
+        raise ValueError(f"`probs` must have shape (B, H, W, 3). Received: {array.shape}")
+    return array
 
 
 def choose_mask_rule(

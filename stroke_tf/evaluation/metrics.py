@@ -172,8 +172,8 @@ def classification_metrics(
           nothing is called positive is so specific; NaN without both classes. That point is
           chosen on the very slices it is measured on, which flatters a little;
         - brier: the mean squared difference of score and truth;
-        - ece: the expected calibration error of the score of class 1 in 15 bins, as in
-          `calibration.expected_calibration_error`.
+        - ece: the expected calibration error of the score of class 1 in 15 bins: the mean distance
+          of score and share of positives in a bin, weighted by its slices; empty bins add nothing.
 
         Intervals are from a bootstrap over groups; without groups those of the first five are
         Wilson's. Resampling adds noise to every bin of ece, so that its interval lies to the high

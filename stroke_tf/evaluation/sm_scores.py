@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from stroke_tf.evaluation.mask_rule import check_probs
 from stroke_tf.labels import MASK_CLASSES
 
 SM_BATCH_SIZE = 2  # USTH II-C: batch size of 2
@@ -37,14 +38,6 @@ def soft_sums(class_ids: ArrayLike, probs: ArrayLike) -> NDArray[np.float64]:
     truth = ids[..., None] == np.array(MASK_CLASSES)
     sums = [values.sum(axis=(1, 2), dtype=np.float64) for values in (probs * truth, truth, probs)]
     return np.stack(sums, axis=-1)
-
-
-def check_probs(probs: ArrayLike) -> NDArray[np.floating]:
-    """Returns probabilities as an array; raises ValueError for a shape but (B, H, W, 3)."""
-    array = np.asarray(probs)
-    if array.ndim != 4 or array.shape[-1] != len(MASK_CLASSES):
-        raise ValueError(f"`probs` must have shape (B, H, W, 3). Received: {array.shape}")
-    return array
 
 
 def sm_scores(sums: NDArray[np.float64], *, batch_size: int = SM_BATCH_SIZE) -> dict[str, float]:

@@ -17,19 +17,14 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import (
-    average_precision_score,
-    precision_recall_curve,
-    roc_auc_score,
-    roc_curve,
-)
+from sklearn.metrics import roc_curve
 
 from stroke_tf.config import AugmentStrength
 from stroke_tf.evaluation.metrics import (
     Counts,
     check_scored,
     count,
-    precision,
+    roc_auc,
     sensitivity,
     specificity,
 )
@@ -129,31 +124,20 @@ def figure_roc(truth: ArrayLike, scores: ArrayLike, threshold: float) -> Figure:
         threshold: A score at or above it is called positive.
     """
     truth, scores = check_scored(truth, scores)
-    figure, axes = _unit_square("1 - specificity", "sensitivity", truth)
+    figure = _figure(3.6, 3.4)
+    axes = figure.subplots()
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.plot((0, 1), (0, 1), ":", color=_GREY, label="chance")
-    if truth.any() and not truth.all():
-        false_alarms, recall, _ = roc_curve(truth, scores)
-        area = f"AUC {roc_auc_score(truth, scores):.3f}"
-        axes.plot(false_alarms, recall, color=_BLUE, label=area)
-        counts = count(truth, scores >= threshold)
-        _mark(axes, 1 - specificity(counts), sensitivity(counts), threshold)
-        axes.legend(loc="lower right")
-    return figure
-
-
-@mpl.rc_context(_STYLE)
-def figure_precision_recall(truth: ArrayLike, scores: ArrayLike, threshold: float) -> Figure:
-    """Draws precision over recall as `figure_roc` draws its curve."""
-    truth, scores = check_scored(truth, scores)
-    figure, axes = _unit_square("recall", "precision", truth)
-    if truth.any() and not truth.all():
-        axes.axhline(truth.mean(), linestyle=":", color=_GREY, label="chance")
-        precisions, recalls, _ = precision_recall_curve(truth, scores)
-        average = f"average precision {average_precision_score(truth, scores):.3f}"
-        axes.step(recalls, precisions, where="post", color=_BLUE, label=average)
-        counts = count(truth, scores >= threshold)
-        _mark(axes, sensitivity(counts), precision(counts), threshold)
-        axes.legend(loc="lower left")
+    if not truth.any() or truth.all():
+        axes.text(0.5, 0.5, "undefined: one class only", ha="center", va="center")
+        return figure
+    false_alarms, recall, _ = roc_curve(truth, scores)
+    axes.plot(false_alarms, recall, color=_BLUE, label=f"AUC {roc_auc(truth, scores):.3f}")
+    counts = count(truth, scores >= threshold)
+    point, label = (1 - specificity(counts), sensitivity(counts)), f"threshold {threshold:.3f}"
+    axes.plot(*point, "o", color=_ORANGE, label=label, zorder=3)
+    axes.legend(loc="lower right")
     return figure
 
 
@@ -313,19 +297,6 @@ def _grid(
     for axes in grid.flat:
         axes.set_visible(False)
     return grid
-
-
-def _unit_square(x: str, y: str, truth: NDArray[np.bool_]) -> tuple[Figure, Axes]:
-    figure = _figure(3.6, 3.4)
-    axes = figure.subplots()
-    axes.set(xlabel=x, ylabel=y, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    if not truth.any() or truth.all():
-        axes.text(0.5, 0.5, "undefined: one class only", ha="center", va="center")
-    return figure, axes
-
-
-def _mark(axes: Axes, x: float, y: float, threshold: float) -> None:
-    axes.plot(x, y, "o", color=_ORANGE, label=f"threshold {threshold:.3f}", zorder=3)
 
 
 def _show(axes: Axes, image: NDArray[np.generic]) -> None:

@@ -25,7 +25,6 @@ CAPTIONS: dict[str, str] = {
     "history": "Loss and scores of training and validation slices over the epochs.",
     "confusion": "Confusion matrix of the test slices; shares are of the true class.",
     "roc": "ROC curve of the test slices with the operating point.",
-    "precision_recall": "Precision over recall of the test slices with the operating point.",
     "reliability": "Share of class 1 among test slices of a score, and how many have it.",
     "predictions": "Test slices by outcome, the surest answers first: truth / score.",
     "grad_cam": "Grad-CAM: what speaks for class 1 in the test slices scored highest.",

@@ -24,11 +24,12 @@ from stroke_tf.config import (
     View,
     Window,
 )
+from stroke_tf.records import Stage
 
 SMOKE_SIZE = 96
 _SMOKE_FILTERS = 4
 
-TestFold = int | Literal["stage1", "stage2"]
+TestFold = int | Stage
 
 
 @dataclass(frozen=True)

@@ -76,11 +76,11 @@ def train(config: UnetRun, run: OpenRun) -> keras.Model:
         ValueError: If its training folds hold no lesion, before anything is built.
     """
     check_lesions(config.records, run.split.train)
+    with training_scope(config.fit):  # before the data: what a weight file lacks is told at once
+        model = SEGMENTERS[config.architecture](**config.network)
     training = _examples(config, run.split.train, training=True, decoded=run.decoded)
     val = _examples(config, run.split.val, decoded=run.decoded)
     objective = _objective(config)
-    with training_scope(config.fit):
-        model = SEGMENTERS[config.architecture](**config.network)
     fit(
         model,
         training,

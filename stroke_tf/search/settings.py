@@ -11,6 +11,9 @@ import tyro
 from stroke_tf.runs.settings import ClassifierRun, UnetRun, small
 from stroke_tf.search.spaces import ClassifierSpace, UnetSpace
 
+Strategy = Literal["random", "bayesian", "grid", "hyperband"]
+"""How values are chosen: the keys of ORACLES."""
+
 Run: TypeAlias = ClassifierRun | UnetRun
 _SMOKE_TRIALS = 2
 
@@ -35,7 +38,7 @@ class SearchPlan:
     """
 
     search: str = ""
-    strategy: Literal["random", "bayesian", "grid", "hyperband"] = "random"
+    strategy: Strategy = "random"
     trials: int = 24
     cv: int = 0
     max_failures: int = 5

@@ -18,16 +18,16 @@ import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
 from stroke_tf.files import flat, locked, plain, read_json, write_json
 from stroke_tf.processes import is_worker
 from stroke_tf.search.oracles import ORACLES, Tuner, decoded, first_bracket, hyperparameters
+from stroke_tf.search.settings import Strategy
 from stroke_tf.search.spaces import Space
 
-Strategy = Literal["random", "bayesian", "grid", "hyperband"]
 TrainTrial = Callable[[dict[str, Any], Path, int | None], Sequence[float]]
 """Trains with some values in a folder, for so many epochs at most where that is given (Hyperband),
 and returns its score, or those of the parts of a cross-validation. Larger is better."""

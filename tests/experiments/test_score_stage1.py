@@ -1,8 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from experiments import score_stage1
 from experiments.score_stage1 import Stage1, answers_of, main, read_answers
+from stroke_tf.runs.settings import small
 
 HEADER = "Image Id\tİnme Var mı?\r\n"
 PREDICTIONS = "id,truth,score\n10,1,0.9\n11,0,0.43\n12,0,0.4299\n13,1,0\n"
@@ -85,3 +88,15 @@ def test_a_file_in_another_encoding_is_refused_by_name(tmp_path):
     path.write_bytes(HEADER.encode("utf-16-le"))
     with pytest.raises(ValueError, match="answers.txt must be text in UTF-8"):
         read_answers(path)
+
+
+def test_a_smoke_run_answers_the_first_session_of_phantoms(
+    phantom_records, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(score_stage1, "smoke_records", lambda *_, **options: phantom_records)
+    tiny = {"backbone": "cnn-detect", "image_size": 32}
+    monkeypatch.setattr(score_stage1, "small", lambda run: replace(small(run), **tiny))
+    assert main(Stage1(out=tmp_path, smoke=True)) == 0
+    said = capsys.readouterr().out
+    assert f"24 answers are in {tmp_path}" in said
+    assert "Stage-1 score " in said

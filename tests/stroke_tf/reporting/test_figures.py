@@ -10,7 +10,6 @@ from stroke_tf.reporting.figures import (
     figure_augmentations,
     figure_confusion,
     figure_history,
-    figure_precision_recall,
     figure_predictions,
     figure_reliability,
     figure_roc,
@@ -93,14 +92,10 @@ def test_confusion_of_an_absent_class_shows_zero():
     assert _texts(axes)[4:] == ["0", "0.0%", "0", "0.0%"]
 
 
-@pytest.mark.parametrize(
-    ("draw", "point"),
-    [(figure_roc, (1 / 2, 2 / 3)), (figure_precision_recall, (2 / 3, 2 / 3))],
-)
-def test_curves_mark_the_operating_point(draw, point):
-    (axes,) = draw(TRUTH, SCORES, 0.5).axes  # TP 2, FN 1, FP 1, TN 1
+def test_roc_marks_the_operating_point():
+    (axes,) = figure_roc(TRUTH, SCORES, 0.5).axes  # TP 2, FN 1, FP 1, TN 1
     marker = axes.lines[-1]
-    assert (*marker.get_xdata(), *marker.get_ydata()) == pytest.approx(point)
+    assert (*marker.get_xdata(), *marker.get_ydata()) == pytest.approx((1 / 2, 2 / 3))
     assert marker.get_label() == "threshold 0.500"
 
 
@@ -110,10 +105,9 @@ def test_roc_legend_names_the_area():
     assert axes.lines[1].get_label() == "AUC 0.667"
 
 
-@pytest.mark.parametrize("draw", [figure_roc, figure_precision_recall])
 @pytest.mark.parametrize("truth", [[0, 0], [1, 1], []])
-def test_curves_of_one_class_say_so(draw, truth):
-    (axes,) = draw(truth, [0.2, 0.6][: len(truth)], 0.5).axes
+def test_roc_of_one_class_says_so(truth):
+    (axes,) = figure_roc(truth, [0.2, 0.6][: len(truth)], 0.5).axes
     assert _texts(axes) == ["undefined: one class only"]
 
 
@@ -203,7 +197,6 @@ def _all_figures():
         "history": lambda: figure_history(HISTORY),
         "confusion": lambda: figure_confusion(Counts(1, 2, 3, 4), ("no stroke", "stroke")),
         "roc": lambda: figure_roc(truth, scores, 0.5),
-        "precision_recall": lambda: figure_precision_recall(truth, scores, 0.5),
         "reliability": lambda: figure_reliability(reliability(truth, scores)),
         "predictions": lambda: figure_predictions(
             images, truth, scores, threshold=0.5, labels=("no stroke", "stroke")

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import cv2
 import keras
@@ -9,6 +10,7 @@ from trees import write_tree
 
 from data_tools.conversion import build_tfrecords
 from data_tools.options import Conversion
+from experiments import score_stage2
 from experiments.score_stage2 import Stage2, main
 from stroke_tf.config import FitConfig
 from stroke_tf.data import make_dataset
@@ -27,7 +29,7 @@ from stroke_tf.labels import Task
 from stroke_tf.manifest import read_folds
 from stroke_tf.models.segmenters import SEGMENTERS
 from stroke_tf.reading.mask_pictures import read_mask
-from stroke_tf.runs.settings import UnetRun
+from stroke_tf.runs.settings import UnetRun, small
 from stroke_tf.runs.unet import dataset_of, read_mask_rule, run_unet
 
 
@@ -169,10 +171,31 @@ def test_a_run_draws_stage_2_masks_at_the_size_of_its_pictures(run, tmp_path, ca
     assert "Stage-2 score" in printed
 
 
+def test_a_smoke_run_draws_the_second_session_of_phantoms(
+    phantom_records, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(score_stage2, "smoke_records", lambda *_, **options: phantom_records)
+    monkeypatch.setattr(score_stage2, "small", lambda run: replace(small(run), image_size=32))
+    monkeypatch.setitem(SEGMENTERS, "unet", tiny_network)
+    assert main(Stage2(predicted=tmp_path, smoke=True)) == 0
+    said = capsys.readouterr().out
+    drawn = list(tmp_path.glob("*/*/masks/*.png"))
+    assert f"{len(drawn)} masks are in {tmp_path}" in said
+    assert len(drawn) > 1
+    assert "Stage-2 score" in said
+
+
 def test_records_without_a_lesion_are_refused_before_a_network_is_built(tmp_path, monkeypatch):
     tree = write_tree(tmp_path / "tree", none=14, ischemia=0, hemorrhage=0)
     build_tfrecords(Conversion(data=tree, out=tmp_path / "records", size=64, jobs=1))
     monkeypatch.setitem(SEGMENTERS, "linknet", None)
     config = UnetRun(records=tmp_path / "records", out=tmp_path / "results", architecture="linknet")
     with pytest.raises(ValueError, match=r"must hold a lesion with its mask.*none in \d+ slices$"):
+        run_unet(config)
+
+
+def test_a_missing_weight_file_is_told_before_a_slice_is_decoded(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("stroke_tf.runs.unet.make_dataset", None)
+    config = replace(run[0], out=tmp_path, weights=str(tmp_path / "missing.weights.h5"))
+    with pytest.raises(FileNotFoundError, match="missing.weights.h5"):
         run_unet(config)

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ from stroke_tf.command import parse
 from stroke_tf.config import AugmentStrength, FitConfig
 from stroke_tf.data import pipeline
 from stroke_tf.evaluation.segmentation import count_masks
+from stroke_tf.models.segmenters import SEGMENTERS
 from stroke_tf.run_folder import RunFolder
 from stroke_tf.runs.keep_or_run import Split
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
@@ -204,6 +206,21 @@ def test_a_search_without_a_good_trial_ends_with_an_error(phantom_records, tmp_p
     assert "Trial 01 failed" in said
     assert "No trial of 2 came to a score" in said
     assert "Failed trials" in (search_folder(config) / "REPORT.md").read_text()
+
+
+def test_a_unet_is_searched_in_small(phantom_records, tmp_path, monkeypatch, capsys):
+    def network(*, image_size, seed, **options):
+        keras.utils.set_random_seed(seed)
+        images = keras.Input((image_size, image_size, 3))
+        return keras.Model(images, keras.layers.Conv2D(3, 1, activation="softmax")(images))
+
+    monkeypatch.setitem(SEGMENTERS, "fpn", network)
+    run = UnetRun(phantom_records[0], tmp_path, architecture="fpn", image_size=32, fit=ONE_EPOCH)
+    space = UnetSpace(loss=("dice",), batch_size=(16, 64), augmentation=(0.0,))
+    assert tune_unet.main(UnetSearch(run=run, space=space, trials=1)) == 0
+    (trial,) = read_trials(search_folder(UnetSearch(run=run)))
+    assert 0 <= trial.score <= 1
+    assert "lesion-iou" in capsys.readouterr().out
 
 
 @pytest.mark.slow
