@@ -17,6 +17,7 @@ import tyro
 
 from stroke_tf import command
 from stroke_tf.config import ExportFormat
+from stroke_tf.records import Pixels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +58,7 @@ class Export:
     int8: bool = False
     records: Path | None = None
     pictures: tuple[Path, ...] = ()
-    pixels: Literal["gray8", "hu16"] | None = None
+    pixels: Pixels | None = None
     slices: int = 16
     calibration: int = 64
     scored: int = 400
