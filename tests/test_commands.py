@@ -16,6 +16,7 @@ COMMANDS = [
     "data_tools.inspect",
     "data_tools.phantom",
     *(f"experiments.{name}" for name in EXPERIMENTS),
+    "stroke_tf.deploy.export",
     "stroke_tf.deploy.save_model",
     "stroke_tf.deploy.serve",
     "stroke_tf.deploy.weights",

@@ -28,7 +28,7 @@ from stroke_tf.cli import VERBS
 from stroke_tf.command import parse
 from stroke_tf.deploy.export import Export
 from stroke_tf.deploy.predict import Prediction
-from stroke_tf.deploy.save_model import SaveModel
+from stroke_tf.deploy.save_model import SaveConfig
 from stroke_tf.deploy.serve import ServeConfig
 from stroke_tf.deploy.weights import WeightFiles
 from stroke_tf.reporting.report import ReportConfig
@@ -70,7 +70,7 @@ SETTINGS = {
     "experiments.usth_t3_segment": TableRun,
     "stroke_tf.deploy.export": Export,
     "stroke_tf.deploy.predict": Prediction,
-    "stroke_tf.deploy.save_model": SaveModel,
+    "stroke_tf.deploy.save_model": SaveConfig,
     "stroke_tf.deploy.serve": ServeConfig,
     "stroke_tf.deploy.weights": WeightFiles,
     "stroke_tf.reporting.report": ReportConfig,

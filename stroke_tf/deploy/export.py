@@ -8,7 +8,6 @@ FOLDER/export.json, written last, how far they are from Keras and how fast.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -67,8 +66,7 @@ class Export:
 
 def main(settings: Export) -> int:
     """Exports, prints what was found and returns the exit code."""
-    for noisy in ("tensorflow", "tf2onnx"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+    command.quieten()
     found = export_model(settings)
     _print(found)
     return 0

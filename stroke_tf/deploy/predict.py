@@ -85,6 +85,7 @@ def main(settings: Prediction) -> int:
     if not settings.inputs or settings.batch_size < 1:
         print("INPUT must name a file, and --batch-size be >= 1", file=sys.stderr)
         return 2
+    command.quieten()
     with progress_bar() as progress:
         result = predict_inputs(settings, progress=progress)
     summary = result.summary()
