@@ -105,8 +105,8 @@ def reported(work: Callable[[], int]) -> int:
 
 
 def quieten() -> None:
-    """Keeps what libraries say of their own conversions off the terminal."""
-    for noisy in ("tensorflow", "tf2onnx"):
+    """Keeps what libraries say of their own work off the terminal."""
+    for noisy in ("httpx", "tensorflow", "tf2onnx"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
 
 

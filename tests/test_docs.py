@@ -98,7 +98,9 @@ def test_every_layout_is_described(layout):
     assert f"`{layout}`" in (ROOT / "docs/your_data.md").read_text()
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/install.md", "docs/your_data.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/install.md", "docs/use.md", "docs/your_data.md"]
+)
 def test_no_line_of_prose_is_too_long(page):
     prose = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
     assert [it for it in prose.splitlines() if len(it) > 120 and not it.startswith("|")] == []

@@ -57,6 +57,7 @@ class ServeConfig:
 def main(config: ServeConfig) -> int:
     """Answers until it is stopped; returns the exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the uploads go
+    command.quieten()
     from stroke_tf.deploy.load import load_model
 
     model = load_model(config.model, **({"pixels": config.pixels} if config.pixels else {}))
