@@ -132,7 +132,7 @@ def predict_inputs(
             from stroke_tf.deploy.load import load_model
 
             mirror = True if settings.mirror else None
-            stated = {"pixels": settings.pixels} if settings.pixels else {}
+            stated: dict[str, Any] = {"pixels": settings.pixels} if settings.pixels else {}
             model = load_model(settings.model, runtime=settings.runtime, mirror=mirror, **stated)
         _check_dicom(settings, model)
         return _predict(settings, found, model, progress or _quiet, started)

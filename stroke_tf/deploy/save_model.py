@@ -59,7 +59,7 @@ class SaveConfig:
 
 def main(settings: SaveConfig) -> int:
     """Saves the model and prints what it is; returns the exit code of success."""
-    stated = {"pixels": settings.pixels} if settings.pixels else {}
+    stated: dict[str, Any] = {"pixels": settings.pixels} if settings.pixels else {}
     saved = save_model(settings.runs, settings.out, licence=settings.licence, **stated)
     print(
         f"{settings.out}: task {saved.task}, networks {len(saved.networks)}, pixels {saved.pixels}"

@@ -60,7 +60,8 @@ def main(config: ServeConfig) -> int:
     command.quieten()
     from stroke_tf.deploy.load import load_model
 
-    model = load_model(config.model, **({"pixels": config.pixels} if config.pixels else {}))
+    stated: dict[str, Any] = {"pixels": config.pixels} if config.pixels else {}
+    model = load_model(config.model, **stated)
     if config.host not in _LOOPBACK:
         print(f"Whoever reaches {config.host} can use this page: it asks for no password")
     with tempfile.TemporaryDirectory(prefix="stroke-tf-") as folder:
