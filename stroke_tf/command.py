@@ -104,6 +104,12 @@ def reported(work: Callable[[], int]) -> int:
         return _STOPPED
 
 
+def quieten() -> None:
+    """Keeps what libraries say of their own work off the terminal."""
+    for noisy in ("httpx", "tensorflow", "tf2onnx"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
 def command_name() -> str:
     """Returns how this command was called: by its verb, its module or its file."""
     if called_as:

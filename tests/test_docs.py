@@ -28,7 +28,7 @@ from stroke_tf.cli import VERBS
 from stroke_tf.command import parse
 from stroke_tf.deploy.export import Export
 from stroke_tf.deploy.predict import Prediction
-from stroke_tf.deploy.save_model import SaveModel
+from stroke_tf.deploy.save_model import SaveConfig
 from stroke_tf.deploy.serve import ServeConfig
 from stroke_tf.deploy.weights import WeightFiles
 from stroke_tf.reporting.report import ReportConfig
@@ -70,7 +70,7 @@ SETTINGS = {
     "experiments.usth_t3_segment": TableRun,
     "stroke_tf.deploy.export": Export,
     "stroke_tf.deploy.predict": Prediction,
-    "stroke_tf.deploy.save_model": SaveModel,
+    "stroke_tf.deploy.save_model": SaveConfig,
     "stroke_tf.deploy.serve": ServeConfig,
     "stroke_tf.deploy.weights": WeightFiles,
     "stroke_tf.reporting.report": ReportConfig,
@@ -98,7 +98,9 @@ def test_every_layout_is_described(layout):
     assert f"`{layout}`" in (ROOT / "docs/your_data.md").read_text()
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/install.md", "docs/your_data.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/install.md", "docs/use.md", "docs/your_data.md"]
+)
 def test_no_line_of_prose_is_too_long(page):
     prose = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
     assert [it for it in prose.splitlines() if len(it) > 120 and not it.startswith("|")] == []

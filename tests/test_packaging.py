@@ -1,5 +1,6 @@
 """The wheel as users get it: built from the sdist, installed elsewhere, run from another folder."""
 
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,17 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("stroke_tf", "data_tools", "experiments")
 FILES = ("setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "constraints.txt")
+PREDICT = """
+import sys
+import keras
+from stroke_tf.cli import main
+
+images = keras.Input((32, 32, 3))
+keras.Model(images, keras.layers.Conv2D(3, 1, activation="softmax")(images)).save("tiny.keras")
+flags = ["--model", "tiny.keras", "--out", "predicted", "--json"]
+sys.argv = ["stroke-tf", "predict", "scans", *flags]
+main()
+"""
 NOT_INSTALLED = ("__pycache__", "*.md")
 
 
@@ -112,6 +124,11 @@ def test_the_installed_wheel_works_from_another_folder(clean, tmp_path):
     assert printed.startswith(str(clean))
     assert (ROOT / "stroke_tf" / "page.css").read_text() in printed
     assert "tensorflow" in run(command, "doctor", cwd=tmp_path)
+    assert "--model" in run(command, "predict", "--help", cwd=tmp_path)
+    (tmp_path / "slices" / "YarismaVeriSeti_2_Oturum" / "DICOM").rename(tmp_path / "scans")
+    predicted = json.loads(run(python, "-c", PREDICT, cwd=tmp_path))
+    assert predicted["slices"] == len(list((tmp_path / "scans").iterdir())) > 0
+    assert (tmp_path / "predicted" / "report.html").is_file()
 
 
 def test_the_image_copies_files_that_exist_and_docker_may_read():

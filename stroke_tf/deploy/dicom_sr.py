@@ -36,7 +36,8 @@ def write_sr(
 ) -> Path:
     """Writes the volume of each class, in ml, as a structured report that belongs to the study.
 
-    Each measurement refers to the segment that it was measured on, one without a lesion as well.
+    Each measurement refers to the segment that it was measured on, one without a lesion as well,
+    and says by which rule, as a parameter of the algorithm.
     The report is neither complete nor verified: no person has seen it.
 
     Args:
@@ -126,7 +127,7 @@ def _group(
         algorithm_id=sr.AlgorithmIdentification(
             name=name.AlgorithmName,
             version=name.AlgorithmVersion,
-            parameters=[f"model={model}"] if model else None,
+            parameters=[*([f"model={model}"] if model else []), f"volume: {volumes.rule}"],
         ),
         measurements=[
             sr.Measurement(

@@ -8,7 +8,6 @@ FOLDER/export.json, written last, how far they are from Keras and how fast.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +16,7 @@ import tyro
 
 from stroke_tf import command
 from stroke_tf.config import ExportFormat
+from stroke_tf.records import Pixels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +57,7 @@ class Export:
     int8: bool = False
     records: Path | None = None
     pictures: tuple[Path, ...] = ()
-    pixels: Literal["gray8", "hu16"] | None = None
+    pixels: Pixels | None = None
     slices: int = 16
     calibration: int = 64
     scored: int = 400
@@ -66,8 +66,7 @@ class Export:
 
 def main(settings: Export) -> int:
     """Exports, prints what was found and returns the exit code."""
-    for noisy in ("tensorflow", "tf2onnx"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+    command.quieten()
     found = export_model(settings)
     _print(found)
     return 0

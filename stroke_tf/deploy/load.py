@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import tensorflow as tf
 
-from stroke_tf.config import THREE_WINDOWS, Runtime
+from stroke_tf.config import BRAIN, THREE_WINDOWS, Runtime
 from stroke_tf.deploy.description import ModelDescription, ModelTask
 from stroke_tf.deploy.model import StrokeModel
 from stroke_tf.deploy.sources import NETWORK_SUFFIX, file_of, read_source, together
@@ -18,6 +18,7 @@ from stroke_tf.evaluation.slice_answers import THRESHOLD
 from stroke_tf.fast.runtimes import inference
 from stroke_tf.labels import MASK, MASK_CLASSES, SLICE
 from stroke_tf.models.weights import first_sentence
+from stroke_tf.records import Pixels
 
 
 def load_model(
@@ -62,9 +63,19 @@ def read_model(
     described, networks = [], []
     for one in paths:
         description, loaded = _read(one)
-        described.append((str(one), dataclasses.replace(description, **known)))
+        described.append((str(one), _stated(description, known)))
         networks += loaded
     return together(described), networks
+
+
+def _stated(description: ModelDescription, known: dict[str, Any]) -> ModelDescription:
+    """Returns a description with what is known; HU become grey by one window, unless others are."""
+    learned, told = description.pixels, known.get("pixels", description.pixels)
+    if learned in get_args(Pixels) and told != learned:
+        raise ValueError(f"`pixels` must be {learned}, as the model says itself. Received: {told}")
+    if told == "gray8" != learned:
+        known = {"windows": (BRAIN,), **known}
+    return dataclasses.replace(description, **known)
 
 
 def load_network(path: Path) -> keras.Model:

@@ -21,6 +21,7 @@ import tyro
 
 from stroke_tf import command
 from stroke_tf.config import Runtime
+from stroke_tf.records import Pixels
 
 if TYPE_CHECKING:
     from stroke_tf.deploy.model import StrokeModel
@@ -54,6 +55,7 @@ class Prediction:
         keep_going: Go on without files that cannot be read; the exit code is 1 all the same.
         mirror: Take the mean with the mirror image of each slice, which takes twice the time; a
             GPU does so anyway where the model's run did.
+        pixels: What the model was trained on, where it does not say so itself: 8-bit grey or HU.
         runtime: What computes the networks; auto: OpenVINO on a CPU where it is installed.
         dicom: DICOM files to write for each series; they carry the identifiers of their study.
         overlays: Write pictures with the lesions painted in.
@@ -66,6 +68,7 @@ class Prediction:
     json: bool = False
     keep_going: bool = False
     mirror: bool = False
+    pixels: Pixels | None = None
     runtime: Runtime = "auto"
     dicom: tuple[DicomKind, ...] = ()
     overlays: bool = True
@@ -82,6 +85,7 @@ def main(settings: Prediction) -> int:
     if not settings.inputs or settings.batch_size < 1:
         print("INPUT must name a file, and --batch-size be >= 1", file=sys.stderr)
         return 2
+    command.quieten()
     with progress_bar() as progress:
         result = predict_inputs(settings, progress=progress)
     summary = result.summary()
@@ -128,7 +132,8 @@ def predict_inputs(
             from stroke_tf.deploy.load import load_model
 
             mirror = True if settings.mirror else None
-            model = load_model(settings.model, runtime=settings.runtime, mirror=mirror)
+            stated: dict[str, Any] = {"pixels": settings.pixels} if settings.pixels else {}
+            model = load_model(settings.model, runtime=settings.runtime, mirror=mirror, **stated)
         _check_dicom(settings, model)
         return _predict(settings, found, model, progress or _quiet, started)
 
@@ -138,10 +143,12 @@ def _predict(
 ) -> PredictionResult:
     from stroke_tf.deploy.prediction_folder import PredictionFolder
     from stroke_tf.deploy.results import PredictionResult, write_results
-    from stroke_tf.deploy.studies import study_of
+    from stroke_tf.deploy.studies import model_notes, study_of
 
     identity, out = _identity(settings, model), settings.out
     folder = PredictionFolder(out, identity)
+    for note in dict.fromkeys(note for one in found.series for note in model_notes(one, model)):
+        _log.info("%s", note)
     rows, redone = _rows(settings, found, model, folder, progress)
     folder.sweep([row for its in rows.values() for row in its])
     studies = tuple(study_of(it, rows[it.name], out=out, model=model) for it in found.series)
@@ -258,9 +265,11 @@ def _check_dicom(settings: Prediction, model: StrokeModel) -> None:
 
 
 def _check_found(found: Found, *, keep_going: bool) -> None:
+    from stroke_tf.deploy.stream import KEEP_GOING
+
     faults = [f"{name}: {reason}" for name, reason in found.faults]
     if faults and not keep_going:
-        raise ValueError(_lines([*faults[:_SHOWN], "--keep-going goes on without them"], faults))
+        raise ValueError(_lines([*faults[:_SHOWN], KEEP_GOING], faults))
     for fault in faults:
         _log.warning("%s", fault)
     for name, reason in found.left_out:

@@ -15,12 +15,13 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
 from stroke_tf import command
 from stroke_tf.files import replacing_folder, write_json, write_text
+from stroke_tf.records import Pixels
 
 if TYPE_CHECKING:
     import keras
@@ -38,25 +39,28 @@ weights that it learned from have terms of their own, which a licence must respe
 
 
 @dataclass(frozen=True)
-class SaveModel:
-    """What to save, and where.
+class SaveConfig:
+    """Settings of one folder to share.
 
     Attributes:
         runs: Folders of finished runs, folders saved before, or .keras files; several become an
             ensemble.
         out: The folder to write; new or empty.
+        pixels: What the models were trained on, where they do not say so: 8-bit grey or HU.
         licence: Text file of the model's licence. Without it the folder says that none is stated:
             nobody but who trained a model, and knows the terms of its data, can choose one.
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     out: Path
+    pixels: Pixels | None = None
     licence: Path | None = None
 
 
-def main(settings: SaveModel) -> int:
+def main(settings: SaveConfig) -> int:
     """Saves the model and prints what it is; returns the exit code of success."""
-    saved = save_model(settings.runs, settings.out, licence=settings.licence)
+    stated: dict[str, Any] = {"pixels": settings.pixels} if settings.pixels else {}
+    saved = save_model(settings.runs, settings.out, licence=settings.licence, **stated)
     print(
         f"{settings.out}: task {saved.task}, networks {len(saved.networks)}, pixels {saved.pixels}"
     )
@@ -66,7 +70,7 @@ def main(settings: SaveModel) -> int:
 
 
 def save_model(
-    paths: Sequence[Path | str], out: Path, *, licence: Path | None = None
+    paths: Sequence[Path | str], out: Path, *, licence: Path | None = None, **known: Any
 ) -> ModelDescription:
     """Writes models as one folder, whole or not at all; `load_model` reads it.
 
@@ -76,6 +80,7 @@ def save_model(
         paths: As for `load_model`.
         out: The folder; new or empty.
         licence: Text file of the model's licence; None: the folder says that it is not stated.
+        known: Fields of the description, as for `load_model`.
 
     Returns:
         What model.json says.
@@ -93,7 +98,7 @@ def save_model(
 
     terms = NOT_STATED if licence is None else licence.read_text(encoding="utf-8")
     with replacing_folder(out) as folder:
-        description, networks = read_model(paths)
+        description, networks = read_model(paths, **known)
         files = tuple(file_of(path) for path in _save_networks(networks, folder))
         description = dataclasses.replace(description, networks=files)
         write_json(folder / DESCRIPTION_NAME, description.to_json())
@@ -115,4 +120,4 @@ def _save_networks(networks: Sequence[keras.Model], folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    command.run(main, SaveModel, doc=__doc__)
+    command.run(main, SaveConfig, doc=__doc__)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stroke_tf import command
+from stroke_tf.records import Pixels
 
 if TYPE_CHECKING:
     from stroke_tf.deploy.model import StrokeModel
@@ -31,6 +32,7 @@ class ServeConfig:
 
     Attributes:
         model: Runs, folders by `save-model` or .keras files; several answer together.
+        pixels: What the model was trained on, where it does not say so itself: 8-bit grey or HU.
         host: Address to answer on; 0.0.0.0 lets in whoever reaches this machine.
         port: Port to answer on.
         max_files: Most files of one upload.
@@ -39,6 +41,7 @@ class ServeConfig:
     """
 
     model: tuple[Path, ...]
+    pixels: Pixels | None = None
     host: str = "127.0.0.1"
     port: int = 7860
     max_files: int = 2000
@@ -54,9 +57,11 @@ class ServeConfig:
 def main(config: ServeConfig) -> int:
     """Answers until it is stopped; returns the exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the uploads go
+    command.quieten()
     from stroke_tf.deploy.load import load_model
 
-    model = load_model(config.model)
+    stated: dict[str, Any] = {"pixels": config.pixels} if config.pixels else {}
+    model = load_model(config.model, **stated)
     if config.host not in _LOOPBACK:
         print(f"Whoever reaches {config.host} can use this page: it asks for no password")
     with tempfile.TemporaryDirectory(prefix="stroke-tf-") as folder:

@@ -52,7 +52,11 @@ def read_source(path: Path) -> Source:
         ValueError: If it is neither, is of another schema, or a file is not what its checksum says.
     """
     if not path.is_dir():
-        raise FileNotFoundError(f"{path} must be a folder of a run or of save-model, or a .keras")
+        found = "another file" if path.exists() else "nothing of that name"
+        raise FileNotFoundError(
+            f"{path} must be a folder of a run or of save-model, or a .keras file. "
+            f"Received: {found}"
+        )
     if (path / DESCRIPTION_NAME).exists():
         return _saved(path)
     if (path / "metrics.json").is_file():

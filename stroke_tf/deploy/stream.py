@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
+KEEP_GOING = "--keep-going goes on without what cannot be read"
 _AHEAD = 16  # slices read but not seen, and slices seen but not written
 _WRITERS = 2
 
@@ -119,7 +120,7 @@ class Stream:
                 rows[place] = _faulty(portion, place, seen)
                 self.told()
             else:
-                raise seen
+                raise ValueError(f"{seen}\n{KEEP_GOING}") from seen
 
     def _read(self, one: InputSlice) -> PixelSlice | ValueError:
         try:

@@ -61,6 +61,12 @@ def study_of(series: Series, rows: Sequence[SliceRow], *, out: Path, model: Stro
     return Study(series.name, series.is_series, tuple(rows), notes, volumes)
 
 
+def model_notes(series: Series, model: StrokeModel) -> tuple[str, ...]:
+    """Returns what is to be known of how a model answers the slices of a series."""
+    kind: SlicePixels = "gray8" if series.slices[0].frame is None else "hu16"
+    return model.notes_for(kind, series=series.is_series)
+
+
 def _volumes_to_json(volumes: StudyVolumes | None) -> dict[str, Any]:
     if volumes is None:
         return {"volumes_ml": None}
@@ -83,8 +89,7 @@ def _volumes_to_json(volumes: StudyVolumes | None) -> dict[str, Any]:
 
 
 def _notes(series: Series, rows: Sequence[SliceRow], model: StrokeModel) -> Iterator[str]:
-    kind: SlicePixels = "gray8" if series.slices[0].frame is None else "hu16"
-    yield from model.notes_for(kind, series=series.is_series)
+    yield from model_notes(series, model)
     if repaired := sum(bool(row.note) for row in rows):
         yield f"{repaired} slices were read otherwise than their headers say: predictions.csv"
     if unread := sum(bool(row.fault) for row in rows):

@@ -1,9 +1,10 @@
 """The ImageNet files that networks start from: which, where they are, and whether they are whole.
 
-stroke-tf weights list               all of them, and where each was found
-stroke-tf weights get mobilenetv2    brings files where Keras looks, from the folder that
-                                     STROKE_TF_WEIGHTS names or by Keras' own download
-stroke-tf weights check              compares those that are there with their checksums
+    stroke-tf weights list               all of them, and where each was found
+    stroke-tf weights get mobilenetv2    brings files where Keras looks
+    stroke-tf weights check              compares those that are there with their checksums
+
+`get` takes them from the folder that STROKE_TF_WEIGHTS names, else by Keras' own download.
 """
 
 from __future__ import annotations

@@ -212,7 +212,8 @@ def _eight_bits(pixels: NDArray[np.uint16], *, name: str) -> NDArray[np.uint8]:
     raise ValueError(
         f"{name}: must have 8 bits per channel, or 16 that hold a picture of 8 (values to 255, or "
         f"multiples of 257). Received: 16 bits, values {pixels.min()} to {pixels.max()}, whose "
-        "black and white nobody states (HU: --hu-offset states what they are more)"
+        "black and white nobody states. HU with an offset are taken by `convert --hu-offset`, and "
+        "by everything as DICOM"
     )
 
 

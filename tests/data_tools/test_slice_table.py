@@ -223,7 +223,7 @@ def test_sixteen_bits_are_hu_by_their_stated_offset(folder, suffix):
     (found,) = read(path, hu_offset=1024)
     assert (found.image.dtype, found.image[0, 0], found.image[9, 9]) == (np.int16, -1000, 40)
     reason = read(path)[0][0].reason
-    assert "values 24 to 1064" in reason and "HU: --hu-offset states" in reason
+    assert "values 24 to 1064" in reason and "`convert --hu-offset`" in reason
     assert (
         "air near -1000 outside and tissue inside. Received: HU 24 to 1064"
         in read(path, hu_offset=0)[0][0].reason

@@ -167,6 +167,7 @@ def test_a_report_gives_the_volume_of_each_segment(tmp_path):
     # 2 rows of 10 pixels, and 10 rows of 1 + 2 pixels, of 2 x 2 x 5 mm
     assert volumes_of(report) == pytest.approx([20 * 0.02, 30 * 0.02])
     groups = highdicom.sr.srread(report).content.get_volumetric_roi_measurement_groups()
+    assert report.read_bytes().count(b"volume: Approximate. A pixel counts its area") == 2
     uid = pydicom.dcmread(seg).SOPInstanceUID
     for number, group in enumerate(groups, start=1):
         reference = [it for it in group[0].ContentSequence if it.ValueType == "IMAGE"][0]

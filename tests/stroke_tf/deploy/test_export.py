@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from finished_runs import SIZE
+from guide import guide_example
 
 from stroke_tf.command import parse
 from stroke_tf.deploy.export import Export, export_model, main
@@ -116,23 +117,20 @@ def test_the_sidecar_names_every_file_and_all_that_stands_around_it(exported):
     assert sidecar["model"]["task"] == "joint"
 
 
-def test_files_are_used_without_this_package(exported, runs):
-    """Ten lines of ONNX Runtime, as the guide shows them."""
-    import onnxruntime
+def test_files_are_used_without_this_package_as_the_guide_shows(
+    exported, runs, tmp_path, monkeypatch
+):
+    (tmp_path / "exported").symlink_to(exported[0])
+    (picture,) = pictures(1, size=2 * SIZE)
+    cv2.imwrite(str(tmp_path / "slice.png"), picture)
+    monkeypatch.chdir(tmp_path)
+    code, names = guide_example("exported"), {}
+    assert "stroke_tf" not in code
+    exec(compile(code, "use.md", "exec"), names)
 
-    out, _ = exported
-    sidecar = json.loads((out / "sidecar.json").read_text())
-    session = onnxruntime.InferenceSession(out / "onnx" / "model.onnx")
-    (slice_,) = pictures(1, size=2 * SIZE)
-    size = sidecar["input"]["shape"][1]
-    small = cv2.resize(slice_, (size, size), interpolation=cv2.INTER_AREA)
-    images = small[None, :, :, None].astype(np.float32)
-    mask, scores = session.run(["mask", "slice"], {sidecar["input"]["name"]: images})
-    whole = cv2.resize(mask[0], slice_.shape, interpolation=cv2.INTER_LINEAR).argmax(axis=-1)
-
-    (expected,) = load_model(runs.joint, runtime="keras").predict([slice_])
-    np.testing.assert_array_equal(whole, expected.mask)
-    np.testing.assert_allclose(scores[0], list(expected.scores.values()), atol=1e-5)
+    (expected,) = load_model(runs.joint, runtime="keras").predict([picture])
+    np.testing.assert_array_equal(names["classes"], expected.mask)
+    np.testing.assert_allclose(names["scores"][0], list(expected.scores.values()), atol=1e-5)
 
 
 def test_hu_keep_their_windows_in_whole_numbers(runs, tmp_path):

@@ -46,6 +46,20 @@ def test_a_run_of_before_does_not_say_what_its_pixels_were(runs, tmp_path):
     assert (description.pixels, description.threshold) == ("hu16", 0.25)
 
 
+def test_a_run_of_before_sees_hu_as_grey_if_it_is_said_that_it_learned_from_grey(runs, tmp_path):
+    folder = shutil.copytree(runs.segment, tmp_path / "run")
+    (folder / "data.json").unlink()
+    assert read_model(folder)[0].windows == THREE_WINDOWS
+    assert read_model(folder, pixels="gray8")[0].windows == (BRAIN,)
+    told = read_model(folder, pixels="gray8", windows=((80, 200),))[0]
+    assert told.windows == ((80, 200),)
+
+
+def test_what_a_run_says_of_its_pixels_is_not_denied(runs):
+    with pytest.raises(ValueError, match="`pixels` must be gray8, as the model says"):
+        read_model(runs.segment, pixels="hu16")
+
+
 @pytest.mark.parametrize(
     ("answers", "task"), [("score", "detect"), ("mask", "segment"), ("both", "joint")]
 )
@@ -74,8 +88,11 @@ def test_models_that_differ_are_no_ensemble(runs, first, second, told):
 
 
 def test_what_is_no_model_is_told_by_name(runs, tmp_path):
-    with pytest.raises(FileNotFoundError, match="missing must be a folder of a run"):
+    with pytest.raises(FileNotFoundError, match="missing must be .* a .keras file. Received: no"):
         read_model(tmp_path / "missing")
+    (tmp_path / "text").touch()
+    with pytest.raises(FileNotFoundError, match="text must be a folder .* Received: another file"):
+        read_model(tmp_path / "text")
     with pytest.raises(ValueError, match=r"must be a finished run, with metrics.json"):
         read_model(tmp_path)
     (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04 nothing")

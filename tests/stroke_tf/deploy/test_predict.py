@@ -1,6 +1,8 @@
 import csv
+import dataclasses
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -317,6 +319,23 @@ def test_an_ensemble_of_runs_predicts_and_its_summary_is_json(
     assert all(0 <= float(row["stroke"]) <= 1 for row in rows)
     assert any("trained on grey" in note for one in told["series"] for note in one["notes"])
     assert "2 networks" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_what_a_model_learned_from_can_be_stated_and_notes_are_told(
+    runs, phantom_records, tmp_path, caplog
+):
+    caplog.set_level("INFO", logger="stroke_tf")
+    folder = shutil.copytree(runs.segment, tmp_path / "run")
+    (folder / "data.json").unlink()
+    slices = phantom_records[0].parent / "slices" / "YarismaVeriSeti_2_Oturum" / "DICOM"
+    settings = Prediction(inputs=(slices,), model=(folder,), out=tmp_path / "out", pixels="gray8")
+    predict_inputs(settings)
+    assert (
+        caplog.messages.count("HU were made 8-bit grey by the window 40/80: it was trained on grey")
+        == 1
+    )
+    with pytest.raises(ValueError, match="pixels"):
+        predict_inputs(dataclasses.replace(settings, pixels=None))
 
 
 def test_no_input_is_a_wrong_use(tmp_path, capsys):

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 from finished_runs import SIZE, tiny_network
 
+from stroke_tf.config import BRAIN
 from stroke_tf.deploy.load import load_model, read_model
-from stroke_tf.deploy.save_model import SaveModel, main, save_model
+from stroke_tf.deploy.save_model import SaveConfig, main, save_model
 from stroke_tf.deploy.sources import file_of, read_source
 
 SCORES = """
@@ -111,10 +113,18 @@ def test_the_card_has_its_sections_and_numbers_with_n_and_protocol(saved, runs, 
 def test_the_command_takes_a_licence_and_says_what_it_saved(runs, tmp_path, capsys):
     (tmp_path / "terms.txt").write_text("Free to all.")
     out = tmp_path / "new" / "model"
-    assert main(SaveModel((runs.segment,), out, licence=tmp_path / "terms.txt")) == 0
+    assert main(SaveConfig((runs.segment,), out, licence=tmp_path / "terms.txt")) == 0
     assert "task segment, networks 1, pixels gray8" in capsys.readouterr().out
     assert (out / "LICENSE").read_text() == "Free to all."
     assert "Licence: in `LICENSE`" in (out / "MODEL_CARD.md").read_text()
+
+
+def test_what_a_model_learned_from_is_stated_once_for_all(runs, tmp_path):
+    run = shutil.copytree(runs.segment, tmp_path / "run")
+    (run / "data.json").unlink()
+    assert main(SaveConfig((run,), tmp_path / "out", pixels="gray8")) == 0
+    saved = read_source(tmp_path / "out").description
+    assert (saved.pixels, saved.windows) == ("gray8", (BRAIN,))
 
 
 def test_a_folder_with_something_in_it_is_left_alone(runs, tmp_path):
