@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stroke_tf.deploy.description import ModelDescription
-from stroke_tf.deploy.views import Seen, SlicePixels, ViewMaker
+from stroke_tf.deploy.views import Seen, ViewMaker
 from stroke_tf.evaluation.calibration import apply_temperature
 from stroke_tf.evaluation.mask_rule import apply_mask_rule
 from stroke_tf.evaluation.series import smooth_series
 from stroke_tf.inference.predict import Compute, answers, scaled
 from stroke_tf.labels import MASK, SLICE
+from stroke_tf.records import Pixels
 from stroke_tf.square import undo_square
 
 _NO_STROKE = "no stroke"
@@ -111,7 +112,7 @@ class StrokeModel:
             answered = iter(self._smoothed(list(answered)))
         return (self._finished(answer) for answer in answered)
 
-    def notes_for(self, pixels: SlicePixels, *, series: bool = True) -> tuple[str, ...]:
+    def notes_for(self, pixels: Pixels, *, series: bool = True) -> tuple[str, ...]:
         """Returns what a user should know of how slices of a kind are answered."""
         model, notes = self.description, []
         windows = ", ".join(f"{centre:g}/{width:g}" for centre, width in model.windows)

@@ -13,7 +13,7 @@ from stroke_tf.reading.inputs import Series
 
 if TYPE_CHECKING:
     from stroke_tf.deploy.model import StrokeModel
-    from stroke_tf.deploy.views import SlicePixels
+    from stroke_tf.records import Pixels
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def study_of(series: Series, rows: Sequence[SliceRow], *, out: Path, model: Stro
 
 def model_notes(series: Series, model: StrokeModel) -> tuple[str, ...]:
     """Returns what is to be known of how a model answers the slices of a series."""
-    kind: SlicePixels = "gray8" if series.slices[0].frame is None else "hu16"
+    kind: Pixels = "gray8" if series.slices[0].frame is None else "hu16"
     return model.notes_for(kind, series=series.is_series)
 
 

@@ -6,7 +6,7 @@ Knows nothing of networks or files.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -16,14 +16,14 @@ from stroke_tf.config import BRAIN, Window
 from stroke_tf.data.rendering import gray_to_rgb, window_hu
 from stroke_tf.data.upright import HEAD_SIZE, upright_views
 from stroke_tf.deploy.description import ModelDescription
+from stroke_tf.records import Pixels
 from stroke_tf.square import fit_square
 
-SlicePixels = Literal["gray8", "hu16"]
 Seen: TypeAlias = tuple[tuple[int, int], NDArray[np.uint8]]
 """Height and width of a slice, and what a network sees of it: uint8, shape (S, S, 3)."""
 
 
-def pixels_of(image: np.ndarray) -> SlicePixels:
+def pixels_of(image: np.ndarray) -> Pixels:
     """Returns what a slice holds.
 
     Raises:
@@ -92,7 +92,7 @@ class ViewMaker:
         return _windowed(fitted, self._brain)[..., 0] if fitted.dtype == np.int16 else fitted
 
 
-def _checked(image: np.ndarray, model: ModelDescription) -> SlicePixels:
+def _checked(image: np.ndarray, model: ModelDescription) -> Pixels:
     kind = pixels_of(image)
     if kind == "gray8" and model.pixels == "hu16":
         raise ValueError(
