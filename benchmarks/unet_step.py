@@ -91,6 +91,8 @@ class Settings:
         rounds: Turns of each way.
         steps: Steps in a turn.
         compare: Ours beside other packages, the parts of it, or choices that change the result.
+        only: Leave the other out: in one process, what predicts leaves less cache and cores to
+            what trains.
         quick: Take 64 pixels, MobileNetV2 and two rounds: under a minute.
     """
 
@@ -101,6 +103,7 @@ class Settings:
     rounds: int = 5
     steps: int = 3
     compare: Literal["packages", "parts", "choices"] = "packages"
+    only: Literal["training", "prediction"] | None = None
     quick: bool = False
 
 
@@ -149,10 +152,13 @@ def _ways(settings: Settings) -> dict[str, Way]:
     if settings.compare == "parts":
         parts = {it: functools.partial(_part_steps, part=it) for it in get_args(Part)}
         return {"plain": keras_steps, **parts}
-    return {
+    predicting: dict[str, Way] = {
         "onnx": _onnx_steps,  # first, while there is memory for its export
-        "ours": our_steps,
         "keras runtime": functools.partial(our_steps, runtime="keras"),
+    }
+    return {
+        **(predicting if settings.only != "training" else {}),
+        "ours": our_steps,
         "plain": keras_steps,
         "torch": _torch_steps,
         "torch channels last": functools.partial(_torch_steps, channels_last=True),
@@ -190,6 +196,8 @@ class _Side:
 def _serve(pipe: Connection, way: Way, settings: Settings) -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: settings.cores])
     train, predict = way(settings)
+    train = None if settings.only == "prediction" else train
+    predict = None if settings.only == "training" else predict
     first = _timed(predict)
     for _ in range(_WARM_UP):
         _timed(train), _timed(predict)
