@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+# Of a `make test ARGS=...` that these tests run in.
+OUTER = ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "ARGS")
+
+
 def make(*arguments):
-    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True)
+    env = {name: value for name, value in os.environ.items() if name not in OUTER}
+    command = ["make", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=env)
 
 
 def test_help_lists_every_target():
