@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import secrets
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import gradio as gr
 import numpy as np
 
 from stroke_tf.deploy.model import StrokeModel
+from stroke_tf.deploy.prediction_page import WARNING, facts_of, html_table
 from stroke_tf.deploy.visit import (
     GREY_WINDOW,
     WINDOWS,
@@ -26,19 +28,13 @@ from stroke_tf.deploy.visit import (
     answer_visit,
     can_explain,
     describe_series,
-    describe_slice,
     explain,
-    most_telling,
     paint_slice,
 )
 
 _FREE = "free"
 _SHOWN_AT_ONCE = 4  # pictures drawn side by side; networks answer one visitor at a time
 _WAITING = 32  # visitors in the queue
-_WARNING = (
-    "**Research software, not a medical device.** Its answers can be wrong and must not be used to "
-    "diagnose or to treat."
-)
 _STYLE = """
 .gradio-container { max-width: 84rem !important; margin: 0 auto; }
 #slice { background: #000; border-radius: .5rem; overflow: hidden; }
@@ -67,16 +63,18 @@ def build_page(model: StrokeModel, folder: Path, *, limits: Limits, keep_minutes
     """
     seconds = 60 * keep_minutes
     with gr.Blocks(title="stroke_tf", analytics_enabled=False, delete_cache=(60, seconds)) as page:
-        visit = gr.State(time_to_live=seconds, delete_callback=_leave)
+        visits = _Visits()
+        page.unload(visits.leave)
+        visit = gr.State(time_to_live=seconds, delete_callback=_close)
         gr.Markdown("# Strokes in brain CT")
-        gr.Markdown(_WARNING, elem_id="warning")
+        gr.Markdown(WARNING, elem_id="warning")
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
                 files = gr.File(file_count="multiple", label="PNG, JPG, DICOM or zip", height=150)
                 start = gr.Button("Find strokes", variant="primary", elem_id="start")
                 series = gr.Dropdown([], label="Series", visible=False, elem_id="series")
                 place = gr.Slider(1, 2, step=1, label="Slice", visible=False, elem_id="place")
-                opacity = gr.Slider(0, 1, 0.6, label="Opacity of what is drawn in")
+                opacity = gr.Slider(0, 1, 0.6, label="Opacity: ischaemia blue, haemorrhage green")
                 preset = gr.Radio(_PRESETS, value=_PRESETS[0], label="Window, centre / width in HU")
                 with gr.Row():
                     centre = gr.Number(40, label="Centre", min_width=80)
@@ -97,7 +95,7 @@ def build_page(model: StrokeModel, folder: Path, *, limits: Limits, keep_minutes
         controls = [visit, series, place, centre, width, opacity, heat]
         show = partial(_show, model)
         answered = start.click(
-            partial(_answer, model, folder, limits),
+            _answerer(model, folder, limits, visits),
             [files],
             [visit, files, series, place, summary, download],
             concurrency_limit=1,
@@ -151,34 +149,51 @@ def launch(page: gr.Blocks, *, host: str, port: int, limits: Limits) -> gr.Block
     return page
 
 
-def _answer(
-    model: StrokeModel,
-    folder: Path,
-    limits: Limits,
-    files: list[str] | None,
-    progress: gr.Progress = gr.Progress(),  # noqa: B008  Gradio finds it by its default
-) -> list[Any]:
-    try:
-        visit = answer_visit(
-            [Path(name) for name in files or ()],
-            model,
-            folder / "uploads" / secrets.token_hex(8),
-            limits=limits,
-            progress=lambda what, done, total: progress((done, total), desc=what),
-        )
-    except (ValueError, OSError, RuntimeError) as error:
-        raise gr.Error(html.escape(str(error)), duration=None, print_exception=False) from error
-    names = [one.study.series for one in visit.series]
-    series = gr.update(choices=names, value=names[0], visible=len(names) > 1)
-    ready = gr.update(value=str(visit.results), visible=True)
-    return [visit, None, series, *_choose_series(visit, names[0]), ready]
+class _Visits:
+    """The open visit of each visitor: it ends with the next one, or when the visitor leaves."""
+
+    def __init__(self) -> None:
+        self._open: dict[str | None, Visit] = {}
+
+    def begin(self, visit: Visit, request: gr.Request) -> None:
+        self.leave(request)
+        self._open[request.session_hash] = visit
+
+    def leave(self, request: gr.Request) -> None:
+        _close(self._open.pop(request.session_hash, None))
+
+
+def _answerer(
+    model: StrokeModel, folder: Path, limits: Limits, visits: _Visits
+) -> Callable[..., list[Any]]:
+    def answer(
+        files: list[str] | None,
+        request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008  Gradio finds it by its default
+    ) -> list[Any]:
+        try:
+            visit = answer_visit(
+                [Path(name) for name in files or ()],
+                model,
+                folder / "uploads" / secrets.token_hex(8),
+                limits=limits,
+                progress=lambda what, done, total: progress((done, total), desc=what),
+            )
+        except (ValueError, OSError, RuntimeError) as error:
+            raise gr.Error(html.escape(str(error)), duration=None, print_exception=False) from error
+        visits.begin(visit, request)
+        names = [one.study.series for one in visit.series]
+        series = gr.update(choices=names, value=names[0], visible=len(names) > 1)
+        ready = gr.update(value=str(visit.results), visible=True)
+        return [visit, None, series, *_choose_series(visit, names[0]), ready]
+
+    return answer
 
 
 def _choose_series(visit: Visit, name: str) -> list[Any]:
     """Returns the slider at the slice that matters most, and what is said of the series."""
     one = _series_of(visit, name)
-    count = len(one.shown)
-    value = 1 + most_telling(one)
+    count, value = len(one.study.rows), 1 + one.most_telling()
     slider = gr.update(
         maximum=max(count, 2), value=value, visible=count > 1, label=f"Slice of {count}"
     )
@@ -198,25 +213,28 @@ def _show(
     if visit is None or centre is None or not width or width <= 0:
         return [gr.skip(), gr.skip()]
     one = _series_of(visit, name)
-    number = min(max(int(place), 1), len(one.shown)) - 1
+    number = min(max(int(place), 1), len(one.study.rows)) - 1
+    facts = html_table((), [tuple(map(html.escape, it)) for it in facts_of(one.study.rows[number])])
     pixels = one.read(number)
+    if pixels is None:
+        return [f"<p>slice {number + 1}: could not be read</p>", facts]
     window = (centre, width) if pixels.dtype == np.int16 else GREY_WINDOW
     heatmap = explain(model, pixels) if heat else None
     painted = paint_slice(pixels, one.mask(number), window=window, opacity=opacity, heatmap=heatmap)
-    return [_picture(painted, number, one), describe_slice(one, number)]
+    return [_picture(painted, number, len(one.study.rows)), facts]
 
 
 def _series_of(visit: Visit, name: str) -> ShownSeries:
     return next((one for one in visit.series if one.study.series == name), visit.series[0])
 
 
-def _picture(painted: np.ndarray, number: int, one: ShownSeries) -> str:
+def _picture(painted: np.ndarray, number: int, count: int) -> str:
     data = cv2.imencode(".webp", painted[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 90])[1]
     source = base64.b64encode(data.tobytes()).decode()
-    said = f"slice {number + 1} of {len(one.shown)}"
+    said = f"slice {number + 1} of {count}"
     return f'<img alt="{said}" src="data:image/webp;base64,{source}">'
 
 
-def _leave(visit: Visit | None) -> None:
+def _close(visit: Visit | None) -> None:
     if visit is not None:
         visit.close()

@@ -165,7 +165,8 @@ def _predict(
         seconds=time.monotonic() - started,
     )
     write_results(result, identity=identity, described=model.description)
-    folder.finish({key: value for key, value in result.summary().items() if key != "series"})
+    told = {key: value for key, value in result.summary().items() if key not in ("out", "series")}
+    folder.finish(told)
     return result
 
 
@@ -275,10 +276,10 @@ def _check_found(found: Found, *, keep_going: bool) -> None:
     for name, reason in found.left_out:
         _log.info("%s: left out, %s", name, reason)
     if not found.series:
-        raise ValueError(
-            f"inputs must hold a slice. Received: {len(faults)} that cannot be read, "
-            f"{len(found.left_out)} left out"
-        )
+        others = [f"{name}: left out, {reason}" for name, reason in found.left_out]
+        told = f"inputs must hold a slice. Received: {len(faults)} that cannot be read, "
+        listed = [f"{told}{len(others)} left out", *faults, *others]
+        raise ValueError(_lines(listed[: _SHOWN + 1], listed[1:]))
 
 
 def _lines(shown: Sequence[str], all_of_them: Sequence[str]) -> str:

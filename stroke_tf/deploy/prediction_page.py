@@ -97,7 +97,7 @@ def _overview(studies: Sequence[Study]) -> str:
         counts = (str(len(study.rows)), str(len(study.matter)))
         rows.append((f'<a href="#{name}">{name}</a>', first, *counts, *ml))
     volumes = (f"{kind}, ml" for kind in LESIONS)
-    return _table(("series", "first file", "slices", "that matter", *volumes), rows)
+    return html_table(("series", "first file", "slices", "that matter", *volumes), rows)
 
 
 def _section(study: Study) -> Iterator[str]:
@@ -113,7 +113,7 @@ def _section(study: Study) -> Iterator[str]:
     yield from _slices(own)
     faults = [(html.escape(row.file), html.escape(row.fault)) for row in own if row.fault]
     if faults:
-        yield "<h3>Could not be read</h3>\n" + _table(("file", "why"), faults[:_LISTED])
+        yield "<h3>Could not be read</h3>\n" + html_table(("file", "why"), faults[:_LISTED])
     yield "</section>\n"
 
 
@@ -122,11 +122,13 @@ def _volumes(study: Study) -> Iterator[str]:
         return
     volumes = study.volumes
     yield "<h3>Volumes</h3>\n"
-    yield _table(("class", "ml"), [(_key(name), f"{volumes.ml[name]:.2f}") for name in volumes.ml])
+    yield html_table(
+        ("class", "ml"), [(_key(name), f"{volumes.ml[name]:.2f}") for name in volumes.ml]
+    )
     yield f"<p>{html.escape(volumes.rule)}</p>\n"
     if volumes.lesions:
         yield "<h3>Lesions</h3>\n"
-        yield _table(
+        yield html_table(
             ("lesion", "slices", "ml", "largest on", "diameter, mm"),
             [
                 (
@@ -148,10 +150,10 @@ def _slices(own: Sequence[SliceRow]) -> Iterator[str]:
     if not found:
         yield "<p>None: no lesion was drawn, and no score reaches the threshold.</p>\n"
         return
-    listed = sorted(sorted(found, key=lambda it: _weight(it[1]), reverse=True)[:_LISTED])
+    listed = sorted(sorted(found, key=lambda it: weight_of(it[1]), reverse=True)[:_LISTED])
     names = [*_columns(own)]
     header = ("slice", "file", *names, *(f"{name}, {_unit(own)}" for name in LESIONS))
-    yield _table(
+    yield html_table(
         header,
         [
             (
@@ -172,7 +174,7 @@ def _viewer_data(out: Path, own: Sequence[SliceRow], *, embedded: bool) -> dict[
     columns = list(_columns(own))
     return {
         "columns": columns,
-        "first": max(range(len(own)), key=lambda place: _weight(own[place])),
+        "first": max(range(len(own)), key=lambda place: weight_of(own[place])),
         "slices": [
             {
                 "file": row.file,
@@ -181,14 +183,15 @@ def _viewer_data(out: Path, own: Sequence[SliceRow], *, embedded: bool) -> dict[
                 "matters": row.matters,
                 "scores": [row.scores.get(name) for name in columns],
                 "area": [row.lesion_px.get(name, 0) for name in LESIONS],
-                "facts": list(_facts_of(row)),
+                "facts": list(facts_of(row)),
             }
             for row in own
         ],
     }
 
 
-def _facts_of(row: SliceRow) -> Iterator[tuple[str, str]]:
+def facts_of(row: SliceRow) -> Iterator[tuple[str, str]]:
+    """Yields what is known of a slice, as plain text: names and values."""
     if row.position_mm is not None:
         yield "position", f"{row.position_mm:.1f} mm"
     for name, score in row.scores.items():
@@ -207,7 +210,8 @@ def _facts_of(row: SliceRow) -> Iterator[tuple[str, str]]:
         yield "could not be read", row.fault
 
 
-def _weight(row: SliceRow) -> tuple[int, float]:
+def weight_of(row: SliceRow) -> tuple[int, float]:
+    """Returns how much a slice tells: its lesion, and the score of any stroke."""
     return sum(row.lesion_px.values()), next(iter(_stroke_scores(row)), 0.0)
 
 
@@ -258,7 +262,7 @@ def _facts(about: Mapping[str, str]) -> str:
     return f'<dl class="facts">{rows}</dl>\n'
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Returns a table of cells that are HTML already."""
     head = "".join(f"<th>{name}</th>" for name in header)
     lines = "".join(f"<tr>{''.join(f'<td>{it}</td>' for it in row)}</tr>\n" for row in rows)

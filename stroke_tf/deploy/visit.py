@@ -6,7 +6,7 @@ Knows nothing of the page itself.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from stroke_tf.config import BRAIN, STROKE, SUBDURAL, Window
 from stroke_tf.deploy.model import StrokeModel
-from stroke_tf.deploy.outputs import SliceRow
 from stroke_tf.deploy.predict import Prediction, predict_inputs
+from stroke_tf.deploy.prediction_page import html_table, weight_of
 from stroke_tf.deploy.studies import Study
 from stroke_tf.deploy.views import ViewMaker
 from stroke_tf.labels import LESION_CLASSES
@@ -43,7 +43,6 @@ GREY_WINDOW: Window = (127.5, 255)
 _SHOWN_SIDE = 768
 _LISTED = 100  # files left out
 _LESIONS = 20
-_COLOURS = {"ischaemia": "blue", "haemorrhage": "green"}  # MASK_COLOURS in words
 
 
 @dataclass(frozen=True)
@@ -60,28 +59,29 @@ class ShownSeries:
 
     Attributes:
         study: What was found in it.
-        shown: Places of its slices that have an answer.
-        pixels: Folder of their pixels.
+        pixels: Folder of its slices' pixels.
         out: Folder of the prediction.
     """
 
     study: Study
-    shown: tuple[int, ...]
     pixels: Path
     out: Path
 
-    def row(self, number: int) -> SliceRow:
-        """Returns what was found on the slice shown as `number`, from 0 on."""
-        return self.study.rows[self.shown[number]]
+    def read(self, place: int) -> NDArray[Any] | None:
+        """Returns a slice: uint8 grey or int16 HU, shape (H, W); None where it has a fault."""
+        if self.study.rows[place].fault:
+            return None
+        return np.load(self.pixels / f"{place}.npy", allow_pickle=False)
 
-    def read(self, number: int) -> NDArray[Any]:
-        """Returns its pixels: uint8 grey or int16 HU, shape (H, W)."""
-        return np.load(self.pixels / f"{self.shown[number]}.npy", allow_pickle=False)
-
-    def mask(self, number: int) -> NDArray[np.uint8] | None:
-        """Returns its class ids, shape (H, W); None where the model draws none."""
-        row = self.row(number)
+    def mask(self, place: int) -> NDArray[np.uint8] | None:
+        """Returns a slice's class ids, shape (H, W); None where the model draws none."""
+        row = self.study.rows[place]
         return read_mask(self.out / row.path("masks")) if row.lesion_px else None
+
+    def most_telling(self) -> int:
+        """Returns the place of the slice with most lesion or, without masks, the highest score."""
+        rows = self.study.rows
+        return max(range(len(rows)), key=lambda place: weight_of(rows[place]))
 
 
 @dataclass(frozen=True)
@@ -164,13 +164,13 @@ def _keep_pixels(
     """Keeps the pixels alone, so that the files can go."""
     shown = []
     for one, study in zip(find_inputs(inputs).series, studies, strict=True):
-        places = tuple(place for place, row in enumerate(study.rows) if not row.fault)
         pixels = folder / "pixels" / study.series
         pixels.mkdir(parents=True)
+        places = [place for place, row in enumerate(study.rows) if not row.fault]
         for place in places:
             np.save(pixels / f"{place}.npy", one.slices[place].read().pixels)
         if places:
-            shown.append(ShownSeries(study, places, pixels, folder / "results"))
+            shown.append(ShownSeries(study, pixels, folder / "results"))
     return tuple(shown)
 
 
@@ -252,40 +252,13 @@ def explain(model: StrokeModel, pixels: NDArray[Any]) -> NDArray[np.float32]:
     return undo_square(heatmap, height=shape[0], width=shape[1])
 
 
-def most_telling(one: ShownSeries) -> int:
-    """Returns the number of the slice with most lesion or, without masks, the highest score."""
-
-    def weight(number: int) -> tuple[float, float]:
-        row = one.row(number)
-        scores = [score for name, score in row.scores.items() if name != "no stroke"]
-        return sum(row.lesion_px.values()), max(scores, default=0.0)
-
-    return max(range(len(one.shown)), key=weight)
-
-
-def describe_slice(one: ShownSeries, number: int) -> str:
-    """Returns what was found on a slice, as HTML."""
-    row = one.row(number)
-    facts = [("file", row.file)]
-    if row.position_mm is not None:
-        facts.append(("position", f"{row.position_mm:.1f} mm"))
-    for name, score in row.scores.items():
-        spread = f" ± {row.spread[name]:.3f} over networks" if name in row.spread else ""
-        facts.append((f"score of {name}", f"{score:.3f}{spread}"))
-    if row.positive is not None:
-        facts.append(("positive", "yes" if row.positive else "no"))
-    for name, count in row.lesion_px.items():
-        area = f", {row.lesion_mm2[name]:.0f} mm²" if name in row.lesion_mm2 else ""
-        facts.append((f"{name} ({_COLOURS[name]})", f"{count} pixels{area}"))
-    return html_table((), facts)
-
-
 def describe_series(one: ShownSeries, visit: Visit) -> str:
     """Returns volumes, lesions and notes of a series, and the visit's faults, as HTML."""
     study, parts = one.study, []
     if study.volumes is not None:
-        ml = [(name, f"{value:.2f} ml") for name, value in study.volumes.ml.items()]
-        parts += ["<h3>Volumes</h3>", html_table((), ml), f"<p>{escape(study.volumes.rule)}</p>"]
+        ml = [(name, f"{value:.2f}") for name, value in study.volumes.ml.items()]
+        parts += ["<h3>Volumes</h3>", html_table(("class", "ml"), ml)]
+        parts.append(f"<p>{escape(study.volumes.rule)}</p>")
         rows = [
             (
                 it.kind,
@@ -302,17 +275,7 @@ def describe_series(one: ShownSeries, visit: Visit) -> str:
             parts.append(f"<p>and {more} smaller ones: report.html lists all</p>")
     notes = "".join(f"<li>{escape(note)}</li>" for note in study.notes)
     parts += ["<h3>Notes</h3>", f"<ul>{notes}</ul>"] if notes else []
-    if visit.faults:
-        parts += ["<h3>Left out</h3>", html_table(("file", "why"), visit.faults[:_LISTED])]
+    faults = [(escape(name), escape(reason)) for name, reason in visit.faults[:_LISTED]]
+    if faults:
+        parts += ["<h3>Left out, or not read</h3>", html_table(("file", "why"), faults)]
     return "\n".join(parts)
-
-
-def html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Returns a table of plain texts."""
-    lines = [("th", header)] if header else []
-    lines += [("td", row) for row in rows]
-    body = "".join(
-        "<tr>" + "".join(f"<{kind}>{escape(cell)}</{kind}>" for cell in row) + "</tr>"
-        for kind, row in lines
-    )
-    return f"<table>{body}</table>"

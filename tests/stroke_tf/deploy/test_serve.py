@@ -170,6 +170,19 @@ def test_a_slow_request_does_not_block_the_page(server, browser, page, tmp_path)
     busy.close()
 
 
+def test_a_visit_ends_with_the_next_one_and_when_its_visitor_leaves(server, page, tmp_path):
+    for count in (1, 2):
+        paths = write_series(tmp_path / str(count), upright(range(count)))
+        hand_in(page, zipped(tmp_path / f"scan{count}.zip", paths))
+        page.wait_for_selector(f"#slice img[alt$='of {count}']", timeout=ANSWER_MS)
+        assert len(server.files("predictions.csv")) == 1
+    page.goto("about:blank")
+    end = time.monotonic() + START_S
+    while left := [it for kind in ("*.csv", "*.npy", "*.zip") for it in server.files(kind)]:
+        assert time.monotonic() < end, left
+        time.sleep(0.2)
+
+
 def bomb(path):
     """A PNG that says it is 30,000 x 30,000, in a few hundred kilobytes."""
     side = 30_000

@@ -12,9 +12,7 @@ from stroke_tf.deploy.visit import (
     answer_visit,
     can_explain,
     describe_series,
-    describe_slice,
     explain,
-    most_telling,
     paint_slice,
 )
 
@@ -43,19 +41,14 @@ def visit(tmp_path):
 
 def test_pictures_are_kept_as_pixels_alone_and_uploads_go(visit):
     (one,) = visit.series
-    assert [one.row(number).file for number in range(3)] == ["10000.png", "10001.png", "10002.png"]
+    assert [row.file for row in one.study.rows] == ["10000.png", "10001.png", "10002.png"]
     assert one.read(1).dtype == np.uint8 and one.read(1)[0, 0] == 230
     assert np.count_nonzero(one.mask(1)) == 90
     assert not (visit.folder / "uploads").exists()
 
 
 def test_the_slice_with_most_lesion_is_shown_first(visit):
-    assert most_telling(visit.series[0]) == 1
-
-
-def test_a_slice_is_described_by_its_scores_and_pixels(visit):
-    told = describe_slice(visit.series[0], 1)
-    assert "10001.png" in told and "90 pixels" in told
+    assert visit.series[0].most_telling() == 1
 
 
 def test_results_are_one_zip_of_what_predict_writes(visit):
@@ -71,7 +64,7 @@ def test_a_visit_that_ends_leaves_nothing(visit):
 def test_files_of_one_name_are_all_answered(tmp_path):
     first, second = (write_pictures(tmp_path / name, 50) for name in "ab")
     visit = answer_visit(first + second, ScriptedModel(), tmp_path / "visit", limits=LIMITS)
-    assert len(visit.series[0].shown) == 2
+    assert len(visit.series[0].study.rows) == 2
 
 
 def test_what_cannot_be_read_is_named_beside_the_answers(tmp_path):
@@ -81,6 +74,7 @@ def test_what_cannot_be_read_is_named_beside_the_answers(tmp_path):
     visit = answer_visit([*uploads, broken], ScriptedModel(), tmp_path / "v", limits=LIMITS)
     assert [name for name, _ in visit.faults] == ["<b>broken.png"]
     assert "&lt;b&gt;broken.png" in describe_series(visit.series[0], visit)
+    assert [visit.series[0].read(place) is None for place in (0, 1)] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +98,7 @@ def test_nothing_of_a_person_is_kept(tmp_path):
     for place, path in enumerate(paths):
         path.write_bytes(to_bytes(of_made_up_person(ct_image(place, (-96.0, -96.0, 5.0 * place)))))
     visit = answer_visit(paths, ScriptedModel(), tmp_path / "visit", limits=LIMITS)
-    told = describe_series(visit.series[0], visit) + describe_slice(visit.series[0], 0)
+    told = describe_series(visit.series[0], visit)
     assert not any(word in told for word in MADE_UP)
     for path in visit.folder.rglob("*"):
         if path.is_file():
