@@ -56,7 +56,7 @@ class ServeConfig:
 
 def main(config: ServeConfig) -> int:
     """Answers until it is stopped; returns the exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the uploads go
+    signal.signal(signal.SIGTERM, _stop)
     command.quieten()
     from stroke_tf.deploy.load import load_model
 
@@ -69,6 +69,12 @@ def main(config: ServeConfig) -> int:
         print(f"Open {page.local_url} - Ctrl-C stops it", flush=True)
         page.block_thread()
     return 0
+
+
+def _stop(*_: object) -> None:
+    """Ends the process so that the uploads go, and lets no second signal break that off."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(0)
 
 
 def open_page(config: ServeConfig, model: StrokeModel, folder: Path) -> Any:

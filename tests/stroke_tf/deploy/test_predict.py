@@ -58,6 +58,20 @@ def files_of(folder):
     }
 
 
+def test_no_file_names_the_folder_that_it_lies_in(tmp_path):
+    predict(tmp_path / "out", write_pictures(tmp_path / "in", 0, 90))
+    for path in (tmp_path / "out").rglob("*"):
+        assert path.is_dir() or str(tmp_path).encode() not in path.read_bytes(), path
+
+
+def test_inputs_without_a_slice_are_all_named(tmp_path):
+    for name in ("notes.txt", "broken.dcm"):
+        (tmp_path / name).write_bytes(b"\0" * 128 + b"DICM" if name.endswith("dcm") else b"text")
+    with pytest.raises(ValueError, match="must hold a slice") as caught:
+        predict(tmp_path / "out", tmp_path / "notes.txt", tmp_path / "broken.dcm", keep_going=True)
+    assert "notes.txt" in str(caught.value) and "broken.dcm" in str(caught.value)
+
+
 def test_pictures_get_scores_masks_overlays_and_a_row_each(tmp_path):
     result = predict(tmp_path / "out", write_pictures(tmp_path / "in", 0, 90))
     empty, found = table(tmp_path / "out")
