@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from stroke_tf.evaluation.intervals import Metric, bootstrap
+from stroke_tf.evaluation.intervals import RESAMPLES, Gain, Metric, bootstrap, bootstrap_gain
 from stroke_tf.evaluation.lesions import LesionCounts, lesion_metrics
 from stroke_tf.evaluation.metrics import (
     accuracy,
@@ -68,7 +68,9 @@ class CrossValidated:
         )
         return dataclasses.replace(self, frame=self.frame.assign(score=scores))
 
-    def gain_over(self, other: CrossValidated, *, seed: int = 0, resamples: int = 1000) -> Metric:
+    def gain_over(
+        self, other: CrossValidated, *, seed: int = 0, resamples: int = RESAMPLES
+    ) -> Gain:
         """Returns the mean ROC AUC minus that of another model of the same slices and parts.
 
         Both are scored on the same resamples of patients.
@@ -87,14 +89,14 @@ class CrossValidated:
         pair = frame["score"].to_numpy(), again["score"].to_numpy()
         parts = [part.index.to_numpy() for _, part in frame.groupby("part")]
 
-        def difference(weights: np.ndarray) -> list[float]:
+        def difference(weights: np.ndarray) -> float:
             drawn = [np.repeat(part, weights[part]) for part in parts]
             mine, theirs = (_mean_auc(truth, scores, drawn) for scores in pair)
-            return [mine - theirs]
+            return mine - theirs
 
-        return bootstrap(difference, groups, seed=seed, resamples=resamples)[0]
+        return bootstrap_gain(difference, groups, seed=seed, resamples=resamples)
 
-    def metrics(self, *, seed: int = 0, resamples: int = 1000) -> dict[str, Metric]:
+    def metrics(self, *, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, Metric]:
         """Returns scores with 95 % intervals of a bootstrap over patients.
 
         `roc_auc`, `sensitivity_at_90_specificity` and `average_precision` are means over the five
@@ -156,8 +158,8 @@ class CrossValidatedMasks:
         return [_lesion_dice(part.per_slice.sum(axis=0)) for part in parts]
 
     def gain_over(
-        self, other: CrossValidatedMasks, *, seed: int = 0, resamples: int = 1000
-    ) -> Metric:
+        self, other: CrossValidatedMasks, *, seed: int = 0, resamples: int = RESAMPLES
+    ) -> Gain:
         """Returns the lesion Dice minus that of another network of the same slices and parts.
 
         Both are scored on the same resamples of patients.
@@ -175,14 +177,14 @@ class CrossValidatedMasks:
             )
         pair = [_cells_of_groups(it.frame) for it in (self, other)]
 
-        def difference(weights: np.ndarray) -> list[float]:
+        def difference(weights: np.ndarray) -> float:
             first, second = (_lesion_dice(np.tensordot(weights, it, axes=1)) for it in pair)
-            return [first - second]
+            return first - second
 
         groups = np.arange(len(pair[0]))
-        return bootstrap(difference, groups, seed=seed, resamples=resamples)[0]
+        return bootstrap_gain(difference, groups, seed=seed, resamples=resamples)
 
-    def metrics(self, *, seed: int = 0, resamples: int = 1000) -> dict[str, Metric]:
+    def metrics(self, *, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, Metric]:
         """Returns scores with 95 % intervals of a bootstrap over patients.
 
         They are those of `segmentation_metrics` and `lesion_metrics`.

@@ -13,7 +13,7 @@ from typing import Any
 
 from stroke_tf.command import reported
 from stroke_tf.data.memory import Slices
-from stroke_tf.evaluation.intervals import Metric
+from stroke_tf.evaluation.intervals import Gain
 from stroke_tf.files import write_text
 from stroke_tf.manifest import FOLDS, FoldName, manifest_sha256, read_folds, read_manifest
 from stroke_tf.processes import is_worker, worker_names
@@ -52,7 +52,7 @@ class Kind:
     train: Callable[[Any, OpenRun], float]
     run: Callable[[Any], RunMetrics]
     tested_by: str
-    gain: Callable[[RunFolder, RunFolder, Mapping[str, str]], Metric]
+    gain: Callable[[RunFolder, RunFolder, Mapping[str, str]], Gain]
     max_epochs: int
 
 

@@ -179,7 +179,7 @@ def _line(
     return [
         *line,
         " ".join(f"{score:.3f}" for score in view.part_scores[1](result)),
-        "–" if baseline is None else result.gain_over(baseline).text(sign=True),
+        "–" if baseline is None else result.gain_over(baseline).difference.text(sign=True),
         f"{result.seconds / 60:.1f}",
     ]
 

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from stroke_tf.evaluation.intervals import INTERVALS, p_text
 from stroke_tf.runs.settings import ClassifierRun, UnetRun, small
 from stroke_tf.tables.settings import TableRun, seeded
 
@@ -27,10 +28,12 @@ Folds = Literal["one", "five"]
 
 TABLE_NAME = "TABLE.md"
 _SMOKE_ROWS = 2
-_INTERVALS = "Test slices, with 95 % intervals of a bootstrap over groups"
+_INTERVALS = f"Test slices, with 95 % intervals of a bootstrap over groups ({INTERVALS})"
 _PAIRED = (
-    "Differences on the same test slices, with 95 % intervals of a paired bootstrap over groups; "
-    "McNemar's test takes slices to be independent, so its p is too small where patients have many."
+    "Differences on the same test slices, with 95 % intervals of a paired bootstrap over groups, "
+    "and p values: each column of them is corrected by Holm for the comparisons of this table "
+    "({}). McNemar's test takes slices to be independent, so its p is too small where patients "
+    "have many."
 )
 _TESTED_ONCE: dict[type, tuple[tuple[str, ...], str]] = {
     ClassifierRun: (
@@ -238,7 +241,7 @@ def _differences(rows: Mapping[str, ClassifierRun], results: Mapping[str, RunMet
     """Returns what each classifier differs in from the first one, on the same test slices."""
     import pandas as pd
 
-    from stroke_tf.evaluation.comparisons import mcnemar, paired_bootstrap
+    from stroke_tf.evaluation.comparisons import holm, mcnemar, paired_bootstrap
     from stroke_tf.manifest import read_folds
     from stroke_tf.page import markdown_table
     from stroke_tf.runs.keep_or_run import folder_of
@@ -250,15 +253,20 @@ def _differences(rows: Mapping[str, ClassifierRun], results: Mapping[str, RunMet
     (first, one), *others = tables.items()
     groups = {it.source_id: it.group_id for it in read_folds(rows[first].records)}
     calls = one["score"] >= results[first].threshold
-    lines = []
+    gains, tests = [], []
     for name, table in others:
         other = table.set_index("id").loc[one["id"]].reset_index()
-        gain = paired_bootstrap(
-            one["truth"], other["score"], one["score"], groups=one["id"].map(groups)
+        gains.append(
+            paired_bootstrap(
+                one["truth"], other["score"], one["score"], groups=one["id"].map(groups)
+            )
         )
-        test = mcnemar(one["truth"], other["score"] >= results[name].threshold, calls)
-        right = f"{test.only_a} / {test.only_b}"
-        lines.append([name, gain.text(sign=True), right, f"{test.p_value:.3g}"])
+        tests.append(mcnemar(one["truth"], other["score"] >= results[name].threshold, calls))
+    p_values = [map(p_text, holm([it.p_value for it in column])) for column in (gains, tests)]
+    lines = [
+        [name, gain.difference.text(sign=True), p, f"{test.only_a} / {test.only_b}", mcnemar_p]
+        for (name, _), gain, test, p, mcnemar_p in zip(others, gains, tests, *p_values, strict=True)
+    ]
     right = f"right where the other is wrong: row / {first}"
-    header = ("row", f"AUC - {first}", right, "McNemar p")
-    return f"{markdown_table(header, lines)}\n\n{_PAIRED}"
+    header = ("row", f"AUC - {first}", "p (Holm)", right, "McNemar p (Holm)")
+    return f"{markdown_table(header, lines)}\n\n{_PAIRED.format(len(lines))}"

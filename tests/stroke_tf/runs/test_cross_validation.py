@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stroke_tf.evaluation.intervals import UNDEFINED, Metric
+from stroke_tf.evaluation.intervals import UNDEFINED, Gain, Metric
 from stroke_tf.evaluation.lesions import count_lesions, lesion_metrics
 from stroke_tf.evaluation.metrics import classification_metrics
 from stroke_tf.evaluation.segmentation import count_masks, segmentation_metrics
@@ -137,13 +137,13 @@ def test_a_gain_is_the_difference_of_the_means_paired_by_slice():
     shuffled = dataclasses.replace(poor, frame=poor.frame.iloc[::-1].reset_index(drop=True))
     # of the sixteen pairs of the poor model: 4 right, 8 ties, 4 wrong
     for other in (poor, shuffled):
-        assert good.gain_over(other, resamples=50).value == pytest.approx(0.5)
-    assert poor.gain_over(good, resamples=50).value == pytest.approx(-0.5)
+        assert good.gain_over(other, resamples=50).difference.value == pytest.approx(0.5)
+    assert poor.gain_over(good, resamples=50).difference.value == pytest.approx(-0.5)
 
 
 def test_a_model_gains_nothing_over_itself():
     model = validated([0.3, 0.6, 0.2, 0.9, 0.5, 0.4], [0, 1, 0, 1, 1, 0])
-    assert model.gain_over(model, resamples=50) == Metric(0.0, 0.0, 0.0)
+    assert model.gain_over(model, resamples=50) == Gain(Metric(0.0, 0.0, 0.0), 1.0)
 
 
 def test_models_of_other_parts_are_not_compared():
@@ -232,8 +232,8 @@ def test_a_gain_of_masks_is_the_difference_of_their_lesion_dice():
     expected = (1 + 4 / 5) / 2 - (0 + 6 / 7) / 2
     shuffled = dataclasses.replace(poor, frame=poor.frame.iloc[::-1].reset_index(drop=True))
     for other in (poor, shuffled, pooled([poor, poor])):
-        assert good.gain_over(other, resamples=50).value == pytest.approx(expected)
-    assert good.gain_over(good, resamples=50) == Metric(0.0, 0.0, 0.0)
+        assert good.gain_over(other, resamples=50).difference.value == pytest.approx(expected)
+    assert good.gain_over(good, resamples=50) == Gain(Metric(0.0, 0.0, 0.0), 1.0)
     with pytest.raises(ValueError, match="same slices and parts only. Received: 4 and 2 slices"):
         good.gain_over(poor.of_slices(IDS[:2]))
     with pytest.raises(ValueError, match="same slices and parts only"):

@@ -138,8 +138,9 @@ def test_rows_are_compared_with_the_first_on_the_same_slices(phantom_records, tm
     assert run_table(config_for(phantom_records[:1], tmp_path), "test", rows) == 0
     text = table(tmp_path)
     assert "| row | AUC - first |" in text
-    assert "| again | +0.000 [+0.000, +0.000] | 0 / 0 | 1 |" in text
+    assert "| again | +0.000 [+0.000, +0.000] | 1 | 0 / 0 | 1 |" in text
     assert re.search(r"\| smaller \| [+-]0\.\d{3} \[", text)
+    assert "corrected by Holm for the comparisons of this table (2)" in text
 
 
 def test_a_smoke_run_takes_two_rows_but_those_that_are_named(phantom_records, tmp_path):
