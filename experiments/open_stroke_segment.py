@@ -25,11 +25,10 @@ from data_tools.smoke import smoke_records
 from stroke_tf import command
 from stroke_tf.config import PLAIN_UNET, FitConfig
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
-from stroke_tf.tables.run_table import Row, run_table
+from stroke_tf.tables.run_table import run_table
 from stroke_tf.tables.settings import TableRun
 from stroke_tf.tables.sources import read_sources
-
-EXPERIMENT = "open-stroke-segment"
+from stroke_tf.tables.table import Table
 
 _BASE = UnetRun(
     encoder="mobilenetv2",
@@ -58,24 +57,28 @@ _TYPE = ClassifierRun(
     fit=_BASE.fit,
 )
 
-ROWS: dict[str, Row] = {
-    "unet-mobilenetv2": _BASE,
-    "unet-mobilenetv2-scratch": replace(_BASE, weights=None),
-    "improved": _OWN,
-    "plain": replace(_OWN, improvements=PLAIN_UNET),
-    "type": _TYPE,
-    "type-frozen": replace(_TYPE, unfreeze_from="none"),
-    "joint": replace(_BASE, architecture="joint"),
-    "joint-frozen": replace(_BASE, architecture="joint", freeze=True),
-    "unet-mobilenetv2-128px": replace(_BASE, image_size=128),
-    "unet-mobilenetv2-128px-slow": replace(
-        _BASE, image_size=128, fit=replace(_BASE.fit, epochs=20, learning_rate=1e-4)
-    ),
-    "unet-mobilenetv2-frozen": replace(_BASE, freeze=True),
-    "unet-mobilenetv2-128px-bfloat16": replace(
-        _BASE, image_size=128, fit=replace(_BASE.fit, precision="bfloat16")
-    ),
-}
+TABLE = Table(
+    "open-stroke-segment",
+    {
+        "unet-mobilenetv2": _BASE,
+        "unet-mobilenetv2-scratch": replace(_BASE, weights=None),
+        "improved": _OWN,
+        "plain": replace(_OWN, improvements=PLAIN_UNET),
+        "type": _TYPE,
+        "type-frozen": replace(_TYPE, unfreeze_from="none"),
+        "joint": replace(_BASE, architecture="joint"),
+        "joint-frozen": replace(_BASE, architecture="joint", freeze=True),
+        "unet-mobilenetv2-128px": replace(_BASE, image_size=128),
+        "unet-mobilenetv2-128px-slow": replace(
+            _BASE, image_size=128, fit=replace(_BASE.fit, epochs=20, learning_rate=1e-4)
+        ),
+        "unet-mobilenetv2-frozen": replace(_BASE, freeze=True),
+        "unet-mobilenetv2-128px-bfloat16": replace(
+            _BASE, image_size=128, fit=replace(_BASE.fit, precision="bfloat16")
+        ),
+    },
+    folds="five",
+)
 """Pretrained and not, without a pretrained encoder; a classifier of the type, and the U-Net with a
 head for it (frozen too: fine-tuned at this rate, the encoder's deepest features go silent); then
 what makes the first one cheaper, whose cost in Dice is the difference from it, and at a tenth of
@@ -97,9 +100,7 @@ class OpenStroke(TableRun):
 def main(config: OpenStroke) -> int:
     """Runs every row and writes the tables; returns the exit code."""
     sources = read_sources(config.sources) if config.sources else {}
-    return run_table(
-        config, EXPERIMENT, ROWS, folds="five", strata=sources, smoke_records=smoke_records
-    )
+    return run_table(config, replace(TABLE, strata=sources), smoke_records=smoke_records)
 
 
 if __name__ == "__main__":

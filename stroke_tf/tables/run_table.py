@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from stroke_tf.runs.settings import ClassifierRun, UnetRun, small
 from stroke_tf.tables.settings import TableRun, seeded
+from stroke_tf.tables.table import Row, Table
 
 if TYPE_CHECKING:
     from stroke_tf.manifest import Protocol
     from stroke_tf.run_folder import RunMetrics
-
-Row: TypeAlias = ClassifierRun | UnetRun
-Folds = Literal["one", "five"]
-"""How a row is tested: on its own test folds, or on all slices by five-fold cross-validation."""
 
 TABLE_NAME = "TABLE.md"
 _SMOKE_ROWS = 2
@@ -59,30 +56,15 @@ _TESTED_ONCE: dict[type, tuple[tuple[str, ...], str]] = {
 
 def run_table(
     config: TableRun,
-    experiment: str,
-    rows: Mapping[str, Row],
+    table: Table,
     *,
-    published: Sequence[str] = (),
-    preface: Callable[[Path], str] | None = None,
-    folds: Folds = "one",
-    clean_only: Collection[str] = (),
-    smoothed: Mapping[str, float] | None = None,
-    strata: Mapping[str, str] | None = None,
     smoke_records: Callable[..., tuple[Path, ...]] | None = None,
 ) -> int:
     """Runs rows and writes OUT/EXPERIMENT/TABLE.md and the report.
 
     Args:
         config: What to run.
-        experiment: Name of the experiment, which its runs are kept under.
-        rows: The rows by name.
-        published: Keys of the paper's tables that ours stand beside, when rows are tested once.
-        preface: Gives what is to be said of a folder of records before its rows.
-        folds: How a row is tested.
-        clean_only: Rows that the protocol `as-published` cannot have.
-        smoothed: Standard deviation, in slices, for rows that are shown smoothed too.
-        strata: What each slice, by its source id, is part of: the cross-validated masks of each
-            part are shown apart too.
+        table: The rows.
         smoke_records: Gives the records of a smoke run, given those of `config` and, as `out`, the
             folder of results.
 
@@ -91,21 +73,21 @@ def run_table(
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     failed: list[str] = []
-    parts = [f"# {experiment}"]
+    parts = [f"# {table.experiment}"]
     try:
-        chosen = _chosen(config, rows)
+        chosen = _chosen(config, table.rows)
         if config.smoke and smoke_records:
             config = replace(config, records=smoke_records(config.records, out=config.out))
         for records, protocol in _protocols(config).items():
             here = {
-                name: _settled(row, config, experiment, f"{name}-{protocol}", records)
+                name: _settled(row, config, table.experiment, f"{name}-{protocol}", records)
                 for name, row in chosen.items()
-                if protocol == "clean" or name not in clean_only
+                if protocol == "clean" or name not in table.clean_only
             }
             parts.append(f"## Protocol {protocol}")
-            if preface:
-                parts.append(preface(records))
-            if folds == "five":
+            if table.preface:
+                parts.append(table.preface(records))
+            if table.folds == "five":
                 from stroke_tf.tables.cross_tables import cross_validated_tables
 
                 parts += cross_validated_tables(
@@ -113,15 +95,15 @@ def run_table(
                     config.seeds,
                     run=_run,
                     attempt=partial(_attempt, failed=failed),
-                    smoothed=smoothed or {},
-                    strata=strata or {},
+                    smoothed=table.smoothed,
+                    strata=table.strata,
                 )
             else:
-                parts += _tested_once(here, config.seeds, failed, published)
+                parts += _tested_once(here, config.seeds, failed, table.published)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    _write_down(config.out, experiment + "-smoke" * config.smoke, parts, failed)
+    _write_down(config.out, table.experiment + "-smoke" * config.smoke, parts, failed)
     return int(bool(failed))
 
 

@@ -22,6 +22,7 @@ from stroke_tf.tables.run_table import run_table
 from stroke_tf.tables.settings import TableRun
 from stroke_tf.tables.sizes import sizes_of_classes
 from stroke_tf.tables.sources import read_sources
+from stroke_tf.tables.table import Table
 from stroke_tf.training.losses import LOSSES
 
 EXPERIMENTS = (
@@ -45,7 +46,7 @@ def config_for(name, records, out, **options):
 
 
 def table(out, name):
-    return (out / f"{module(name).EXPERIMENT}-smoke" / "TABLE.md").read_text()
+    return (out / f"{module(name).TABLE.experiment}-smoke" / "TABLE.md").read_text()
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_a_smoke_run_is_shown_with_its_lesion_scores(name, row, tiny, phantom_re
     if name in PUBLISHED:
         (beside,) = (line for line in text.splitlines() if f"| {row} | as-published | 0 | " in line)
         assert " / " in beside and "–" not in beside
-    folder = tmp_path / f"{module(name).EXPERIMENT}-smoke"
+    folder = tmp_path / f"{module(name).TABLE.experiment}-smoke"
     figures = {path.stem for path in (folder / f"{row}-as-published-s0/figures").iterdir()}
     assert figures >= {"history", "segmentation"}
     history = pd.read_csv(folder / f"{row}-as-published-s0" / "history.csv")
@@ -103,7 +104,7 @@ def test_cross_validated_networks_are_compared_in_all_and_by_source(
     tiny, phantom_records, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(cross_validation, "PARTS", 2)  # of five
-    rows = module("open_stroke_segment").ROWS
+    rows = module("open_stroke_segment").TABLE.rows
     quick = {"backbone": "mobilenet025", "training": "probe", "head": "linear"}
     monkeypatch.setitem(rows, "type", replace(rows["type"], **quick))
     sources = tmp_path / "manifest.csv"
@@ -141,25 +142,25 @@ def test_cross_validated_networks_are_compared_in_all_and_by_source(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_smoke_run_of_every_row(name, phantom_records, tmp_path):
-    rows = tuple(module(name).ROWS)
+    rows = tuple(module(name).TABLE.rows)
     assert module(name).main(config_for(name, phantom_records[:1], tmp_path, rows=rows)) == 0
-    assert all(f"| {row} | " in table(tmp_path, name) for row in module(name).ROWS)
+    assert all(f"| {row} | " in table(tmp_path, name) for row in module(name).TABLE.rows)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_rows_that_load_no_weights_say_so(name):
-    for row in module(name).ROWS.values():
+    for row in module(name).TABLE.rows.values():
         if isinstance(row, UnetRun) and row.architecture == "improved":
             assert row.weights is None
 
 
 @pytest.mark.parametrize(("name", "key"), PUBLISHED.items())
 def test_the_rows_of_the_paper_are_there(name, key):
-    assert {row.name for row in TABLES[key].rows} <= module(name).ROWS.keys()
+    assert {row.name for row in TABLES[key].rows} <= module(name).TABLE.rows.keys()
 
 
 def test_the_ablation_changes_one_thing_at_a_time():
-    rows = saucis_ablation.ROWS
+    rows = saucis_ablation.TABLE.rows
     whole, plain = (vars(rows[name].improvements) for name in ("improved", "plain"))
     for name, row in rows.items():
         switches = vars(row.improvements)
@@ -174,7 +175,9 @@ def test_the_ablation_changes_one_thing_at_a_time():
 
 
 def test_the_joint_network_is_compared_on_equal_terms():
-    masks, types, joint = (module("joint_phase2").ROWS[row] for row in ("unet", "type", "joint"))
+    masks, types, joint = (
+        module("joint_phase2").TABLE.rows[row] for row in ("unet", "type", "joint")
+    )
     assert replace(joint, architecture="unet") == masks
     assert types.backbone == masks.encoder
     for setting in ("image_size", "batch_size", "fit", "augment", "strength"):
@@ -213,7 +216,7 @@ def test_a_unet_row_that_fails_is_named_and_the_others_go_on(
     )
     rows = {"broken": replace(small, val_folds=(8,)), "fine": small}
     config = TableRun(records=phantom_records[:1], out=tmp_path)
-    assert run_table(config, "test", rows) == 1
+    assert run_table(config, Table("test", rows)) == 1
     text = (tmp_path / "test" / "TABLE.md").read_text()
     assert "Failed: broken-clean-s0: validation and test folds must be different" in text
     assert "\n| fine | " in text
