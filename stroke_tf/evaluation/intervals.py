@@ -160,7 +160,8 @@ def _bootstrap(
             rng=seed,
         )
     resampled = found.bootstrap_distribution
-    limits = _limits(resampled, *found.confidence_interval)
+    low, high = found.confidence_interval
+    limits = _limits(resampled, np.asarray(low), np.asarray(high))
     return _metrics(values, *np.where(np.isnan(values), np.nan, limits)), resampled
 
 
