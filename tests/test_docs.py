@@ -23,6 +23,7 @@ from experiments.demo import Demo
 from experiments.saucis_f1_f2_f3_samples import Samples
 from experiments.score_stage1 import Stage1
 from experiments.score_stage2 import Stage2
+from stroke_tf.audits.settings import AuditConfig
 from stroke_tf.cli import VERBS
 from stroke_tf.command import parse
 from stroke_tf.deploy.export import Export
@@ -67,6 +68,7 @@ SETTINGS = {
     "experiments.usth_t1_detect": TableRun,
     "experiments.usth_t2_type": TableRun,
     "experiments.usth_t3_segment": TableRun,
+    "stroke_tf.audits.run_audits": AuditConfig,
     "stroke_tf.deploy.export": Export,
     "stroke_tf.deploy.predict": Prediction,
     "stroke_tf.deploy.save_model": SaveConfig,
