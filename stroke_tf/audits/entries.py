@@ -23,5 +23,7 @@ class Audit(NamedTuple):
 
 AUDITS: dict[str, Audit] = {
     "data": Audit("stroke_tf.audits.data", "records", "what the records hold"),
+    "labels": Audit("stroke_tf.audits.labels", "records", "which labels and masks are doubtful"),
+    "failures": Audit("stroke_tf.audits.failures", "both", "what a run misses, and how sure it is"),
 }
 """The audits in the order of the page."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,20 @@ class SliceSet:
     def parts(self) -> NDArray[np.int64]:
         """Part of each slice, 0 to 4: pairs of folds."""
         return parts_of([row.fold for row in self.rows])
+
+    def places(self, ids: Iterable[str]) -> NDArray[np.int64]:
+        """Returns where some slices are, by their ids.
+
+        Raises:
+            ValueError: If one is not there.
+        """
+        known = {row.source_id: place for place, row in enumerate(self.rows)}
+        if missing := [name for name in ids if name not in known]:
+            raise ValueError(
+                "predictions must be of slices of folds 0 to 9 of the records. Received: "
+                f"{len(missing)} others, such as {missing[0]}"
+            )
+        return np.array([known[name] for name in ids], np.int64)
 
     def truth(self, task: Task) -> NDArray[np.bool_]:
         """Returns the label of each slice; those that the task does not use have one too."""
