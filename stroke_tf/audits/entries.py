@@ -25,5 +25,6 @@ AUDITS: dict[str, Audit] = {
     "data": Audit("stroke_tf.audits.data", "records", "what the records hold"),
     "labels": Audit("stroke_tf.audits.labels", "records", "which labels and masks are doubtful"),
     "failures": Audit("stroke_tf.audits.failures", "both", "what a run misses, and how sure it is"),
+    "cards": Audit("stroke_tf.audits.cards", "any", "what model and data are: cards, CLAIM"),
 }
 """The audits in the order of the page."""
