@@ -15,6 +15,7 @@ from stroke_tf.tables.reproduced import Cell, Reproduction, over_seeds
 from stroke_tf.tables.sizes import slice_sizes
 
 PROTOCOLS: tuple[Protocol, ...] = ("as-published", "clean")
+_NBSP = "\N{NO-BREAK SPACE}"  # inside brackets: a narrow column breaks before them only
 _ALSO_DECODED = ("sensitivity", "specificity", "recall_macro")
 """Shown of rows whose counts give them, printed or not."""
 _BESIDE_THOSE = ("roc_auc", "lesion_dice")
@@ -69,11 +70,13 @@ def scores_table(
         rows: The rows by name; one that the paper does not have holds no value.
         whose: The experiment of each row.
     """
-    first, lines, cells = next(iter(rows.values())), [], []
+    first, lines, cells, shown = next(iter(rows.values())), [], [], set()
     for name, row in rows.items():
         beside = [found.cell(whose[name], name, protocol) for protocol in PROTOCOLS]
         cells += beside
-        for metric in _metrics(row, first, beside):
+        metrics = _metrics(row, first, beside)
+        shown.update(metrics)
+        for metric in metrics:
             title = [plain_text(name), plain_text(metric.replace("_", " "))]
             lines.append(title + _line(row, metric, beside, list(found.outside)))
     header = (
@@ -81,8 +84,8 @@ def scores_table(
         *("clean - paper", *(f"outside: {plain_text(name)}" for name in found.outside)),
     )
     yield markdown_table(header, lines)
-    if tested := _tested(cells):
-        yield plain_text(tested)
+    if (tested := _tested(cells)) and not all(map(_is_of_training, shown)):
+        yield f"{plain_text(tested)}."
     if doubts := [doubt for cell in cells for doubt in cell.doubts]:
         yield "\n".join(f"- ⚠ {plain_text(doubt)}" for doubt in doubts)
 
@@ -128,13 +131,12 @@ def _ours(cell: Cell, metric: str) -> tuple[str, str]:
     mean, values = over_seeds(scores), [score.value for score in scores]
     text = f"{mean.value:.3f}" + " ⚠" * bool(cell.doubts and not _is_of_training(metric))
     if len(cell.planned) > 1:
-        text += f" ({len(scores)}: {min(values):.3f} to {max(values):.3f})"
+        text += f" ({len(scores)}:{_NBSP}{min(values):.3f}–{max(values):.3f})"
     return text, _limits(mean)
 
 
 def _limits(score: Metric) -> str:
-    # Non-breaking inside the brackets: a narrow column breaks before them only.
-    return "–" if math.isnan(score.low) else f"[{score.low:.3f},\N{NO-BREAK SPACE}{score.high:.3f}]"
+    return "–" if math.isnan(score.low) else f"[{score.low:.3f},{_NBSP}{score.high:.3f}]"
 
 
 def _is_of_training(metric: str) -> bool:
@@ -150,7 +152,7 @@ def _tested(cells: Sequence[Cell]) -> str:
     ]
     for name, scores in ((name, of) for cell in cells for name, of in cell.outside.items()):
         patients = "" if scores[0].patients is None else f" of {scores[0].patients} patients"
-        parts.append(f"outside, {name}: {scores[0].n} slices{patients}")
+        parts.append(f"outside {name}: {scores[0].n} slices{patients}")
     return "; ".join(dict.fromkeys(parts))
 
 

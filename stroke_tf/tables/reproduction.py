@@ -34,8 +34,8 @@ _READING = (
     "twenty misses by chance.",
     "**outside**: the clean networks on records of another source, which no training, threshold "
     "or choice has seen.",
-    "⚠ the score says little; why stands under its table. – not given, not printed or not asked "
-    "for.",
+    "⚠ be careful with this score: why stands under its table. – not given, not printed or not "
+    "asked for.",
 )
 _SEEDS_ALONE = (
     "A seed fixes the initial weights, the order of the slices, the augmentations and the dropout. "
@@ -147,7 +147,7 @@ def _not_run(found: Reproduction) -> Iterator[str]:
             key = (job.experiment, job.protocol, ", ".join(of), state, reason)
             together.setdefault(key, []).append(job.row)
     if together:
-        yield "## Not run"
+        yield "## Not run, or failed"
         lines = [[key[0], ", ".join(rows), *key[1:]] for key, rows in together.items()]
         yield _plain_table(("experiment", "rows", "protocol", "seeds", "state", "why"), lines)
 

@@ -88,7 +88,7 @@ def test_seeds_are_averaged_beside_the_paper(tmp_path):
     line = lines(page(tmp_path), "resnet50")["recall macro"]
     paper, published, its_limits, clean, limits, gain = line
     assert (paper, published, its_limits) == ("0.9242", "0.960", "[0.860,\xa01.000]")
-    assert clean == "0.850 (3: 0.800 to 0.900)"
+    assert clean == "0.850 (3:\xa00.800–0.900)"
     assert limits == "[0.750,\xa00.890]"
     assert gain == f"{0.85 - 0.9242:+.3f}"
 
@@ -218,7 +218,7 @@ def test_a_training_that_failed_outside_keeps_its_scores(tmp_path):
     finish(tmp_path, planned, recall_macro=(0.5, 0.4, 0.6))
     shown = page(tmp_path)
     assert lines(shown, "resnet50")["recall macro"][3] == "0.500 ⚠"
-    assert shown.text.count("outside other: no such slices") == 2  # here, and under Not run
+    assert shown.text.count("outside other: no such slices") == 2  # here, and among what is not run
 
 
 def test_scores_that_say_something_are_not_marked(tmp_path):
@@ -237,7 +237,7 @@ def test_outside_scores_have_a_column(tmp_path):
         finish(tmp_path, planned, recall_macro=(0.9, 0.8, 1), files={"outside-other.json": outside})
     shown = page(tmp_path)
     assert lines(shown, "resnet50")["recall macro"][-1] == "0.750 [0.650,\xa0nan]"
-    assert "outside, other: 30 slices of 7 patients" in shown.text
+    assert "outside other: 30 slices of 7 patients" in shown.text
     assert SHA[::-1] in shown.text
 
 
