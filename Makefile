@@ -32,7 +32,7 @@ TRAIN = --records "$$RECORDS_" --out "$$RESULTS_"
 SEARCH = $(TRAIN) --strategy $(STRATEGY) --trials $(TRIALS) --workers $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tfrecords inspect train-classifier train-unet tune-classifier tune-unet predict serve report bench test test-all lint docs wheel clean
+.PHONY: help setup demo tfrecords inspect train-classifier train-unet tune-classifier tune-unet audit predict serve report bench test test-all lint docs wheel clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -68,6 +68,9 @@ tune-classifier: $(VENV)/.installed ## [STRATEGY=bayesian TRIALS=24 WORKERS=2] s
 
 tune-unet: $(VENV)/.installed ## [STRATEGY=bayesian TRIALS=24 WORKERS=2] search for a segmentation's settings
 	$(RUN) tune-unet $(SEARCH) $(ARGS)
+
+audit: $(VENV)/.installed ## [RECORDS=records OUT=audit] leaks, shortcuts and wrong labels: a page
+	$(RUN) audit "$$RECORDS_" $${OUT_:+--out "$$OUT_"} $(ARGS)
 
 predict: need-input $(VENV)/.installed ## INPUT=slices MODEL=run OUT=folder: scores, masks, volumes and a page
 	$(RUN) predict "$$INPUT_" --model "$$MODEL_" --out "$$OUT_" $(ARGS)

@@ -28,7 +28,7 @@ def tiny_network(answers, *, seed=0, size=SIZE):
     return keras.Model(images, {"mask": mask, "slice": named})
 
 
-def write_run(config, network, *, pixels="gray8", threshold=None, files=None):
+def write_run(config, network, *, pixels="gray8", threshold=None, files=None, predictions=None):
     """Writes the folder of a run as it is when the run is done, and returns its path.
 
     Args:
@@ -37,6 +37,7 @@ def write_run(config, network, *, pixels="gray8", threshold=None, files=None):
         pixels: What the records held.
         threshold: As in metrics.json.
         files: Values by the name of their JSON file, such as operating_point.json.
+        predictions: What was said of its test slices, id first; None says something of one.
     """
     folder, sha256 = folder_of(config), "ab" * 32
     data = {"layout": "phantom", "pixels": pixels, "size": 64, "grouping": "patient"}
@@ -59,6 +60,7 @@ def write_run(config, network, *, pixels="gray8", threshold=None, files=None):
             wall_seconds=12.0,
             data_manifest_sha256=sha256,
         )
-        scores = pd.DataFrame({"id": ["7"], "truth": [1], "score": [0.5]})
-        folder.finish(metrics, scores, figures={}, files={**(files or {}), DATA_NAME: data})
+        if predictions is None:
+            predictions = pd.DataFrame({"id": ["7"], "truth": [1], "score": [0.5]})
+        folder.finish(metrics, predictions, figures={}, files={**(files or {}), DATA_NAME: data})
     return folder.path

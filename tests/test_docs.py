@@ -20,10 +20,10 @@ from benchmarks import (
 from data_tools.options import Conversion, Inspection, PhantomConfig
 from data_tools.sources import LAYOUTS
 from experiments.demo import Demo
-from experiments.open_stroke_segment import OpenStroke
 from experiments.saucis_f1_f2_f3_samples import Samples
 from experiments.score_stage1 import Stage1
 from experiments.score_stage2 import Stage2
+from stroke_tf.audits.settings import AuditConfig
 from stroke_tf.cli import VERBS
 from stroke_tf.command import parse
 from stroke_tf.deploy.export import Export
@@ -35,7 +35,7 @@ from stroke_tf.reporting.report import ReportConfig
 from stroke_tf.reporting.track import Tracking
 from stroke_tf.runs.settings import ClassifierTraining, UnetTraining
 from stroke_tf.search.settings import ClassifierSearch, UnetSearch
-from stroke_tf.tables.settings import TableRun
+from stroke_tf.tables.settings import ByColumns, TableRun
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
@@ -54,7 +54,7 @@ SETTINGS = {
     "experiments.ct_ich_segment": TableRun,
     "experiments.demo": Demo,
     "experiments.joint_phase2": TableRun,
-    "experiments.open_stroke_segment": OpenStroke,
+    "experiments.open_stroke_segment": ByColumns,
     "experiments.saucis_ablation": TableRun,
     "experiments.saucis_f1_f2_f3_samples": Samples,
     "experiments.saucis_t4_t5_detect": TableRun,
@@ -68,6 +68,7 @@ SETTINGS = {
     "experiments.usth_t1_detect": TableRun,
     "experiments.usth_t2_type": TableRun,
     "experiments.usth_t3_segment": TableRun,
+    "stroke_tf.audits.run_audits": AuditConfig,
     "stroke_tf.deploy.export": Export,
     "stroke_tf.deploy.predict": Prediction,
     "stroke_tf.deploy.save_model": SaveConfig,

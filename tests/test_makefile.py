@@ -67,6 +67,8 @@ def test_folders_reach_the_command_as_they_are_named(told, name):
     ]
     assert told("inspect", f"DATA={name}")[:3] == ["inspect", "--data", name]
     assert told("demo", f"DATA={name}")[:3] == ["demo", "--data", name]
+    audited = told("audit", f"RECORDS={name}", f"OUT={name}")
+    assert audited == ["audit", name, "--out", name]
     assert told("report", f"RESULTS={name}") == ["report", "--out", name]
     predicted = told("predict", f"INPUT={name}", f"MODEL={name}", f"OUT={name}")
     assert predicted == ["predict", name, "--model", name, "--out", name]

@@ -4,7 +4,7 @@ from stroke_tf.data.augment import AUGMENTATIONS, augment_batch
 from stroke_tf.data.memory import Cache
 from stroke_tf.data.named import NamedBatch, named_batches
 from stroke_tf.data.pipeline import decode_slices, make_dataset
-from stroke_tf.data.rendering import gray_to_rgb, window_hu
+from stroke_tf.data.rendering import gray_images, gray_to_rgb, window_hu
 from stroke_tf.data.selection import check_lesions, class_weights, count_samples
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "class_weights",
     "count_samples",
     "decode_slices",
+    "gray_images",
     "gray_to_rgb",
     "make_dataset",
     "named_batches",

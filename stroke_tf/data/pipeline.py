@@ -16,16 +16,16 @@ from typing import get_args
 import numpy as np
 import tensorflow as tf
 
-from stroke_tf.config import BRAIN, THREE_WINDOWS, AugmentStrength, View, Window
+from stroke_tf.config import THREE_WINDOWS, AugmentStrength, View, Window
 from stroke_tf.data.augment import draw_change
 from stroke_tf.data.memory import Cache, Slices, empty_array, load_slices
 from stroke_tf.data.parallel import parallel_map
-from stroke_tf.data.rendering import batch_renderer
+from stroke_tf.data.rendering import batch_renderer, gray_images
 from stroke_tf.data.selection import count_samples, drawn_negatives, is_used, label_of
 from stroke_tf.data.upright import HEAD_SIZE, upright_views
 from stroke_tf.labels import StrokeType, Task
 from stroke_tf.manifest import FoldName, Manifest, read_manifest
-from stroke_tf.records import HU_OFFSET, STAGE_FOLDS
+from stroke_tf.records import STAGE_FOLDS
 
 
 def make_dataset(
@@ -269,15 +269,9 @@ def _indices(
 
 
 def _upright(slices: Slices, size: int) -> Slices:
-    gray = slices.images[..., 0]
-    if slices.is_hu.any():
-        (centre, width), hu = BRAIN, gray.astype(np.float32) - HU_OFFSET
-        windowed = (hu - (centre - width / 2)) * (255 / width)
-        gray = np.where(slices.is_hu[:, None, None], windowed.clip(0, 255).round(), gray)
+    gray = gray_images(slices)
     views = empty_array((len(gray), size, size, 3), np.uint8, "memory")
-    views[:] = upright_views(
-        gray.astype(np.uint8), [row.group_id for row in slices.rows], size=size
-    )
+    views[:] = upright_views(gray, [row.group_id for row in slices.rows], size=size)
     return dataclasses.replace(slices, images=views, is_hu=np.zeros(len(gray), bool))
 
 

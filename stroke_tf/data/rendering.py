@@ -10,7 +10,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from stroke_tf.config import View, Window
+from stroke_tf.config import BRAIN, View, Window
 from stroke_tf.data.augment import change_image, change_mask
 from stroke_tf.data.buffers import Buffers
 from stroke_tf.data.memory import Slices
@@ -22,6 +22,18 @@ from stroke_tf.records import HU_OFFSET
 def gray_to_rgb(gray: np.ndarray) -> np.ndarray:
     """Returns grey, shape (..., 1), in three equal channels."""
     return np.repeat(gray, 3, axis=-1)
+
+
+def gray_images(slices: Slices, window: Window = BRAIN) -> np.ndarray:
+    """Returns slices in 8 bits, shape (N, S, S), those in HU through a window."""
+    picture_of, shape = (
+        _picture_maker(slices, windows=(window,), view="windows"),
+        slices.is_hu.shape,
+    )
+    images = np.empty((*shape, *slices.images.shape[1:3]), np.uint8)
+    for place, image in enumerate(images):
+        image[...] = picture_of(place).reshape(image.shape)
+    return images
 
 
 def batch_renderer(

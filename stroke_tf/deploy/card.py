@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 
 from stroke_tf.deploy.description import ModelDescription, TrainedOn
-from stroke_tf.evaluation.intervals import Metric
+from stroke_tf.evaluation.intervals import INTERVALS, Metric
 
 _ANSWERS = {
     "detect": "whether a slice shows a stroke",
@@ -100,7 +100,7 @@ def _factors(model: ModelDescription) -> Iterator[str]:
 def _metrics(model: ModelDescription) -> Iterator[str]:
     yield (
         "Scores are counted first and then divided, over all test slices; intervals are 95 %, by "
-        "a bootstrap over groups or by Wilson. A dash stands for an undefined number."
+        f"a bootstrap over groups ({INTERVALS}) or by Wilson. A dash: not defined."
     )
     if model.draws_masks:
         yield "Dice and IoU leave background out, and are means over the lesion classes present."

@@ -1,19 +1,27 @@
 """Whether one classifier is better than another on the same slices.
 
 `mcnemar` and `delong` take slices to be independent. Those of one patient are not, and both then
-find differences that are not there: trust `paired_bootstrap`, which draws whole patients.
+find differences that are not there: trust `paired_bootstrap`, which draws whole patients. Of many
+comparisons some seem real by chance: `holm` corrects their p values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest, norm, rankdata
 
-from stroke_tf.evaluation.intervals import CONFIDENCE, Metric, bootstrap, check_groups
+from stroke_tf.evaluation.intervals import (
+    CONFIDENCE,
+    RESAMPLES,
+    Gain,
+    Metric,
+    bootstrap_gain,
+    check_groups,
+)
 from stroke_tf.evaluation.metrics import check_answers, check_scored, roc_auc
 
 
@@ -95,9 +103,9 @@ def paired_bootstrap(
     groups: ArrayLike,
     statistic: Callable[[NDArray[np.bool_], NDArray[np.float64]], float] = roc_auc,
     seed: int = 0,
-    resamples: int = 1000,
-) -> Metric:
-    """Returns a statistic of a minus that of b, with a bootstrap interval over whole patients.
+    resamples: int = RESAMPLES,
+) -> Gain:
+    """Returns a statistic of a minus that of b, with an interval and p value over whole patients.
 
     Both are scored on the same resamples, so that slices hard for both do not widen the interval.
     It stays right when slices of a patient depend on each other, as they do.
@@ -118,8 +126,22 @@ def paired_bootstrap(
     _, second = check_scored(truth, scores_b)
     members = check_groups(groups, len(truth))
 
-    def difference(weights: NDArray[np.int64]) -> list[float]:
+    def difference(weights: NDArray[np.int64]) -> float:
         drawn = np.repeat(np.arange(len(weights)), weights)
-        return [statistic(truth[drawn], first[drawn]) - statistic(truth[drawn], second[drawn])]
+        return statistic(truth[drawn], first[drawn]) - statistic(truth[drawn], second[drawn])
 
-    return bootstrap(difference, members, seed=seed, resamples=resamples)[0]
+    return bootstrap_gain(difference, members, seed=seed, resamples=resamples)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Returns the p values of several comparisons, corrected for their number by Holm (1979).
+
+    The least is multiplied by their number, the next by one less and so on; none falls below a
+    lesser one or exceeds 1. A value of NaN stays so and is not counted.
+    """
+    given = np.array(p_values, dtype=np.float64)
+    order = np.argsort(given)  # NaN last
+    factors = np.count_nonzero(~np.isnan(given)) - np.arange(len(given))
+    corrected = np.empty_like(given)
+    corrected[order] = np.minimum(1, np.maximum.accumulate(given[order] * factors))
+    return corrected.tolist()

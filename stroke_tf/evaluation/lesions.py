@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from stroke_tf.evaluation.intervals import UNDEFINED, Metric, bootstrap, check_groups
+from stroke_tf.evaluation.intervals import RESAMPLES, UNDEFINED, Metric, bootstrap, check_groups
 from stroke_tf.evaluation.segmentation import COUNTED, SegmentationCounts, check_masks
 from stroke_tf.labels import LESION_CLASSES
 
@@ -120,7 +120,7 @@ def lesion_metrics(
     groups: ArrayLike | None = None,
     *,
     seed: int = 0,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
 ) -> dict[str, Metric]:
     """Scores masks lesion by lesion, with a bootstrap over groups.
 

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stroke_tf.evaluation.intervals import UNDEFINED, Metric, bootstrap, check_groups, wilson
+from stroke_tf.evaluation.intervals import (
+    RESAMPLES,
+    UNDEFINED,
+    Metric,
+    bootstrap,
+    check_groups,
+    wilson,
+)
 
 CALIBRATION_BINS = 15
 HIGH_SPECIFICITY = 0.9
@@ -149,7 +156,7 @@ def classification_metrics(
     threshold: float,
     groups: ArrayLike | None = None,
     seed: int = 0,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
 ) -> dict[str, Metric]:
     """Scores a binary classifier; names without a class or an average mean the positive class.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from stroke_tf.evaluation.intervals import UNDEFINED, Metric, bootstrap, check_groups
+from stroke_tf.evaluation.intervals import RESAMPLES, UNDEFINED, Metric, bootstrap, check_groups
 from stroke_tf.evaluation.metrics import Counts, f1, iou
 from stroke_tf.labels import LESION_CLASSES, MASK_CLASSES
 
@@ -102,7 +102,7 @@ def segmentation_metrics(
     groups: ArrayLike | None = None,
     *,
     seed: int = 0,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
 ) -> dict[str, Metric]:
     """Scores masks by the pixels of the lesion classes, with a bootstrap over groups.
 

@@ -60,10 +60,7 @@ def slice_metrics(frame: pd.DataFrame, groups: ArrayLike, *, seed: int = 0) -> d
     groups = np.asarray(groups)
     right = frame[list(_PROBS)].to_numpy().argmax(axis=1) == frame["stroke_type"].to_numpy()
     (accuracy,) = bootstrap(
-        lambda weights: [float(np.average(right, weights=weights))],
-        groups,
-        seed=seed,
-        resamples=1000,
+        lambda weights: [float(np.average(right, weights=weights))], groups, seed=seed
     )
     types = type_answers(frame.reset_index(drop=True))
     questions = {

@@ -246,6 +246,33 @@ def figure_segmentation(
     return figure
 
 
+@mpl.rc_context(_STYLE)
+def figure_gallery(
+    images: Sequence[NDArray[np.generic]] | NDArray[np.generic],
+    titles: Sequence[str],
+    *,
+    masks: ArrayLike | None = None,
+    columns: int = 4,
+) -> Figure:
+    """Draws slices below their titles, with the outlines of their masks where given.
+
+    Args:
+        images: N slices, N >= 1, as for `figure_predictions`.
+        titles: One title for each slice.
+        masks: Class ids, shape (N, H, W) or (N, H, W, 1), or None.
+        columns: Slices in a row.
+    """
+    rows = -(-len(titles) // columns)
+    figure = _figure(1.9 * columns, 2.2 * rows)
+    axes_of = _grid(figure, rows, columns).flat
+    for number, (axes, image, title) in enumerate(zip(axes_of, images, titles, strict=False)):
+        _show(axes, image)
+        axes.set_title(title, fontsize=8)
+        if masks is not None:
+            _outline(axes, np.asarray(masks)[number])
+    return figure
+
+
 def draw_augmentations(dataset: tf.data.Dataset, *, strength: AugmentStrength, seed: int) -> Figure:
     """Draws the first slices of a data set as they are and after each operation alone.
 

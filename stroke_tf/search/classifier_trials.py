@@ -14,7 +14,7 @@ from sklearn.metrics import precision_recall_curve
 from stroke_tf.config import AugmentStrength
 from stroke_tf.data import decode_slices
 from stroke_tf.evaluation.comparisons import paired_bootstrap
-from stroke_tf.evaluation.intervals import Metric
+from stroke_tf.evaluation.intervals import Gain
 from stroke_tf.evaluation.metrics import roc_auc
 from stroke_tf.inference.scoring import Scored
 from stroke_tf.labels import Task
@@ -150,7 +150,7 @@ def paired_predictions(best: RunFolder, defaults: RunFolder) -> tuple[pd.DataFra
     return first, second.set_index("id").loc[first["id"]]
 
 
-def _gain(best: RunFolder, defaults: RunFolder, groups: Mapping[str, str]) -> Metric:
+def _gain(best: RunFolder, defaults: RunFolder, groups: Mapping[str, str]) -> Gain:
     first, second = paired_predictions(best, defaults)
     return paired_bootstrap(
         first["truth"], first["score"], second["score"], groups=first["id"].map(groups)

@@ -11,7 +11,7 @@ import pandas as pd
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
-from stroke_tf.evaluation.intervals import Metric
+from stroke_tf.evaluation.intervals import INTERVALS, Gain, p_text
 from stroke_tf.files import write_text
 from stroke_tf.page import markdown_table, plain_text, render_page
 from stroke_tf.run_folder import RunMetrics, save_figure
@@ -40,7 +40,7 @@ class TestResult:
 
     results: Mapping[str, RunMetrics]
     score: str
-    gain: Metric
+    gain: Gain
 
 
 def write_search_report(
@@ -165,8 +165,9 @@ def _test_table(tested: TestResult) -> str:
     ]
     table = markdown_table(("", *map(plain_text, tested.results)), rows)
     return (
-        f"{table}\n\nBest settings minus defaults, {tested.score}: {tested.gain.text()}. Brackets "
-        "are 95 % intervals of a bootstrap over groups."
+        f"{table}\n\nBest settings minus defaults, {tested.score}: "
+        f"{tested.gain.difference.text(sign=True)}, p {p_text(tested.gain.p_value)} of this one "
+        f"comparison. Brackets are 95 % intervals of a bootstrap over groups: {INTERVALS}."
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from stroke_tf.command import reported
 from stroke_tf.data.memory import Slices
-from stroke_tf.evaluation.intervals import Metric
+from stroke_tf.evaluation.intervals import Gain, p_text
 from stroke_tf.files import write_text
 from stroke_tf.manifest import FOLDS, FoldName, manifest_sha256, read_folds, read_manifest
 from stroke_tf.processes import is_worker, worker_names
@@ -52,7 +52,7 @@ class Kind:
     train: Callable[[Any, OpenRun], float]
     run: Callable[[Any], RunMetrics]
     tested_by: str
-    gain: Callable[[RunFolder, RunFolder, Mapping[str, str]], Metric]
+    gain: Callable[[RunFolder, RunFolder, Mapping[str, str]], Gain]
     max_epochs: int
 
 
@@ -165,6 +165,6 @@ def _test(kind: Kind, best: Run, defaults: Run, *, name: str) -> TestResult:
     groups = {row.source_id: row.group_id for row in read_folds(defaults.records)}
     first, second = (folder_of(run) for run in (best, defaults))
     gain = kind.gain(first, second, groups)
-    interval = f"{gain.value:+.3f}  [{gain.low:+.3f}, {gain.high:+.3f}]"
+    interval = f"{gain.difference.text(sign=True)}, p {p_text(gain.p_value)}"
     print(f"Gain in {kind.tested_by} on the test folds: {interval}")
     return TestResult(results, kind.tested_by, gain)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stroke_tf.data import decode_slices
-from stroke_tf.evaluation.intervals import Metric, bootstrap
+from stroke_tf.evaluation.intervals import Gain, bootstrap_gain
 from stroke_tf.evaluation.mask_rule import apply_mask_rule
 from stroke_tf.evaluation.metrics import iou
 from stroke_tf.evaluation.segmentation import SegmentationCounts, count_masks, lesion_mean
@@ -73,13 +73,13 @@ def _train(config: UnetRun, run: OpenRun) -> float:
     return lesion_mean(iou, SegmentationCounts(np.concatenate(counted)).total())
 
 
-def _gain(best: RunFolder, defaults: RunFolder, groups: Mapping[str, str]) -> Metric:
+def _gain(best: RunFolder, defaults: RunFolder, groups: Mapping[str, str]) -> Gain:
     first, second = paired_predictions(best, defaults)
     pair = [SegmentationCounts.from_frame(it).per_slice for it in (first, second)]
 
-    def difference(weights: np.ndarray) -> list[float]:
+    def difference(weights: np.ndarray) -> float:
         cells = (np.tensordot(weights, it, axes=1)[None] for it in pair)
         of_best, of_defaults = (lesion_mean(iou, SegmentationCounts(it).total()) for it in cells)
-        return [of_best - of_defaults]
+        return of_best - of_defaults
 
-    return bootstrap(difference, first["id"].map(groups), seed=0, resamples=1000)[0]
+    return bootstrap_gain(difference, first["id"].map(groups))

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stroke_tf.evaluation.intervals import INTERVALS, p_text
 from stroke_tf.runs.settings import ClassifierRun, UnetRun, small
 from stroke_tf.tables.settings import TableRun, seeded
 from stroke_tf.tables.table import Row, Table
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
     from stroke_tf.run_folder import RunMetrics
 
 TABLE_NAME = "TABLE.md"
+ENSEMBLE_NAME = "ensemble"
 _SMOKE_ROWS = 2
-_INTERVALS = "Test slices, with 95 % intervals of a bootstrap over groups"
+_INTERVALS = f"Test slices, with 95 % intervals of a bootstrap over groups ({INTERVALS})"
 _PAIRED = (
-    "Differences on the same test slices, with 95 % intervals of a paired bootstrap over groups; "
-    "McNemar's test takes slices to be independent, so its p is too small where patients have many."
+    "Differences on the same test slices, with 95 % intervals of a paired bootstrap over groups, "
+    "and p values: each column of them is corrected by Holm for the comparisons of this table "
+    "({}). McNemar's test takes slices to be independent, so its p is too small where patients "
+    "have many."
 )
 _TESTED_ONCE: dict[type, tuple[tuple[str, ...], str]] = {
     ClassifierRun: (
@@ -59,6 +63,7 @@ def run_table(
     table: Table,
     *,
     smoke_records: Callable[..., tuple[Path, ...]] | None = None,
+    save_ensemble: Callable[[Sequence[Path], Path], Any] | None = None,
 ) -> int:
     """Runs rows and writes OUT/EXPERIMENT/TABLE.md and the report.
 
@@ -67,6 +72,8 @@ def run_table(
         table: The rows.
         smoke_records: Gives the records of a smoke run, given those of `config` and, as `out`, the
             folder of results.
+        save_ensemble: Saves the models of all cross-validated runs, given their folders, as one in
+            a folder of that name, which may be there already.
 
     Returns:
         The exit code: 1 if a row failed.
@@ -74,6 +81,8 @@ def run_table(
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     failed: list[str] = []
     parts = [f"# {table.experiment}"]
+    answers: list[tuple[str, int, Any]] = []
+    folder = config.out / (table.experiment + "-smoke" * config.smoke)
     try:
         chosen = _chosen(config, table.rows)
         if config.smoke and smoke_records:
@@ -88,36 +97,62 @@ def run_table(
             if table.preface:
                 parts.append(table.preface(records))
             if table.folds == "five":
-                from stroke_tf.tables.cross_tables import cross_validated_tables
+                from stroke_tf.tables.cross_tables import cross_tables, cross_validated
 
-                parts += cross_validated_tables(
-                    here,
-                    config.seeds,
-                    run=_run,
-                    attempt=partial(_attempt, failed=failed),
-                    smoothed=table.smoothed,
-                    strata=table.strata,
+                attempt = partial(_attempt, failed=failed)
+                found = cross_validated(
+                    here, config.seeds, parts=table.parts, run=_run, attempt=attempt
                 )
+                parts += cross_tables(found, table, attempt=attempt)
+                answers += [
+                    (name, seed, result)
+                    for name, results in found.items()
+                    for seed, result in results.items()
+                ]
             else:
                 parts += _tested_once(here, config.seeds, failed, table.published)
+        if answers:
+            _keep_answers(folder, answers, table, save_ensemble=save_ensemble, failed=failed)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    _write_down(config.out, table.experiment + "-smoke" * config.smoke, parts, failed)
+    _write_down(folder, parts, failed)
     return int(bool(failed))
 
 
-def _write_down(out: Path, experiment: str, parts: Sequence[str], failed: Sequence[str]) -> None:
+def _keep_answers(
+    folder: Path,
+    answers: Sequence[tuple[str, int, Any]],
+    table: Table,
+    *,
+    save_ensemble: Callable[[Sequence[Path], Path], Any] | None,
+    failed: list[str],
+) -> None:
+    """Writes predictions.csv, and the ensemble if no run failed."""
+    from stroke_tf.runs.cross_validation import write_out_of_fold
+    from stroke_tf.runs.keep_or_run import folder_of
+
+    write_out_of_fold(folder, answers, table.columns)
+    if save_ensemble and not failed:
+        runs = [folder_of(run).path for *_, result in answers for run in result.runs]
+        _attempt(ENSEMBLE_NAME, partial(save_ensemble, runs, folder / ENSEMBLE_NAME), failed)
+
+
+def _write_down(folder: Path, parts: Sequence[str], failed: Sequence[str]) -> None:
     from stroke_tf.files import write_text
     from stroke_tf.reporting.report import write_report
+    from stroke_tf.runs.cross_validation import PREDICTIONS_NAME
 
-    path = out / experiment / TABLE_NAME
+    path = folder / TABLE_NAME
     text = "\n\n".join([*parts, *(f"Failed: {line}" for line in failed)]) + "\n"
     write_text(path, text)
     print(text)
-    if any(path.parent.glob("*/config.json")):
-        print(f"Report: {write_report(out, experiment, title=experiment)}")
+    if any(folder.glob("*/config.json")):
+        print(f"Report: {write_report(folder.parent, folder.name, title=folder.name)}")
     print(f"Table: {path}")
+    for name in (PREDICTIONS_NAME, ENSEMBLE_NAME) if not failed else ():
+        if (folder / name).exists():
+            print(f"{name.removesuffix('.csv').capitalize()}: {folder / name}")
     for line in failed:
         print(f"Failed: {line}", file=sys.stderr)
 
@@ -220,7 +255,7 @@ def _differences(rows: Mapping[str, ClassifierRun], results: Mapping[str, RunMet
     """Returns what each classifier differs in from the first one, on the same test slices."""
     import pandas as pd
 
-    from stroke_tf.evaluation.comparisons import mcnemar, paired_bootstrap
+    from stroke_tf.evaluation.comparisons import holm, mcnemar, paired_bootstrap
     from stroke_tf.manifest import read_folds
     from stroke_tf.page import markdown_table
     from stroke_tf.runs.keep_or_run import folder_of
@@ -232,15 +267,20 @@ def _differences(rows: Mapping[str, ClassifierRun], results: Mapping[str, RunMet
     (first, one), *others = tables.items()
     groups = {it.source_id: it.group_id for it in read_folds(rows[first].records)}
     calls = one["score"] >= results[first].threshold
-    lines = []
+    gains, tests = [], []
     for name, table in others:
         other = table.set_index("id").loc[one["id"]].reset_index()
-        gain = paired_bootstrap(
-            one["truth"], other["score"], one["score"], groups=one["id"].map(groups)
+        gains.append(
+            paired_bootstrap(
+                one["truth"], other["score"], one["score"], groups=one["id"].map(groups)
+            )
         )
-        test = mcnemar(one["truth"], other["score"] >= results[name].threshold, calls)
-        right = f"{test.only_a} / {test.only_b}"
-        lines.append([name, gain.text(sign=True), right, f"{test.p_value:.3g}"])
+        tests.append(mcnemar(one["truth"], other["score"] >= results[name].threshold, calls))
+    p_values = [map(p_text, holm([it.p_value for it in column])) for column in (gains, tests)]
+    lines = [
+        [name, gain.difference.text(sign=True), p, f"{test.only_a} / {test.only_b}", mcnemar_p]
+        for (name, _), gain, test, p, mcnemar_p in zip(others, gains, tests, *p_values, strict=True)
+    ]
     right = f"right where the other is wrong: row / {first}"
-    header = ("row", f"AUC - {first}", right, "McNemar p")
-    return f"{markdown_table(header, lines)}\n\n{_PAIRED}"
+    header = ("row", f"AUC - {first}", "p (Holm)", right, "McNemar p (Holm)")
+    return f"{markdown_table(header, lines)}\n\n{_PAIRED.format(len(lines))}"

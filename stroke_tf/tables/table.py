@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from stroke_tf.runs.parts import PARTS
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
 
 Row: TypeAlias = ClassifierRun | UnetRun
 Folds = Literal["one", "five"]
-"""How a row is tested: on its own test folds, or on all slices by five-fold cross-validation."""
+"""How a row is tested: on its own test folds, or on all slices by cross-validation."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,9 @@ class Table:
         clean_only: Rows that the protocol `as-published` cannot have.
         smoothed: Standard deviation, in slices, for rows that are shown smoothed too.
         preface: Gives what is to be said of a folder of records before its rows.
-        strata: What each slice, by its source id, is part of: the cross-validated masks of each
-            part are shown apart too.
+        parts: Number of parts of a cross-validation, see `parts_of`.
+        columns: Columns such as hospital, and what each slice, by its source id, has there: a
+            cross-validation shows the slices of each value apart too.
     """
 
     experiment: str
@@ -40,4 +42,5 @@ class Table:
     clean_only: tuple[str, ...] = ()
     smoothed: Mapping[str, float] = field(default_factory=dict)
     preface: Callable[[Path], str] | None = None
-    strata: Mapping[str, str] = field(default_factory=dict)
+    parts: int = PARTS
+    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from stroke_tf.evaluation.comparisons import delong, mcnemar, paired_bootstrap
+from stroke_tf.evaluation.comparisons import delong, holm, mcnemar, paired_bootstrap
 
 
 def _pair(n, seed=0, decimals=None):
@@ -33,6 +33,18 @@ def test_mcnemar_counts_negatives_found_as_right_too():
 
 def test_mcnemar_of_equal_answers_finds_nothing():
     assert mcnemar([1, 0, 1], [1, 1, 0], [1, 1, 0]) == (0, 0, 1.0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_mcnemar_agrees_with_statsmodels(seed):
+    from statsmodels.stats import contingency_tables
+
+    truth, a, b = (values >= 0.5 for values in _pair(80, seed))
+    right_a, right_b = a == truth, b == truth
+    cells = [[(right_a & right_b).sum(), (right_a & ~right_b).sum()]]
+    cells.append([(~right_a & right_b).sum(), (~right_a & ~right_b).sum()])
+    theirs = contingency_tables.mcnemar(cells, exact=True)
+    assert mcnemar(truth, a, b).p_value == pytest.approx(theirs.pvalue)
 
 
 def test_mcnemar_rejects_other_shapes():
@@ -95,7 +107,7 @@ def test_delong_needs_two_slices_of_each_class():
 
 def test_paired_bootstrap_of_independent_slices_agrees_with_delong():
     truth, a, b = _pair(300)
-    found = paired_bootstrap(truth, a, b, groups=np.arange(300), resamples=1000)
+    found = paired_bootstrap(truth, a, b, groups=np.arange(300)).difference
     expected = delong(truth, a, b).difference
     assert found.value == pytest.approx(expected.value)
     assert found[1:] == pytest.approx(expected[1:], abs=0.015)
@@ -104,8 +116,8 @@ def test_paired_bootstrap_of_independent_slices_agrees_with_delong():
 def test_paired_bootstrap_is_wider_when_slices_of_a_patient_repeat_each_other():
     truth, a, b = (values.repeat(10) for values in _pair(150))
     patients = np.arange(150).repeat(10)
-    alone = paired_bootstrap(truth, a, b, groups=np.arange(1500), resamples=300)
-    whole = paired_bootstrap(truth, a, b, groups=patients, resamples=300)
+    alone = paired_bootstrap(truth, a, b, groups=np.arange(1500), resamples=300).difference
+    whole = paired_bootstrap(truth, a, b, groups=patients, resamples=300).difference
     assert whole.value == alone.value
     # ten copies of each slice: sqrt(10) times the standard error
     ratio = (whole.high - whole.low) / (alone.high - alone.low)
@@ -122,12 +134,13 @@ def test_paired_bootstrap_draws_patients_whole():
     paired_bootstrap(
         [0, 1, 0, 1, 1], [0.5] * 5, [0.5] * 5, groups=list("aabbb"), statistic=size, resamples=30
     )
-    assert sizes == {4, 5, 6}
+    assert sizes == {2, 3, 4, 5, 6}  # both patients, one twice, and one left out for BCa
 
 
 def test_paired_bootstrap_of_equal_scores_has_no_width():
     truth, a, _ = _pair(30)
-    assert paired_bootstrap(truth, a, a, groups=np.arange(30), resamples=50) == (0, 0, 0)
+    found = paired_bootstrap(truth, a, a, groups=np.arange(30), resamples=50)
+    assert found == ((0, 0, 0), 1.0)
 
 
 def test_paired_bootstrap_takes_any_statistic_and_repeats_by_seed():
@@ -140,10 +153,30 @@ def test_paired_bootstrap_takes_any_statistic_and_repeats_by_seed():
         for seed in (1, 1, 2)
     ]
     expected = brier_score_loss(truth, a) - brier_score_loss(truth, b)
-    assert runs[0].value == pytest.approx(expected)
+    assert runs[0].difference.value == pytest.approx(expected)
     assert runs[0] == runs[1] != runs[2]
 
 
 def test_paired_bootstrap_rejects_groups_of_another_length():
     with pytest.raises(ValueError, match="`groups` must have shape \\(2,\\). Received: \\(1,\\)"):
         paired_bootstrap([0, 1], [0.5, 0.1], [0.5, 0.1], groups=["a"])
+
+
+def test_holm_by_hand():
+    # sorted 0.01, 0.02, 0.03: 3 x 0.01, 2 x 0.02, and 0.03 may not fall below that
+    assert holm([0.02, 0.03, 0.01]) == pytest.approx([0.04, 0.04, 0.03])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_holm_does_not_count_what_is_undefined():
+    corrected = holm([0.02, float("nan"), 0.04])
+    assert corrected == pytest.approx([0.04, float("nan"), 0.04], nan_ok=True)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_holm_agrees_with_statsmodels(seed):
+    from statsmodels.stats.multitest import multipletests
+
+    p_values = np.random.default_rng(seed).random(7) ** 3
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])

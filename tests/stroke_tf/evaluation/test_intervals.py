@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stroke_tf.evaluation.intervals import bootstrap, check_groups, wilson
+from stroke_tf.evaluation.intervals import bootstrap, bootstrap_gain, check_groups, p_text, wilson
 
 
 def test_wilson_agrees_with_its_formula():
@@ -24,18 +24,71 @@ def test_wilson_without_trials_is_nan():
     assert all(math.isnan(number) for number in wilson(0, 0))
 
 
+@pytest.mark.parametrize(("successes", "trials"), [(0, 7), (8, 10), (61, 70)])
+def test_wilson_agrees_with_statsmodels(successes, trials):
+    from statsmodels.stats.proportion import proportion_confint
+
+    theirs = proportion_confint(successes, trials, method="wilson")
+    assert wilson(successes, trials)[1:] == pytest.approx(theirs)
+
+
 def _mean_of(values):
     return lambda weights: [float(weights @ values) / int(weights.sum())]
 
 
-def test_bootstrap_agrees_with_scipy_when_every_slice_is_its_own_group():
-    values = np.random.default_rng(1).normal(size=80)
-    (ours,) = bootstrap(_mean_of(values), np.arange(80), seed=0, resamples=4000)
+@pytest.mark.parametrize(("resamples", "method"), [(2000, "BCa"), (60, "percentile")])
+def test_bootstrap_of_single_slices_is_that_of_scipy(resamples, method):
+    values = np.random.default_rng(1).exponential(size=80)  # skewed, which BCa sees
+    (ours,) = bootstrap(_mean_of(values), np.arange(80), seed=3, resamples=resamples)
     theirs = stats.bootstrap(
-        (values,), np.mean, n_resamples=4000, method="percentile", rng=1
+        (values,), np.mean, n_resamples=resamples, batch=100, method=method, rng=3
     ).confidence_interval
-    assert ours.value == pytest.approx(values.mean())
-    assert ours[1:] == pytest.approx((theirs.low, theirs.high), abs=0.02)
+    assert ours == pytest.approx((values.mean(), theirs.low, theirs.high))
+
+
+def test_bootstrap_takes_percentiles_where_resamples_are_undefined():
+    values = np.random.default_rng(1).exponential(size=12)
+
+    def statistics(weights):
+        mean = _mean_of(values)(weights)[0]
+        return [mean, mean if weights[0] else float("nan")]
+
+    sure, unsure = bootstrap(statistics, np.arange(12), seed=0, resamples=4000)
+    drawn = np.random.default_rng(0).integers(0, 12, (4000, 12))
+    means = values[drawn[(drawn == 0).any(axis=1)]].mean(axis=1)
+    assert unsure == pytest.approx((values.mean(), *np.quantile(means, [0.025, 0.975])))
+    assert sure.high > np.quantile(values[drawn].mean(axis=1), 0.975) * 1.02  # BCa
+
+
+def test_bootstrap_takes_percentiles_where_bca_would_ask_for_an_end_of_the_resamples():
+    values = np.random.default_rng(1).normal(size=40)
+
+    def absolute_mean(weights):  # of values centred on 0: every resample is further from it
+        return [abs(float(weights @ (values - values.mean()))) / 40]
+
+    ((value, low, high),) = bootstrap(absolute_mean, np.arange(40), seed=0, resamples=500)
+    assert value == pytest.approx(0)
+    assert 0 < low < high
+    drawn = np.random.default_rng(0).integers(0, 40, (500, 40))
+    expected = np.quantile(np.abs((values - values.mean())[drawn].mean(axis=1)), [0.025, 0.975])
+    assert (low, high) == pytest.approx(tuple(expected))
+
+
+def test_a_gain_has_the_p_value_of_the_resamples_on_the_other_side_of_0():
+    values = np.arange(-3.0, 8.0)
+    found = bootstrap_gain(lambda weights: _mean_of(values)(weights)[0], values, resamples=400)
+    drawn = np.random.default_rng(0).integers(0, 11, (400, 11))
+    beyond = (values[drawn].mean(axis=1) <= 0).sum()
+    assert 0 < beyond < 40
+    assert found.p_value == pytest.approx(2 * (beyond + 1) / 401)
+    back = bootstrap_gain(lambda weights: -_mean_of(values)(weights)[0], values, resamples=400)
+    assert back.p_value == found.p_value
+
+
+def test_a_gain_of_one_group_or_without_a_value_has_no_p_value():
+    for groups, value in (["a", "a"], 1.0), (["a", "b"], float("nan")):
+        found = bootstrap_gain(lambda weights, value=value: value, groups, resamples=20)
+        assert p_text(found.p_value) == "n/a"
 
 
 def test_bootstrap_over_groups_is_wider_when_slices_repeat_each_other():
@@ -57,8 +110,10 @@ def test_bootstrap_draws_whole_groups():
 
     bootstrap(statistics, ["a", "b", "a", "c"], seed=0, resamples=20)
     assert all(weights[0] == weights[2] for weights in seen)
-    assert all(weights[0] + weights[1] + weights[3] == 3 for weights in seen[1:])
-    assert len(seen) == 21
+    once = [1, 1, 1, 1]  # for the value, and for BCa, which leaves each group out once too
+    sums = [weights[0] + weights[1] + weights[3] for weights in seen]
+    assert sums == [3] * 22 + [2] * 3
+    assert [weights.tolist() for weights in (seen[0], seen[21])] == [once, once]
 
 
 def test_bootstrap_repeats_by_seed():

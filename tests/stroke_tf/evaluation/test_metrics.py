@@ -229,7 +229,8 @@ def test_with_groups_intervals_are_wider_than_those_of_independent_slices():
     for name in CLASSIFICATION_METRICS:
         assert grouped[name].value == pytest.approx(alone[name].value)
         widths = [metric[name].high - metric[name].low for metric in (grouped, alone)]
-        assert widths[0] > 2 * widths[1], name
+        # sqrt(10) times as wide; ece, which resampling makes larger, is mended in one of them alone
+        assert widths[0] > (1.5 if name == "ece" else 2) * widths[1], name
 
 
 def test_intervals_hold_their_values_and_repeat_by_seed():
@@ -286,9 +287,9 @@ def test_scores_of_another_shape_are_rejected():
 
 def test_metrics_of_a_weighted_resample_agree_with_those_of_repeated_slices():
     truth, scores = _noisy(30)
-    weights = np.random.default_rng(0).multinomial(30, np.full(30, 1 / 30))
+    weights = np.bincount(np.random.default_rng(0).integers(0, 30, 30), minlength=30)
     repeated = classification_metrics(
-        truth.repeat(weights), scores.repeat(weights), threshold=0.5, resamples=1
+        truth.repeat(weights), scores.repeat(weights), threshold=0.5, resamples=0
     )
     # one resample is its own 2.5th and 97.5th percentile
     resampled = classification_metrics(

@@ -119,6 +119,20 @@ def test_scores_agree_with_scikit_learn():
     assert values["any_lesion_dice"] == pytest.approx(f1_score(flat[0] > 0, flat[1] > 0))
 
 
+@pytest.mark.slow  # its import takes most of a minute
+@pytest.mark.parametrize(("class_id", "name"), [(1, "ischemia"), (2, "hemorrhage")])
+def test_dice_agrees_with_medicai(class_id, name):
+    metrics = pytest.importorskip("medicai").metrics
+    rng = np.random.default_rng(class_id)
+    truth, predicted = rng.integers(0, 3, (2, 4, 9, 11))
+    dice = metrics.CategoricalDiceMetric(
+        from_logits=False, num_classes=3, target_class_ids=class_id, ignore_empty=False
+    )
+    dice.update_state(*(np.eye(3, dtype=np.float32)[masks] for masks in (truth, predicted)))
+    found = _values(truth, predicted)[f"{name}_dice"]
+    assert found == pytest.approx(float(dice.result()), abs=1e-6)
+
+
 def test_batches_add_up_to_the_counts_of_all_slices():
     truth, predicted = np.random.default_rng(0).integers(0, 3, (2, 5, 4, 6, 1))
     parts = count_masks(truth[:2], predicted[:2]) + count_masks(truth[2:], predicted[2:])

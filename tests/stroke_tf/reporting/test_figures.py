@@ -9,6 +9,7 @@ from stroke_tf.reporting import figures
 from stroke_tf.reporting.figures import (
     figure_augmentations,
     figure_confusion,
+    figure_gallery,
     figure_history,
     figure_predictions,
     figure_reliability,
@@ -187,6 +188,14 @@ def test_augmentations_have_one_row_for_each_operation():
     assert [axes.get_ylabel() for axes in _shown(figure)] == ["original", "rotation", "", ""]
 
 
+def test_a_gallery_names_each_slice_and_outlines_the_masks_it_has():
+    masks = np.zeros((5, 40, 32), np.uint8)
+    masks[2, 5:12, 5:12] = 1
+    figure = figure_gallery(_slices(5, (40, 32)), list("abcde"), masks=masks)
+    assert [axes.get_title() for axes in _shown(figure)] == list("abcde")
+    assert [len(axes.collections) for axes in _shown(figure)] == [0, 0, 1, 0, 0]
+
+
 def _all_figures():
     images = RNG.normal(90, 12, (24, 224, 224)).clip(0, 255)
     truth = RNG.integers(0, 2, 24)
@@ -202,6 +211,7 @@ def _all_figures():
             images, truth, scores, threshold=0.5, labels=("no stroke", "stroke")
         ),
         "segmentation": lambda: figure_segmentation(images[:6], masks, masks, list("abcdef")),
+        "gallery": lambda: figure_gallery(images[:12], [""] * 12, masks=np.tile(masks, (2, 1, 1))),
         "augmentations": lambda: figure_augmentations(
             {name: images[:4] for name in ("original", "rotation", "contrast", "mirror", "roi")}
         ),

@@ -139,8 +139,9 @@ def test_rows_are_compared_with_the_first_on_the_same_slices(phantom_records, tm
     assert run_table(config_for(phantom_records[:1], tmp_path), Table("test", rows)) == 0
     text = table(tmp_path)
     assert "| row | AUC - first |" in text
-    assert "| again | +0.000 [+0.000, +0.000] | 0 / 0 | 1 |" in text
+    assert "| again | +0.000 [+0.000, +0.000] | 1 | 0 / 0 | 1 |" in text
     assert re.search(r"\| smaller \| [+-]0\.\d{3} \[", text)
+    assert "corrected by Holm for the comparisons of this table (2)" in text
 
 
 def test_a_smoke_run_takes_two_rows_but_those_that_are_named(phantom_records, tmp_path):
@@ -181,9 +182,13 @@ def test_cross_validation_shows_the_mean_of_seeds_the_gain_and_the_smoothed_row(
     found = [line for line in lines if line.startswith(("| first", "| second"))]
     assert len(found) == len(expected)
     assert all(line.startswith(start) for line, start in zip(found, expected, strict=True))
-    assert found[0].endswith("| – | 5.0 |")
+    assert found[0].endswith("| – | – | 5.0 |")
     assert found[2].endswith("| 10.0 |")
-    assert found[3].endswith("| +0.000 [+0.000, +0.000] | 5.0 |")  # scores of the same seed
+    assert found[3].endswith("| +0.000 [+0.000, +0.000] | – | 5.0 |")  # scores of the same seed
+    p_values = [line.split(" | ")[-2] for line in found[:7]]
+    assert p_values[:5] == ["–"] * 5  # one comparison a row, of its seeds together
+    assert all(0 < float(p_value) <= 1 for p_value in p_values[5:])
+    assert "corrected by Holm for the comparisons of this table (2)" in table(tmp_path)
 
 
 def test_weights_go_to_the_rows_that_load_some(tmp_path):

@@ -1,5 +1,6 @@
 import csv
 import importlib
+import re
 from dataclasses import replace
 
 import keras
@@ -7,21 +8,20 @@ import pandas as pd
 import pytest
 
 from experiments import saucis_ablation
-from experiments.open_stroke_segment import OpenStroke
 from experiments.open_stroke_segment import main as open_stroke
 from stroke_tf.config import FitConfig
 from stroke_tf.labels import MASK, SLICE
 from stroke_tf.manifest import FOLDS, read_folds, read_manifest
 from stroke_tf.models.segmenters import SEGMENTERS
-from stroke_tf.runs import cross_validation, settings
+from stroke_tf.runs import settings
 from stroke_tf.runs.best_epoch import best_epoch
+from stroke_tf.runs.cross_validation import read_out_of_fold
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
 from stroke_tf.tables import run_table as tables
 from stroke_tf.tables.papers import TABLES
 from stroke_tf.tables.run_table import run_table
-from stroke_tf.tables.settings import TableRun
+from stroke_tf.tables.settings import ByColumns, TableRun
 from stroke_tf.tables.sizes import sizes_of_classes
-from stroke_tf.tables.sources import read_sources
 from stroke_tf.tables.table import Table
 from stroke_tf.training.losses import LOSSES
 
@@ -41,7 +41,7 @@ def module(name):
 
 
 def config_for(name, records, out, **options):
-    kind = OpenStroke if name == "open_stroke_segment" else TableRun
+    kind = ByColumns if name == "open_stroke_segment" else TableRun
     return kind(records=tuple(records), out=out, smoke=True, **options)
 
 
@@ -103,40 +103,53 @@ def test_a_smoke_run_is_shown_with_its_lesion_scores(name, row, tiny, phantom_re
 def test_cross_validated_networks_are_compared_in_all_and_by_source(
     tiny, phantom_records, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(cross_validation, "PARTS", 2)  # of five
-    rows = module("open_stroke_segment").TABLE.rows
+    experiment = module("open_stroke_segment")
+    monkeypatch.setattr(experiment, "TABLE", replace(experiment.TABLE, parts=2))
+    rows = experiment.TABLE.rows
     quick = {"backbone": "mobilenet025", "training": "probe", "head": "linear"}
     monkeypatch.setitem(rows, "type", replace(rows["type"], **quick))
     sources = tmp_path / "manifest.csv"
-    rows = [row for row in read_folds(phantom_records[0]) if row.fold in ("0", "1", "2", "3")]
+    rows = [row for row in read_folds(phantom_records[0]) if row.fold.isdecimal()]
     ids, patients = [row.source_id for row in rows], len({row.group_id for row in rows})
     with sources.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("id", "source"))
-        writer.writerows((name, ("here", "there")[place % 2]) for place, name in enumerate(ids))
+        writer.writerow(("id", "source", "file"))
+        sources_of = [("here", "there")[place % 2] for place in range(len(ids))]
+        writer.writerows(zip(ids, sources_of, ids, strict=True))
     config = config_for(
         "open_stroke_segment",
         phantom_records[:1],
         tmp_path,
         rows=("joint", "type"),
-        sources=sources,
+        columns=sources,
     )
     assert open_stroke(config) == 0
     text = table(tmp_path, "open_stroke_segment")
-    masks, rest = text.split("### Classes of slices")
-    classes, here, there = rest.split("### Slices of ")
+    masks, rest = text.split("### Classes of slices\n")
+    classes, apart, types_apart = re.split("### .* by source", rest)
     assert f"\n| joint | 0 | {len(ids)} | {patients} | " in masks
     assert "\n| joint | 0 | " in classes
     assert "\n| type | 0 | " in classes
-    assert "| type | " not in masks + here + there
-    assert here.startswith("here alone") and there.startswith("there alone")
-    assert f"\n| joint | 0 | {-(-len(ids) // 2)} | " in here
+    assert "| type | " not in masks + apart
+    assert f"\n| joint | 0 | here | {-(-len(ids) // 2)} | " in apart
+    assert "\n| joint | 0 | there | " in apart
+    assert "\n| type | 0 | there | " in types_apart
+    assert "by file" not in text  # as many values as slices
     folder = tmp_path / "open-stroke-segment-smoke"
     assert "](joint-clean-s0.png)" in text
     assert (folder / "joint-clean-s0.png").stat().st_size > 1000
     assert "Failed" not in text
-    assert open_stroke(replace(config, rows=("type",))) == 0
-    assert "Slices of" not in table(tmp_path, "open_stroke_segment")
+    assert "### Parts" not in text
+    kept = read_out_of_fold(folder, "joint")
+    assert sorted(kept["id"]) == sorted(ids)
+    source_of = dict(zip(ids, sources_of, strict=True))
+    assert kept["source"].tolist() == [source_of[name] for name in kept["id"]]
+    assert not (folder / "ensemble").exists()
+    assert open_stroke(replace(config, rows=("type",), columns=None)) == 0
+    text = table(tmp_path, "open_stroke_segment")
+    assert "by source" not in text
+    chosen = r"\| 0 \| 1 \| 5, 6, 7, 8, 9 \| 0 \| \d+ \| \d+ \| \d+ \| threshold 0.5, temperature"
+    assert re.search(chosen, text.split("### Parts")[1])
 
 
 @pytest.mark.slow
@@ -194,18 +207,6 @@ def test_sizes_stand_beside_those_of_the_paper(phantom_records):
         f"| ischemia | 6780 | {ischemia} |",
         f"| hemorrhage | 6558 | {hemorrhage} |",
     ]
-
-
-def test_sources_without_their_columns_are_refused(tmp_path):
-    path = tmp_path / "manifest.csv"
-    path.write_text("id,project\n1,a\n")
-    with pytest.raises(
-        ValueError, match=r"columns \['id', 'source'\].* Received: \['id', 'project'\]"
-    ):
-        read_sources(path)
-    config = OpenStroke(records=(tmp_path,), out=tmp_path, sources=tmp_path / "nowhere.csv")
-    with pytest.raises(FileNotFoundError, match="nowhere.csv"):
-        open_stroke(config)
 
 
 def test_a_unet_row_that_fails_is_named_and_the_others_go_on(

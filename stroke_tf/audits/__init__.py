@@ -1,0 +1,1 @@
+"""What cheats, in data or in a run: leaks, shortcuts, wrong labels, and where a model fails."""

@@ -1,0 +1,110 @@
+"""What a run, or a cross-validation, said of the slices it was tested on. Knows no pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from stroke_tf.evaluation.calibration import apply_temperature
+from stroke_tf.evaluation.slice_answers import THRESHOLD
+from stroke_tf.files import read_json
+from stroke_tf.labels import Task
+from stroke_tf.run_folder import read_metrics
+
+_PIXELS = ("tp", "fp", "fn", "lesions", "found")
+_TYPES = ("ischaemia", "haemorrhage")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What was said of test slices.
+
+    Attributes:
+        frame: A row for each slice: `id`, `truth` and `called`, bool, and `part`, 0 for a run.
+            `score` in [0, 1] where there is one, and `calibrated`, that by the temperature of its
+            run's validation folds. Of masks the pixels `tp`, `fp` and `fn` of any lesion, the
+            `lesions` and those of them `found`, and `drawn`, whether any pixel was.
+        rule: When a slice is called, in words.
+        labels: Names of the negative and the positive class.
+        threshold: Score from which on a slice is called; None where parts have their own.
+    """
+
+    frame: pd.DataFrame
+    rule: str
+    labels: tuple[str, str] = ("no lesion", "lesion")
+    threshold: float | None = None
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether each slice has a score."""
+        return "score" in self.frame
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether each slice has a mask."""
+        return "drawn" in self.frame
+
+
+def read_answers(folder: Path) -> Answers:
+    """Returns what a finished run, or a cross-validation, left in its predictions.csv.
+
+    Of a cross-validation of several rows the first is taken; of several seeds, or copies of a
+    slice, the mean: such a slice is called when most call it.
+
+    Raises:
+        OSError: If a file is missing.
+        ValueError: If the folder is not one of a finished run or cross-validation; names the file.
+    """
+    path = folder / "predictions.csv"
+    frame = pd.read_csv(path, dtype={name: str for name in ("id", "group", "row")})
+    if "row" in frame:
+        frame = frame[frame["row"] == frame["row"].iloc[0]]
+    if "score" in frame:
+        return _of_scores(frame, folder)
+    if "any_lesion_tp" not in frame:
+        rule = "must have the column score or any_lesion_tp, as runs write it"
+        raise ValueError(f"{path} {rule}. Received: {list(frame.columns)}")
+    return _of_masks(frame)
+
+
+def _of_scores(frame: pd.DataFrame, folder: Path) -> Answers:
+    if "called" in frame:
+        return Answers(_of_slices(frame), "its score reaches the threshold of its part")
+    threshold = read_metrics(folder / "metrics.json").threshold
+    called = frame["score"] >= threshold
+    columns: dict[str, Any] = {"called": called}
+    point = folder / "operating_point.json"
+    if point.is_file():
+        temperature = read_json(point)["temperature"]
+        columns["calibrated"] = apply_temperature(frame["score"], temperature)
+    task = read_json(folder / "config.json").get("task")
+    named = {"labels": _TYPES} if task == Task.TYPE else {}
+    rule = f"its score is at least {threshold:.3f}, chosen on the validation folds"
+    return Answers(_of_slices(frame.assign(**columns)), rule, threshold=threshold, **named)
+
+
+def _of_masks(frame: pd.DataFrame) -> Answers:
+    frame = frame.rename(columns={f"any_lesion_{name}": name for name in _PIXELS})
+    drawn = frame["tp"] + frame["fp"] > 0
+    if "p_none" not in frame:
+        truth = frame["tp"] + frame["fn"] > 0
+        frame = frame.assign(drawn=drawn, truth=truth, called=drawn)
+        return Answers(_of_slices(frame), "any pixel of it is drawn as a lesion")
+    score = 1 - frame["p_none"]
+    frame = frame.assign(drawn=drawn, truth=frame["stroke_type"] > 0, score=score.clip(0, 1))
+    frame = frame.assign(called=frame["score"] >= THRESHOLD)
+    rule = f"a lesion has a probability of at least {THRESHOLD}"
+    return Answers(_of_slices(frame), rule, threshold=THRESHOLD)
+
+
+def _of_slices(frame: pd.DataFrame) -> pd.DataFrame:
+    """Returns a row for each slice, the mean of what was said of it; other columns are left out."""
+    frame = frame if "part" in frame else frame.assign(part=0)
+    names = ["truth", "called", "part", "score", "calibrated", "drawn", *_PIXELS]
+    means = frame.groupby("id", sort=False)[[name for name in names if name in frame]].mean()
+    answers = [name for name in ("truth", "called", "drawn") if name in means]
+    means[answers] = means[answers] > 0.5
+    return means.astype({"part": int}).reset_index()

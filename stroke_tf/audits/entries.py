@@ -1,0 +1,29 @@
+"""The audits by name. A new one is a module with `audit(subject) -> Audited` and a line here."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from stroke_tf.audits.audit import Needs
+
+
+class Audit(NamedTuple):
+    """One audit.
+
+    Attributes:
+        module: Its module, imported when it is called.
+        needs: What it looks at.
+        about: What it asks, in a line.
+    """
+
+    module: str
+    needs: Needs
+    about: str
+
+
+AUDITS: dict[str, Audit] = {
+    "data": Audit("stroke_tf.audits.data", "records", "what the records hold"),
+    "labels": Audit("stroke_tf.audits.labels", "records", "which labels and masks are doubtful"),
+    "failures": Audit("stroke_tf.audits.failures", "both", "what a run misses, and how sure it is"),
+}
+"""The audits in the order of the page."""

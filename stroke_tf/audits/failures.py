@@ -1,0 +1,135 @@
+"""Where a run, or a cross-validation, fails: which lesions, where, how sure, in which patients."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from stroke_tf.audits.answers import Answers, read_answers
+from stroke_tf.audits.audit import Audited, Finding, Subject
+from stroke_tf.audits.breakdown import Kind, breakdown, kinds_of, worse_kinds
+from stroke_tf.audits.known import classes_of, flags_of, known_of
+from stroke_tf.audits.masks import read_masks, sides_of, sizes_of
+from stroke_tf.audits.patients import detect_patients
+from stroke_tf.audits.quick import aucs
+from stroke_tf.audits.slices import SliceSet, read_slices
+from stroke_tf.audits.stacks import heights_of, ml_per_pixel
+from stroke_tf.audits.sureness import sureness
+from stroke_tf.audits.worst import draw_worst_masks, draw_wrong
+from stroke_tf.manifest import read_manifest
+
+_HEIGHTS = ("first third of the series", "middle third", "last third")
+_ALL = "All test slices"
+_OFF = 2  # times as many slices called as show a lesion, or as few
+
+
+def audit(subject: Subject) -> Audited:
+    """Scores slices by their lesion's size and place, height and kind, and patients; draws some.
+
+    Raises:
+        OSError: If a file of the run or of the records is missing.
+        ValueError: If there is no run, or the records do not hold a slice of its predictions.
+    """
+    if subject.run is None:
+        raise ValueError("this audit needs a run, or a cross-validation. Received: none")
+    answers, manifest = read_answers(subject.run), read_manifest(subject.folder)
+    slices = read_slices(subject.folder, image_size=subject.image_size)
+    masks, _ = read_masks(subject.folder, slices.rows, image_size=subject.image_size)
+    at = slices.places(answers.frame["id"])
+    frame = answers.frame.assign(group=slices.groups[at])
+    drawn = {"seed": subject.seed, "resamples": subject.resamples}
+    kinds = _kinds(subject, slices, at, masks[at])
+    tables = {title: breakdown(frame, it, **drawn) for title, it in kinds.items() if it}
+    findings = [_overall(answers, frame, tables[_ALL], **drawn), *_worse(answers, tables)]
+    figures = draw_wrong(frame, slices.images[at], masks[at])
+    if answers.has_scores:
+        sure = sureness(frame, **drawn)
+        tables["Calibration"], figures = sure.table, {**sure.figures, **figures}
+        findings.append(sure.finding)
+    if (manifest.protocol, manifest.grouping) == ("clean", "patient"):
+        tables["Patients"] = detect_patients(frame, **drawn)
+        findings.append(_of_patients(tables["Patients"]))
+    return Audited(
+        "Failures",
+        f"{len(frame)} test slices of {frame['group'].nunique()} groups ({manifest.grouping}), "
+        f"protocol {manifest.protocol}, seed {subject.seed}. "
+        f"A slice is called when {answers.rule}.",
+        tuple(findings),
+        tables,
+        {**figures, **_worst_masks(answers, frame, subject.run, subject.folder)},
+    )
+
+
+def _kinds(
+    subject: Subject, slices: SliceSet, at: NDArray[np.int64], masks: NDArray[np.uint8]
+) -> dict[str, list[Kind]]:
+    """Returns the kinds of slices by the title of their table."""
+    rows = [slices.rows[place] for place in at]
+    heights = pd.Series(heights_of(slices.rows)[at])
+    columns = {
+        "size of the lesion on the slice": sizes_of(
+            masks, ml_per_pixel(rows, size=subject.image_size)
+        ),
+        "place of the lesion in the head": sides_of(masks, slices.images[at]),
+        "height in the series": pd.cut(heights, [-1, 1 / 3, 2 / 3, 1], labels=_HEIGHTS),
+    }
+    flags: list[Kind] = []
+    if subject.table is not None:
+        known = known_of(subject.table, [row.source_id for row in rows])
+        columns |= {f"{name} of the table": column for name, column in classes_of(known).items()}
+        flags = [(str(name), flag.to_numpy()) for name, flag in flags_of(known).items()]
+    named = {f"By {title}": list(kinds_of(column)) for title, column in columns.items()}
+    return {_ALL: [("all", np.ones(len(at), bool))], **named, "By what the table says": flags}
+
+
+def _overall(answers: Answers, frame: pd.DataFrame, whole: pd.DataFrame, **drawn: Any) -> Finding:
+    row = whole.iloc[0]
+    told = [f"{name} {row[name].text()}" for name in row.index[4:]]
+    if answers.has_scores:
+        truth, scores, parts = frame["truth"], {"": frame["score"].to_numpy()}, frame["part"]
+        auc, _ = aucs(truth, scores, parts, frame["group"], **drawn)[""]
+        told.append(f"ROC AUC {auc.text()}")
+    called, lesions = int(frame["called"].sum()), int(row["lesions"])
+    off = not lesions / _OFF <= called <= _OFF * lesions
+    return Finding(
+        "warning" if off else "note",
+        f"{', '.join(told)}; {called} slices are called, {lesions} of {row['patients']} patients "
+        f"have {answers.labels[1]}.",
+    )
+
+
+def _worse(answers: Answers, tables: dict[str, pd.DataFrame]) -> list[Finding]:
+    """Returns a finding for each kind that is found less often than all are."""
+    score = "drawn" if answers.has_masks else "sensitivity"
+    whole = tables[_ALL]
+    if score not in whole:
+        return []
+    kinds = [table for title, table in tables.items() if title != _ALL and score in table]
+    found = [one for table in kinds for one in worse_kinds(table, whole[score][0], score=score)]
+    told = f"No kind of lesion is found less often than all are ({sum(map(len, kinds))} kinds)."
+    return found or [Finding("fine", told)]
+
+
+def _of_patients(table: pd.DataFrame) -> Finding:
+    by, counted = "a patient is positive by", table.dropna(subset="sensitivity")
+    told = [
+        f"{row[by]}: sensitivity {row['sensitivity'].text()}, specificity "
+        f"{row['specificity'].text()}"
+        for row in counted.head(2).to_dict("records")
+    ]
+    n = f"{table['patients'][0]} patients, {table['with a lesion'][0]} with a lesion"
+    return Finding("note", f"Patients positive by {'; by '.join(told)} ({n}).")
+
+
+def _worst_masks(
+    answers: Answers, frame: pd.DataFrame, run: Path, records: Path
+) -> dict[str, Figure]:
+    if not answers.has_masks or not (run / "model.keras").is_file():
+        return {}
+    figure = draw_worst_masks(frame, run, records)
+    return {} if figure is None else {"worst-masks": figure}

@@ -1,0 +1,57 @@
+"""Labels that out-of-fold predictions contradict, ranked by confident learning."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import logit
+
+_CLIP = 1e-7
+_PARTS = 5
+_PENALTY = 1e6  # C of two coefficients: next to none
+
+
+def rank_labels(truth: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> pd.DataFrame:
+    """Ranks labels by how strongly predictions of models that have not seen them speak against.
+
+    Scores are made probabilities first, or the rarer class would be doubted whole where classes
+    were weighed: by a logistic regression of the label on the score's logit, fitted to the slices
+    of other groups. What they say is then judged by cleanlab (Northcutt et al., 2021).
+
+    Args:
+        truth: Shape (N,), 0 or 1 (or bool): both classes, each in two groups at least.
+        scores: Shape (N,), in [0, 1].
+        groups: Shape (N,): the patient of each slice.
+
+    Returns:
+        One row a slice, the most doubtful first: `place`; `quality`, the probability of its own
+        label; and `doubted`, whether cleanlab counts it among the wrong ones.
+    """
+    # Seconds to import, which the masks do not need.
+    from cleanlab.filter import find_label_issues
+    from cleanlab.rank import get_label_quality_scores
+
+    labels = np.asarray(truth).astype(np.int64)
+    probs = _calibrated(labels, np.asarray(scores, dtype=np.float64), np.asarray(groups))
+    doubted = find_label_issues(labels, probs, n_jobs=1)
+    quality = get_label_quality_scores(labels, probs)
+    frame = pd.DataFrame({"place": np.arange(len(labels)), "quality": quality, "doubted": doubted})
+    return frame.sort_values(["doubted", "quality"], ascending=[False, True], ignore_index=True)
+
+
+def _calibrated(
+    labels: NDArray[np.int64], scores: NDArray[np.float64], groups: NDArray
+) -> NDArray[np.float64]:
+    """Returns the probabilities of both classes, shape (N, 2)."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+
+    return cross_val_predict(
+        LogisticRegression(C=_PENALTY),
+        logit(scores.clip(_CLIP, 1 - _CLIP))[:, None],
+        labels,
+        groups=groups,
+        cv=StratifiedGroupKFold(min(_PARTS, len(np.unique(groups)))),
+        method="predict_proba",
+    )

@@ -1,0 +1,153 @@
+"""Labels that predictions contradict, and masks that do not fit their neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from stroke_tf.audits.answers import read_answers
+from stroke_tf.audits.audit import Audited, Finding, Subject
+from stroke_tf.audits.issues import rank_labels
+from stroke_tf.audits.masks import read_masks
+from stroke_tf.audits.odd_masks import RULES, compared, odd_masks
+from stroke_tf.audits.quick import aucs, out_of_fold
+from stroke_tf.audits.slices import SliceSet, backbone_features, read_slices
+from stroke_tf.audits.stacks import ml_per_pixel, neighbours_of
+from stroke_tf.labels import Task
+from stroke_tf.manifest import read_manifest
+from stroke_tf.reporting.figures import figure_gallery
+
+_SURE = 0.1  # probability of a label below which it is worth a warning
+_LISTED, _DRAWN, _TRIOS = 50, 12, 6
+_TASKS = {Task.DETECT: ("no lesion", "lesion"), Task.TYPE: ("ischaemia", "haemorrhage")}
+
+
+class _Part(NamedTuple):
+    """What one question of the audit found."""
+
+    findings: list[Finding]
+    tables: dict[str, pd.DataFrame]
+    figures: dict[str, Figure]
+
+
+class _Predicted(NamedTuple):
+    """Out-of-fold scores of some slices: names of the classes, and arrays of shape (N,)."""
+
+    labels: tuple[str, str]
+    places: NDArray[np.int64]
+    truth: NDArray[np.bool_]
+    scores: NDArray[np.float64]
+    parts: NDArray[np.int64]
+
+
+def audit(subject: Subject) -> Audited:
+    """Ranks doubtful labels and odd masks, and draws the first of each."""
+    manifest = read_manifest(subject.folder)
+    slices = read_slices(subject.folder, image_size=subject.image_size)
+    masks, known = read_masks(subject.folder, slices.rows, image_size=subject.image_size)
+    parts = [_doubtful(it, slices, masks, subject) for it in _predictions(slices, subject)]
+    parts.append(_odd(slices, masks, known, patients="patient" in manifest.grouping))
+    by = "the run" if subject.run else "the quick classifier"
+    return Audited(
+        "Labels",
+        f"{len(slices.rows)} slices in {len(set(slices.groups))} groups ({manifest.grouping}), "
+        f"protocol {manifest.protocol}, seed {subject.seed}; out-of-fold predictions of {by}. "
+        "A label is doubted by confident learning on them, masks by those of the slices whose ids "
+        "are one less and one more.",
+        tuple(finding for part in parts for finding in part.findings),
+        {title: table for part in parts for title, table in part.tables.items()},
+        {stem: figure for part in parts for stem, figure in part.figures.items()},
+    )
+
+
+def _predictions(slices: SliceSet, subject: Subject) -> Iterator[_Predicted]:
+    """Yields what the run says, or the quick classifier of each task whose classes are there."""
+    answers = subject.run and read_answers(subject.run)
+    if answers and answers.has_scores:
+        frame = answers.frame
+        places = slices.places(frame["id"])
+        truth, scores, parts = (frame[it].to_numpy() for it in ("truth", "score", "part"))
+        yield _Predicted(answers.labels, places, truth, scores, parts)
+        return
+    features = None
+    for task, labels in _TASKS.items():
+        places = np.flatnonzero(slices.used(task))
+        truth, parts = slices.truth(task)[places], slices.parts[places]
+        if truth.any() and not truth.all():
+            if features is None:
+                features = backbone_features(slices.images, subject)
+            scores = out_of_fold(features[places], truth, parts, seed=subject.seed)
+            yield _Predicted(labels, places, truth, scores, parts)
+
+
+def _doubtful(
+    said: _Predicted, slices: SliceSet, masks: NDArray[np.uint8], subject: Subject
+) -> _Part:
+    groups, question = slices.groups[said.places], " or ".join(said.labels)
+    options = {"seed": subject.seed, "resamples": subject.resamples}
+    auc, _ = aucs(said.truth, {"": said.scores}, said.parts, groups, **options)[""]
+    ranked = rank_labels(said.truth, said.scores, groups)
+    doubted = ranked[ranked["doubted"]]
+    sure = int((doubted["quality"] < _SURE).sum())
+    finding = Finding(
+        "warning" if sure else "fine",
+        f"{question}: {len(doubted)} of {len(ranked)} labels are doubted, in "
+        f"{len(set(groups[doubted['place']]))} groups; {sure} of them have a probability below "
+        f"{_SURE}. The predictions have ROC AUC {auc.text()}: the lower it is, the more of the "
+        "doubts are mistakes of theirs.",
+    )
+    if doubted.empty:
+        return _Part([finding], {}, {})
+    listed = doubted["place"].head(_LISTED).to_numpy()
+    at = said.places[listed]
+    table = pd.DataFrame({"id": slices.ids[at], "group": slices.groups[at]})
+    table["label"] = [said.labels[int(positive)] for positive in said.truth[listed]]
+    table["score"] = said.scores[listed]
+    table["probability of the label"] = doubted["quality"].head(_LISTED).to_numpy()
+    rows = table.head(_DRAWN).itertuples(index=False)
+    titles = [f"{row[0]}\n{row[2]}, probability {row[4]:.3f}" for row in rows]
+    drawn = figure_gallery(slices.images[at[:_DRAWN]], titles, masks=masks[at[:_DRAWN]])
+    shown = f"Labels doubted: {question}, the first {len(table)}"
+    stem = "doubted-" + "-or-".join(said.labels).replace(" ", "-")
+    return _Part([finding], {shown: table}, {stem: drawn})
+
+
+def _odd(
+    slices: SliceSet, masks: NDArray[np.uint8], known: NDArray[np.bool_], *, patients: bool
+) -> _Part:
+    neighbours = neighbours_of(slices.rows)
+    judged = int(compared(masks, neighbours, known=known).sum())
+    if not patients or not judged:
+        text = (
+            "No mask is compared with its neighbours: no ids that follow each other in a patient."
+        )
+        return _Part([Finding("note", text)], {}, {})
+    odd = odd_masks(masks, neighbours, known=known)
+    findings = [_odd_finding(odd[odd["rule"] == rule], rule, judged, slices) for rule in RULES]
+    if odd.empty:
+        return _Part(findings, {}, {})
+    places = odd["place"].to_numpy()
+    table = odd.drop(columns="place")
+    table.insert(0, "id", slices.ids[places])
+    ml = ml_per_pixel(slices.rows, size=masks.shape[1])[places]
+    table.insert(2, "ml", odd["area_px"] * ml)
+    trios = np.insert(neighbours[places[:_TRIOS]], 1, places[:_TRIOS], axis=1).ravel()
+    titles = list(slices.ids[trios])
+    titles[1::3] = [
+        f"{name}: {rule}" for name, rule in zip(titles[1::3], odd["rule"], strict=False)
+    ]
+    figure = figure_gallery(slices.images[trios], titles, masks=masks[trios], columns=3)
+    return _Part(findings, {"Masks that do not fit": table}, {"odd-masks": figure})
+
+
+def _odd_finding(odd: pd.DataFrame, rule: str, judged: int, slices: SliceSet) -> Finding:
+    named = ", ".join(slices.ids[odd["place"][:5]])
+    text = f"{len(odd)} of {judged} slices between two others have {RULES[rule]}"
+    if odd.empty:
+        return Finding("fine", f"{text}.")
+    return Finding("warning", f"{text}: {named}{' …' if len(odd) > 5 else ''}.")

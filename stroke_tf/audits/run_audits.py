@@ -1,0 +1,127 @@
+"""Audits of records or of a run: what leaks, what tells the class without the brain, what fails.
+
+    stroke-tf audit records --table slices.csv --out audit
+    stroke-tf audit results/classifier/mobilenetv2-s0 --records records --out audit
+
+Writes audit.html, AUDIT.md, and for each audit a JSON file and figures. An audit done with the same
+settings is kept. Findings are no errors: the exit code is 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import importlib.metadata
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from stroke_tf import command
+from stroke_tf.audits.audit import Subject
+from stroke_tf.audits.entries import AUDITS, Audit
+from stroke_tf.audits.page import keep, read_kept, write_page
+from stroke_tf.audits.settings import AuditConfig
+from stroke_tf.files import locked, plain
+from stroke_tf.manifest import MANIFEST_NAME
+
+PREDICTIONS = "predictions.csv"
+_logger = logging.getLogger(__name__)
+
+
+def run_audits(config: AuditConfig) -> Path:
+    """Does the audits that are not done yet and writes the page; returns the path of audit.html.
+
+    Raises:
+        FileNotFoundError: If a file or folder is missing.
+        ValueError: If an audit is unknown or lacks what it looks at, or a file is not valid.
+    """
+    subject = subject_of(config)
+    chosen = _chosen(config, subject)
+    settings = _settings(subject)
+    with locked(config.out):
+        for name, entry in chosen.items():
+            if read_kept(config.out, name, settings) is None:
+                start = time.monotonic()
+                _logger.info("%s: %s …", name, entry.about)
+                audited = importlib.import_module(entry.module).audit(subject)
+                seconds = time.monotonic() - start
+                keep(config.out, name, audited, settings=settings, seconds=seconds)
+            page = write_page(config.out, config.subject.resolve().name, settings)
+    return page
+
+
+def subject_of(config: AuditConfig) -> Subject:
+    """Returns what the settings ask to be audited.
+
+    Raises:
+        FileNotFoundError: If the folder holds neither records nor predictions.
+    """
+    holds = {name: (config.subject / name).is_file() for name in (MANIFEST_NAME, PREDICTIONS)}
+    if not any(holds.values()):
+        raise FileNotFoundError(
+            f"{config.subject} must be a folder of records, with {MANIFEST_NAME}, or of a run, "
+            f"with {PREDICTIONS}. Received: neither"
+        )
+    shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(Subject)[2:]}
+    if holds[PREDICTIONS]:
+        return Subject(config.records, config.subject, **shared)
+    return Subject(config.subject, None, **shared)
+
+
+def _chosen(config: AuditConfig, subject: Subject) -> dict[str, Audit]:
+    wrong = [name for name in config.only if name not in AUDITS]
+    if wrong:
+        raise ValueError(f"`only` must be of {', '.join(AUDITS)}. Received: {', '.join(wrong)}")
+    given = {"records": subject.records, "run": subject.run}
+    lacking = {
+        name: [kind for kind in given if entry.needs in (kind, "both") and given[kind] is None]
+        for name, entry in AUDITS.items()
+    }
+    for name in config.only:
+        if lacking[name]:
+            raise ValueError(f"{name} needs {' and '.join(lacking[name])}. Received: none")
+    for name in () if config.only else (name for name in AUDITS if lacking[name]):
+        _logger.info("%s is left out: no %s", name, " and ".join(lacking[name]))
+    return {
+        name: entry
+        for name, entry in AUDITS.items()
+        if not lacking[name] and name in (config.only or AUDITS)
+    }
+
+
+def _settings(subject: Subject) -> dict[str, Any]:
+    """Returns all that the audits depend on; of files and folders a fingerprint."""
+    files = {
+        "records": subject.records and subject.records / MANIFEST_NAME,
+        "run": subject.run and subject.run / PREDICTIONS,
+        "split": subject.split,
+        "table": subject.table,
+    }
+    settings = {
+        name: value for name, value in dataclasses.asdict(subject).items() if name not in files
+    }
+    for name, path in files.items():
+        settings[f"{name}_sha256"] = path and hashlib.sha256(path.read_bytes()).hexdigest()
+    return plain(settings | {"stroke_tf": importlib.metadata.version("stroke_tf")})
+
+
+def main(config: AuditConfig) -> int:
+    """Does the audits and prints what they warn of; returns the exit code of success."""
+    page = run_audits(config)
+    warnings = [
+        finding["text"]
+        for name in AUDITS
+        if (kept := read_kept(config.out, name))
+        for finding in kept["findings"]
+        if finding["level"] == "warning"
+    ]
+    for text in warnings:
+        print(f"warning: {text}")
+    print(f"{len(warnings)} warning{'s' * (len(warnings) != 1)}: {page}")
+    return 0
+
+
+if __name__ == "__main__":
+    command.run(main, AuditConfig, doc=__doc__)

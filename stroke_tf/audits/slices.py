@@ -1,0 +1,103 @@
+"""The slices that audits look at, and what a frozen network says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stroke_tf.audits.audit import Subject
+from stroke_tf.audits.quick import parts_of
+from stroke_tf.data import decode_slices, gray_images, gray_to_rgb
+from stroke_tf.data.selection import is_used, label_of
+from stroke_tf.fast.runtimes import inference
+from stroke_tf.labels import Task
+from stroke_tf.manifest import FoldRow, read_manifest
+from stroke_tf.models.classifier import build_classifier
+from stroke_tf.models.heads import split_head
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class SliceSet:
+    """Slices of folds 0 to 9 as pictures, in the order of folds.csv.
+
+    Attributes:
+        images: uint8 grey, shape (N, S, S), in a brain window where the records hold HU.
+        rows: What folds.csv says of each.
+        is_hu: bool, shape (N,): whether its record holds HU.
+    """
+
+    images: NDArray[np.uint8]
+    rows: tuple[FoldRow, ...]
+    is_hu: NDArray[np.bool_]
+
+    @property
+    def ids(self) -> NDArray[np.str_]:
+        """Source id of each slice."""
+        return np.array([row.source_id for row in self.rows])
+
+    @property
+    def groups(self) -> NDArray[np.str_]:
+        """Group id of each slice."""
+        return np.array([row.group_id for row in self.rows])
+
+    @property
+    def parts(self) -> NDArray[np.int64]:
+        """Part of each slice, 0 to 4: pairs of folds."""
+        return parts_of([row.fold for row in self.rows])
+
+    def places(self, ids: Iterable[str]) -> NDArray[np.int64]:
+        """Returns where some slices are, by their ids.
+
+        Raises:
+            ValueError: If one is not there.
+        """
+        known = {row.source_id: place for place, row in enumerate(self.rows)}
+        if missing := [name for name in ids if name not in known]:
+            raise ValueError(
+                "predictions must be of slices of folds 0 to 9 of the records. Received: "
+                f"{len(missing)} others, such as {missing[0]}"
+            )
+        return np.array([known[name] for name in ids], np.int64)
+
+    def truth(self, task: Task) -> NDArray[np.bool_]:
+        """Returns the label of each slice; those that the task does not use have one too."""
+        return np.array([label_of(row, task=task) for row in self.rows], bool)
+
+    def used(self, task: Task) -> NDArray[np.bool_]:
+        """Returns whether the task uses each slice."""
+        return np.array([is_used(row, task=task) for row in self.rows], bool)
+
+
+def read_slices(records: Path, *, image_size: int) -> SliceSet:
+    """Returns all slices of folds 0 to 9, in 8 bits.
+
+    Raises:
+        FileNotFoundError: If the manifest or a shard is missing.
+        ValueError: If there is no slice, or a shard is not what the manifest says.
+    """
+    folds = tuple(fold.fold for fold in read_manifest(records).folds if isinstance(fold.fold, int))
+    slices = decode_slices(records, folds, task=Task.DETECT, image_size=image_size)
+    return SliceSet(gray_images(slices), slices.rows, slices.is_hu)
+
+
+def backbone_features(images: NDArray[np.uint8], subject: Subject) -> NDArray[np.float32]:
+    """Returns the pooled features of the subject's frozen backbone, shape (N, C).
+
+    Args:
+        images: uint8 grey, shape (N, S, S), S the subject's `image_size`.
+        subject: Names the backbone and its weights.
+    """
+    model = build_classifier(
+        subject.backbone, image_size=subject.image_size, weights=subject.weights, head="linear"
+    )
+    compute = inference(split_head(model)[0])
+    starts = range(0, len(images), _BATCH)
+    return np.concatenate(
+        [np.asarray(compute(gray_to_rgb(images[at : at + _BATCH, ..., None]))) for at in starts]
+    )

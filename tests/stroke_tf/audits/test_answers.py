@@ -1,0 +1,76 @@
+import numpy as np
+import pandas as pd
+import pytest
+from finished_runs import tiny_network, write_run
+
+from stroke_tf.audits.answers import read_answers
+from stroke_tf.evaluation.calibration import apply_temperature
+from stroke_tf.runs.settings import ClassifierRun, UnetRun
+
+
+def masks(ids, *, tp, fp, fn, **columns):
+    """Returns what a U-Net's run leaves of slices, as far as audits read it."""
+    pixels = {f"any_lesion_{name}": cells for name, cells in {"tp": tp, "fp": fp, "fn": fn}.items()}
+    lesions = {"any_lesion_lesions": np.sign(fn), "any_lesion_found": np.sign(tp)}
+    return pd.DataFrame({"id": ids, **pixels, **lesions, **columns})
+
+
+def run(config, predictions, **options):
+    return write_run(config, tiny_network("score"), predictions=predictions, **options)
+
+
+def test_a_classifier_calls_by_its_own_threshold(tmp_path):
+    said = pd.DataFrame({"id": ["01", "2"], "truth": [1, 0], "score": [0.3, 0.25]})
+    point = {"threshold": 0.3, "temperature": 2.0}
+    files = {"operating_point.json": point}
+    answers = read_answers(run(ClassifierRun(out=tmp_path), said, threshold=0.3, files=files))
+    assert answers.frame["id"].tolist() == ["01", "2"]
+    assert answers.frame["called"].tolist() == [True, False]
+    assert np.allclose(answers.frame["calibrated"], apply_temperature([0.3, 0.25], 2.0))
+    assert "0.300" in answers.rule
+    assert answers.labels == ("no lesion", "lesion")
+    assert (answers.has_scores, answers.has_masks) == (True, False)
+
+
+def test_a_classifier_of_types_names_them(tmp_path):
+    said = pd.DataFrame({"id": ["1"], "truth": [1], "score": [0.5]})
+    answers = read_answers(run(ClassifierRun(out=tmp_path, task="type"), said, threshold=0.5))
+    assert answers.labels == ("ischaemia", "haemorrhage")
+    assert "calibrated" not in answers.frame
+
+
+def test_a_segmentation_calls_what_it_draws_on(tmp_path):
+    said = masks(["1", "2", "3"], tp=[5, 0, 0], fp=[0, 0, 2], fn=[1, 4, 0])
+    answers = read_answers(run(UnetRun(out=tmp_path), said))
+    assert answers.frame["truth"].tolist() == [True, True, False]
+    assert answers.frame["called"].tolist() == [True, False, True]
+    assert answers.frame["tp"].tolist() == [5, 0, 0]
+    assert (answers.has_scores, answers.has_masks) == (False, True)
+
+
+def test_a_joint_network_calls_by_its_probabilities(tmp_path):
+    probs = {"stroke_type": [2, 0], "p_none": [0.7, 0.2], "p_ischemia": 0, "p_hemorrhage": 0}
+    said = masks(["1", "2"], tp=[5, 0], fp=[0, 0], fn=[1, 0], **probs)
+    answers = read_answers(run(UnetRun(out=tmp_path, architecture="joint"), said))
+    assert answers.frame["truth"].tolist() == [True, False]
+    assert np.allclose(answers.frame["score"], [0.3, 0.8])
+    assert answers.frame["called"].tolist() == [False, True]
+    assert answers.frame["drawn"].tolist() == [True, False]
+
+
+def test_seeds_of_a_cross_validation_are_one_answer_of_its_first_row(tmp_path):
+    said = {"id": list("aabbc"), "group": list("ppqqp"), "part": [0, 0, 1, 1, 0]}
+    said |= {"seed": [0, 1, 0, 1, 0], "row": ["x"] * 4 + ["y"], "truth": [1, 1, 0, 0, 1]}
+    said |= {"score": [0.4, 0.8, 0.2, 0.3, 1.0], "called": [True, True, True, False, True]}
+    pd.DataFrame(said).to_csv(tmp_path / "predictions.csv")
+    frame = read_answers(tmp_path).frame
+    assert frame["id"].tolist() == ["a", "b"]
+    assert np.allclose(frame["score"], [0.6, 0.25])
+    assert frame["called"].tolist() == [True, False]
+    assert frame["part"].tolist() == [0, 1]
+
+
+def test_predictions_of_another_kind_are_named(tmp_path):
+    pd.DataFrame({"id": ["1"]}).to_csv(tmp_path / "predictions.csv", index=False)
+    with pytest.raises(ValueError, match="predictions.csv must have the column score or any_l"):
+        read_answers(tmp_path)

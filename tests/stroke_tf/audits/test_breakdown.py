@@ -1,0 +1,75 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from stroke_tf.audits.breakdown import breakdown, kinds_of, ratio, share, worse_kinds
+from stroke_tf.evaluation.intervals import Metric, wilson
+
+DRAWN = {"seed": 0, "resamples": 200}
+
+
+def frame(**columns):
+    values = {"truth": [1, 1, 1, 0], "called": [1, 0, 1, 1], "group": ["a", "a", "b", "c"]}
+    return pd.DataFrame(values | columns).astype({"truth": bool, "called": bool})
+
+
+def test_scores_of_a_kind_are_counted_on_its_slices_alone():
+    kinds = [("first two", np.array([1, 1, 0, 0], bool)), ("last", np.array([0, 0, 0, 1], bool))]
+    first, last = breakdown(frame(), kinds, **DRAWN).to_dict("records")
+    assert (first["slices"], first["lesions"], first["patients"]) == (2, 2, 1)
+    assert first["sensitivity"].value == 0.5
+    assert first["specificity"].value != first["specificity"].value
+    assert last["specificity"].value == 0
+    assert (last["lesions"], last["patients"]) == (0, 0)
+
+
+def test_masks_are_scored_by_all_pixels_and_lesions_of_a_kind():
+    masks = {"tp": [10, 0, 5, 0], "fp": [0, 0, 5, 7], "fn": [0, 10, 5, 0]}
+    masks |= {"lesions": [1, 2, 1, 0], "found": [1, 0, 1, 0], "drawn": [True, False, True, True]}
+    (row,) = breakdown(frame(**masks), [("all", np.ones(4, bool))], **DRAWN).to_dict("records")
+    assert row["dice"].value == 30 / (30 + 5 + 15)  # the false alarm's 7 pixels are no lesion's
+    assert row["lesion-wise recall"].value == 0.5
+    assert row["drawn"].value == pytest.approx(2 / 3)
+
+
+def test_a_column_without_a_number_is_left_out():
+    table = breakdown(frame(), [("lesions", np.array([1, 1, 1, 0], bool))], **DRAWN)
+    assert "specificity" not in table
+    assert "dice" not in table
+
+
+def test_the_interval_of_a_share_is_never_empty():
+    found = share([True] * 10, list("aaaaabbbbb"), **DRAWN)
+    assert found == wilson(10, 10)
+
+
+def test_the_interval_of_slices_of_few_patients_is_wider_than_that_of_slices():
+    hits = [True] * 40 + [False] * 40
+    found, alone = share(hits, np.repeat(list("abcd"), 20), **DRAWN), wilson(40, 80)
+    assert (found.low, found.high) == (0, 1)
+    assert alone.low > 0.3
+
+
+def test_a_ratio_of_nothing_is_not_defined():
+    assert np.isnan(ratio([], [], [], **DRAWN).value)
+    assert np.isnan(ratio([0.0], [0.0], ["a"], **DRAWN).value)
+
+
+def test_values_are_kinds_and_a_missing_one_is_of_none():
+    kinds = dict(kinds_of(pd.Series(["b", "a", None, "b"])))
+    assert list(kinds) == ["a", "b"]
+    assert kinds["b"].tolist() == [True, False, False, True]
+
+
+def test_kinds_keep_the_order_of_a_category():
+    column = pd.Series(pd.Categorical(["small", "large"], categories=["small", "large", "none"]))
+    assert [name for name, _ in kinds_of(column)] == ["small", "large", "none"]
+
+
+def test_a_kind_is_worse_when_its_interval_lies_below_the_whole_and_it_is_not_rare():
+    scores = [Metric(0.2, 0.1, 0.4), Metric(0.2, 0.1, 0.6), Metric(0.0, 0.0, 0.3)]
+    table = pd.DataFrame({"kind": ["epidural", "wide", "rare"], "lesions": [12, 12, 9]})
+    table = table.assign(patients=3, sensitivity=scores)
+    (found,) = worse_kinds(table, Metric(0.5, 0.4, 0.6))
+    assert found.level == "warning"
+    assert found.text.startswith("epidural: sensitivity 0.200 [0.100, 0.400] on 12 lesion slices")

@@ -1,0 +1,64 @@
+import dataclasses
+import shutil
+
+import pandas as pd
+import pytest
+
+from stroke_tf.audits.audit import Subject
+from stroke_tf.audits.labels import audit
+
+
+@pytest.fixture(scope="module")
+def audited(planted):
+    return audit(Subject(planted.records, None, "mobilenetv2", None, 64, resamples=20))
+
+
+def table(audited, start):
+    return next(it for title, it in audited.tables.items() if title.startswith(start))
+
+
+def test_planted_labels_are_doubted(audited, planted):
+    doubted = set(table(audited, "Labels doubted")["id"])
+    found = doubted & planted.labels
+    assert len(found) >= 0.75 * len(planted.labels)
+    assert len(found) >= 0.6 * len(doubted)  # by chance 0.05
+    assert audited.findings[0].level == "warning"
+    assert f"{len(doubted)} of {len(planted.slices)} labels are doubted" in audited.findings[0].text
+
+
+def test_the_planted_mask_is_named(audited, planted):
+    odd = table(audited, "Masks that do not fit").set_index("id")
+    assert odd.loc[planted.mask, "rule"] == "apart"
+    (named,) = [it for it in audited.findings if "overlaps neither" in it.text]
+    assert named.level == "warning"
+    assert planted.mask in named.text
+
+
+def test_other_masks_are_named_beside_a_wrong_label_alone(audited, planted):
+    for name in set(table(audited, "Masks that do not fit")["id"]) - {planted.mask}:
+        drawn = planted.slices[name]
+        around = {dataclasses.replace(drawn, number=drawn.number + it).id for it in (-1, 0, 1)}
+        assert around & planted.labels
+
+
+def test_doubts_and_odd_masks_are_drawn(audited):
+    assert list(audited.figures) == ["doubted-no-lesion-or-lesion", "odd-masks"]
+
+
+def test_a_cross_validation_is_asked_instead_of_the_quick_classifier(planted, tmp_path):
+    right = {it.id: it.disc is not None for it in planted.slices.values()}
+    said = pd.DataFrame({"id": list(right), "group": "", "part": 0})
+    said["truth"] = [(it in planted.labels) != right[it] for it in right]
+    said = said.assign(score=[0.9 if it else 0.2 for it in right.values()], called=False)
+    said.to_csv(tmp_path / "predictions.csv")
+    subject = Subject(planted.records, tmp_path, "mobilenetv2", None, 64, resamples=20)
+    assert set(table(audit(subject), "Labels doubted")["id"]) == planted.labels
+
+
+def test_masks_of_unknown_patients_are_not_compared(planted, tmp_path):
+    records = shutil.copytree(planted.records, tmp_path / "records")
+    manifest = (records / "manifest.json").read_text()
+    (records / "manifest.json").write_text(manifest.replace('"patient"', '"near-duplicate"'))
+    found = audit(Subject(records, None, "mobilenet025", None, 32, resamples=20))
+    assert "No mask is compared" in found.findings[-1].text
+    assert not any(title.startswith("Masks") for title in found.tables)

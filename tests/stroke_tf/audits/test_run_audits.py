@@ -1,0 +1,83 @@
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from stroke_tf.audits import data, entries
+from stroke_tf.audits.audit import Audited, Finding, cell_text, plain_cell
+from stroke_tf.audits.entries import Audit
+from stroke_tf.audits.run_audits import main, run_audits
+from stroke_tf.audits.settings import AuditConfig
+from stroke_tf.evaluation.intervals import UNDEFINED, Metric
+
+
+def config(records, out, **settings):
+    return AuditConfig(records, out=out, only=("data",), weights=None, **settings)
+
+
+def test_the_page_holds_counts_of_the_folds_and_loads_nothing(phantom_records, tmp_path):
+    page = run_audits(config(phantom_records[0], tmp_path)).read_text()
+    assert "Audit of clean" in page
+    assert "Protocol clean" in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    kept = json.loads((tmp_path / "data.json").read_text())
+    (table,) = kept["tables"].values()
+    slices = table["columns"].index("slices")
+    assert sum(row[slices] for row in table["rows"]) == int(kept["findings"][0]["text"].split()[0])
+
+
+def test_a_done_audit_is_kept_until_the_settings_change(phantom_records, tmp_path, monkeypatch):
+    run_audits(config(phantom_records[0], tmp_path))
+    calls = []
+
+    def counted(subject):
+        calls.append(subject.seed)
+        return Audited("Data", "", (Finding("warning", "two < three"),), {})
+
+    monkeypatch.setattr(data, "audit", counted)
+    run_audits(config(phantom_records[0], tmp_path))
+    assert calls == []
+    page = run_audits(config(phantom_records[0], tmp_path, seed=1)).read_text()
+    assert calls == [1]
+    assert "two &lt; three" in page
+
+
+def test_a_warning_is_printed_and_is_no_error(phantom_records, tmp_path, monkeypatch, capsys):
+    found = Audited("Data", "", (Finding("warning", "a leak"), Finding("fine", "no leak")), {})
+    monkeypatch.setattr(data, "audit", lambda subject: found)
+    assert main(config(phantom_records[0], tmp_path)) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        *("warning: a leak", f"1 warning: {tmp_path / 'audit.html'}"),
+    ]
+
+
+def test_a_folder_of_neither_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=rf"{tmp_path} must be a folder of records"):
+        run_audits(AuditConfig(tmp_path, out=tmp_path / "out"))
+
+
+def test_an_unknown_audit_lists_the_known_ones(phantom_records, tmp_path):
+    wrong = AuditConfig(phantom_records[0], out=tmp_path, only=("leaks",))
+    with pytest.raises(ValueError, match="must be of data.*Received: leaks"):
+        run_audits(wrong)
+
+
+def test_an_audit_that_lacks_what_it_looks_at_says_so(phantom_records, tmp_path, monkeypatch):
+    monkeypatch.setitem(entries.AUDITS, "of-runs", Audit("nowhere", "run", ""))
+    with pytest.raises(ValueError, match="of-runs needs run"):
+        run_audits(AuditConfig(phantom_records[0], out=tmp_path, only=("of-runs",)))
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (Metric(0.5, 0.25, 0.75), "0.500 [0.250, 0.750]"),
+        (UNDEFINED, "n/a"),
+        *((0.25, "0.250"), (float("nan"), "–"), (3, "3"), ("a", "a")),
+    ],
+)
+def test_a_cell_shows_the_same_after_json(cell, text):
+    frame = pd.DataFrame({"column": [cell]})
+    (value,) = frame["column"]
+    assert cell_text(json.loads(json.dumps(plain_cell(value)))) == text
