@@ -93,8 +93,8 @@ def run_table(
                 parts += cross_validated_tables(
                     here,
                     config.seeds,
-                    run=_run,
-                    attempt=partial(_attempt, failed=failed),
+                    run=run_row,
+                    attempt=partial(attempt, failed=failed),
                     smoothed=table.smoothed,
                     strata=table.strata,
                 )
@@ -149,34 +149,32 @@ def _settled(row: Row, config: TableRun, experiment: str, name: str, records: Pa
     return small(row) if config.smoke else row
 
 
-def _attempt(what: str, run: Callable[[], Any], failed: list[str]) -> Any:
-    """Returns what `run` does; None if it failed, which is noted."""
-    import tensorflow as tf
-
+def attempt(what: str, run: Callable[[], Any], failed: list[str]) -> Any:
+    """Returns what `run` gives; None if it failed, which is noted."""
+    expected = (ValueError, OSError, RuntimeError, FloatingPointError, MemoryError, ImportError)
     try:
         return run()
-    except (
-        ValueError,
-        OSError,
-        RuntimeError,
-        FloatingPointError,
-        MemoryError,
-        tf.errors.OpError,
-    ) as error:
+    except (*expected, *_errors_of_tensorflow()) as error:
         logging.error("%s: %s", what, error)
         failed.append(f"{what}: {str(error).splitlines()[0] if str(error) else type(error)}")
         return None
 
 
-def _run(config: Row) -> RunMetrics:
+def _errors_of_tensorflow() -> tuple[type[Exception], ...]:
+    tensorflow = sys.modules.get("tensorflow")
+    return (tensorflow.errors.OpError,) if tensorflow else ()
+
+
+def run_row(config: Row) -> RunMetrics:
+    """Trains and tests one row, or returns its result if it is done already."""
     if isinstance(config, UnetRun):
         from stroke_tf.runs.unet import run_unet
 
         return run_unet(config)
     from stroke_tf.runs.classifier import run_classifier
-    from stroke_tf.runs.histogram import HISTOGRAM, run_histogram
+    from stroke_tf.runs.histogram import is_histogram, run_histogram
 
-    return run_histogram(config) if config.backbone == HISTOGRAM else run_classifier(config)
+    return run_histogram(config) if is_histogram(config) else run_classifier(config)
 
 
 def _tested_once(
@@ -189,7 +187,7 @@ def _tested_once(
         results = {}
         for name, row in rows.items():
             config = seeded(row, seed)
-            result = _attempt(f"{row.row}-s{seed}", partial(_run, config), failed)
+            result = attempt(f"{row.row}-s{seed}", partial(run_row, config), failed)
             if result is not None:
                 learned = best_epoch(config)
                 results[name] = replace(result, metrics=result.metrics | learned)
