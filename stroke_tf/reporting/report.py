@@ -122,7 +122,7 @@ def _sections(
     for run in runs:
         yield from _run_section(out, folder, run)
     yield "## Environment"
-    yield from _environment_section(out, runs)
+    yield from environment_section(out, runs)
 
 
 def _data_table(runs: list[RunMetrics]) -> str:
@@ -177,8 +177,8 @@ def _run_section(out: Path, folder: Path, run: RunMetrics) -> Iterator[str]:
     yield f"```json\n{json.dumps(_read(path / 'config.json'), indent=2)}\n```"
 
 
-def _environment_section(out: Path, runs: list[RunMetrics]) -> Iterator[str]:
-    """Yields the distinct environments, each with the runs made in it."""
+def environment_section(out: Path, runs: Sequence[RunMetrics]) -> Iterator[str]:
+    """Yields the distinct environments, each with the runs made in it, in Markdown."""
     made_in: dict[str, list[str]] = {}
     for run in runs:
         env = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stroke_tf.evaluation.intervals import Metric
+from stroke_tf.run_folder import RunFolder
 from stroke_tf.runs.keep_or_run import folder_of
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
 
@@ -10,10 +11,17 @@ _COLUMNS = ("accuracy", "loss")
 
 
 def best_epoch(config: ClassifierRun | UnetRun) -> dict[str, Metric]:
-    """Returns the scores of a finished run's best epoch, by the validation score it watched.
+    """Returns the scores of a finished run's best epoch, see `best_of_run`."""
+    watch = config.watch if isinstance(config, ClassifierRun) else "loss"
+    return best_of_run(folder_of(config), watch=watch)
+
+
+def best_of_run(folder: RunFolder, *, watch: str) -> dict[str, Metric]:
+    """Returns the scores of a finished run's best epoch.
 
     Args:
-        config: The run. One whose backbone was not trained has no such epoch.
+        folder: The run. One whose backbone was not trained has no such epoch.
+        watch: The validation score that says which epoch is best.
 
     Returns:
         `train_accuracy`, `train_loss`, `val_accuracy` and `val_loss`, without intervals: those of
@@ -21,10 +29,9 @@ def best_epoch(config: ClassifierRun | UnetRun) -> dict[str, Metric]:
         The accuracy of a U-Net is that of all pixels, background included, and a joint network has
         the loss alone.
     """
-    epochs = folder_of(config).histories().get("history")
+    epochs = folder.histories().get("history")
     if epochs is None:
         return {}
-    watch = config.watch if isinstance(config, ClassifierRun) else "loss"
     watched = epochs[f"val_{watch}"]
     best = epochs.iloc[watched.argmin() if watch == "loss" else watched.argmax()]
     return {

@@ -3,11 +3,11 @@ import json
 import shutil
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
+from html_page import Page
 
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.evaluation.metrics import Counts, classification_metrics
@@ -23,37 +23,6 @@ SHA = "0123456789abcdef" * 4
 NAN = float("nan")
 SPLIT = {"train": (0, 1, 2), "val": (3,), "test": (4, "stage1")}
 EVIL = "<script>alert(1)</script>|*x*`[y](http://example.org)![z](http://example.org/z.png)\n# h"
-
-
-class Page(HTMLParser):
-    """What a page holds: tags with attributes, text, cells of each table."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.text, self.tables, self._cell = [], "", [], None
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag == "table":
-            self.tables.append([])
-        elif tag == "tr":
-            self.tables[-1].append([])
-        elif tag in ("td", "th"):
-            self._cell = ""
-
-    def handle_endtag(self, tag):
-        if tag in ("td", "th"):
-            self.tables[-1][-1].append(self._cell)
-            self._cell = None
-
-    def handle_data(self, data):
-        self.text += data
-        if self._cell is not None:
-            self._cell += data
-
-    def find(self, name):
-        return [attrs for tag, attrs in self.tags if tag == name]
 
 
 def _finish(run, metrics, *, n, threshold=None, config=None, **changes):
