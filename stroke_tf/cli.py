@@ -15,6 +15,7 @@ VERBS = {
     "tune-classifier": ("experiments.tune_classifier", "search for a detector's settings"),
     "tune-unet": ("experiments.tune_unet", "search for a segmentation's settings"),
     "audit": ("stroke_tf.audits.run_audits", "leaks, shortcuts, wrong labels and failures"),
+    "reproduce": ("experiments.reproduce", "every table and figure of both papers, one report"),
     "save-model": ("stroke_tf.deploy.save_model", "finished runs as one folder to share"),
     "weights": ("stroke_tf.deploy.weights", "the ImageNet files that networks start from"),
     "report": ("stroke_tf.reporting.report", "REPORT.md and report.html of all runs"),

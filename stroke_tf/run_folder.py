@@ -79,14 +79,18 @@ class RunMetrics:
     def to_json(self) -> str:
         """Returns the result as valid JSON text, NaN written as null."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        values["metrics"] = {
-            name: {
-                key: None if math.isnan(number) else float(number)
-                for key, number in metric._asdict().items()
-            }
-            for name, metric in self.metrics.items()
+        return to_json(values | {"metrics": json_of_metrics(self.metrics)})
+
+
+def json_of_metrics(metrics: Mapping[str, Metric]) -> dict[str, dict[str, float | None]]:
+    """Returns numbers with their intervals as JSON has them, NaN as None."""
+    return {
+        name: {
+            key: None if math.isnan(number) else float(number)
+            for key, number in metric._asdict().items()
         }
-        return to_json(values)
+        for name, metric in metrics.items()
+    }
 
 
 class _Part:

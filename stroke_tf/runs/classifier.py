@@ -79,7 +79,7 @@ def run_classifier(config: ClassifierRun) -> RunMetrics:
 def train(config: ClassifierRun, run: OpenRun) -> keras.Model:
     """Trains the classifier of a run in its folder and returns it with its best weights."""
     with training_scope(config.fit):
-        model = _build(config)
+        model = build(config)
     if config.training != "full":
         _train_head(config, run, model)
     if config.training not in HEAD_ONLY:
@@ -91,12 +91,13 @@ def train(config: ClassifierRun, run: OpenRun) -> keras.Model:
             run_dir=run.folder.path,
             class_weight=_class_weights(config, run, ratio=config.negatives_per_positive),
             progress=run.folder.title,
-            **_how(config, model),
+            **objective_of(config, model),
         )
     return model
 
 
-def _build(config: ClassifierRun) -> keras.Model:
+def build(config: ClassifierRun) -> keras.Model:
+    """Returns the classifier of a run, to be called inside `training_scope`."""
     from_scratch = config.backbone in CUSTOM_CNNS
     return build_classifier(
         config.backbone,
@@ -130,7 +131,7 @@ def _train_head(config: ClassifierRun, run: OpenRun, model: keras.Model) -> None
         run_dir=run.folder.head_history.parent,
         class_weight=weights,
         progress=f"{run.folder.title}, head",
-        **_how(config, model),
+        **objective_of(config, model),
     )
 
 
@@ -158,8 +159,8 @@ def features_of(
     )
 
 
-def _how(config: ClassifierRun, model: keras.Model) -> dict:
-    """Returns what both phases of a training have in common, for `fit`."""
+def objective_of(config: ClassifierRun, model: keras.Model) -> dict[str, Any]:
+    """Returns loss and metrics for `fit`, in both phases of a training."""
     outputs = model.output_shape[-1]
     return {
         "loss": classifier_loss(outputs, label_smoothing=config.label_smoothing),

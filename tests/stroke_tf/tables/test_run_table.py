@@ -170,7 +170,7 @@ def scored_at_random(config):
 def test_cross_validation_shows_the_mean_of_seeds_the_gain_and_the_smoothed_row(
     phantom_records, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(tables, "_run", scored_at_random)
+    monkeypatch.setattr(tables, "run_row", scored_at_random)
     rows = {"first": HISTOGRAM, "second": replace(HISTOGRAM, image_size=48)}
     config = config_for(phantom_records, tmp_path, seeds=(0, 1))
     options = {"folds": "five", "smoothed": {"second": 1.5}, "clean_only": ("second",)}
