@@ -32,7 +32,7 @@ from stroke_tf.runs.keep_or_run import Run, settings_of
 from stroke_tf.runs.settings import HEAD_ONLY, ClassifierRun, UnetRun
 
 Kind = TypeVar("Kind", ClassifierRun, UnetRun)
-Measure = Callable[[Run, Sequence[int]], list[Step] | None]
+Measure = Callable[[Run], Step | None]
 CHOICES = ("image_size", "batch_size", "epochs", "learning_rate")
 """The settings that can be chosen; the last two are of the run's `fit`."""
 KEPT = "kept, as it was set"
@@ -185,16 +185,19 @@ def _fitting(
     run: Run, *, facts: Facts, memory: int, own_batch: bool, measure: Measure
 ) -> tuple[Step, str] | None:
     """Returns a measured step whose batch fits, and why it is that batch; None if none fits."""
-    batch, why = run.batch_size, KEPT
+    batch, why, known = run.batch_size, KEPT, {}
     if not own_batch:
-        probed = measure(run, _PROBED)
-        if probed is None:
+        known = {it: measure(replace(run, batch_size=it)) for it in _PROBED}
+        probed = [step for step in known.values() if step]
+        if not probed:
             return None
-        batch, why = batch_for(facts, probed, default=run.batch_size, limit=memory)
+        batch, why = 1, "2 do not fit"
+        if len(probed) == len(_PROBED):
+            batch, why = batch_for(facts, probed, default=run.batch_size, limit=memory)
     while True:
-        measured = measure(run, (batch,))
-        if measured and fits(measured[0], facts, limit=memory):
-            return measured[0], f"{why}; measured: {memory_of(measured[0], facts, limit=memory)}"
+        step = known.get(batch) or measure(replace(run, batch_size=batch))
+        if step and fits(step, facts, limit=memory):
+            return step, f"{why}; measured: {memory_of(step, facts, limit=memory)}"
         if own_batch or batch == 1:
             return None
         batch, why = batch // 2, f"{batch} did not fit when measured"

@@ -65,29 +65,24 @@ def apart(work: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwar
         return pool.submit(work, *args, **kwargs).result()
 
 
-def measure(run: Run, batches: Sequence[int]) -> list[Step] | None:
-    """Returns what steps of some batches take, in a new process; None if memory did not suffice.
+def measure(run: Run) -> Step | None:
+    """Returns what a step of a run's batch takes, in a new process; None if memory did not suffice.
 
-    Args:
-        run: The run, of which nothing is written.
-        batches: Slices in a step, the smallest first: memory is the most until then.
+    Of the run's folders nothing is read or written.
     """
     try:
-        return apart(measure_here, run, batches)
+        return apart(measure_here, run)
     except BrokenProcessPool:
         return None
 
 
-def measure_here(run: Run, batches: Sequence[int]) -> list[Step] | None:
+def measure_here(run: Run) -> Step | None:
     """Does the work of `measure` in this process."""
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return [
-                _measured(replace(run, batch_size=batch), Path(folder) / str(batch))
-                for batch in batches
-            ]
+            return _measured(run, Path(folder))
         except (MemoryError, tf.errors.ResourceExhaustedError):
             return None
 

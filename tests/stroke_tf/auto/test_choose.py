@@ -29,15 +29,13 @@ def facts(monkeypatch):
 class Measure:
     """Steps that take memory and time by the pixel; notes what it is asked."""
 
-    def __init__(self, *, gib=0.2, seconds=0.5, killed=lambda run, batch: False):
+    def __init__(self, *, gib=0.2, seconds=0.5, killed=lambda run: False):
         self.asked = []
         self._gib, self._seconds, self._killed = gib, seconds, killed
 
-    def __call__(self, run, batches):
-        self.asked += [(run.image_size, batch) for batch in batches]
-        if any(self._killed(run, batch) for batch in batches):
-            return None
-        return [self._step(run.image_size, batch) for batch in batches]
+    def __call__(self, run):
+        self.asked.append((run.image_size, run.batch_size))
+        return None if self._killed(run) else self._step(run.image_size, run.batch_size)
 
     def _step(self, size, batch):
         share = batch * (size / 256) ** 2
@@ -68,14 +66,14 @@ def test_less_memory_takes_a_smaller_batch_and_so_a_smaller_rate():
 
 
 def test_a_size_whose_first_steps_are_killed_gives_way_to_the_next():
-    measure = Measure(killed=lambda run, batch: run.image_size > 224)
+    measure = Measure(killed=lambda run: run.image_size > 224)
     run, reasons = choose(RUN, memory=24 * GIB, measure=measure)
     assert run.image_size == 224
     assert "a step of 256 does not fit the memory" in str(reasons[0])
 
 
 def test_a_batch_that_takes_more_than_the_line_said_is_halved_when_it_is_measured():
-    measure = Measure(killed=lambda run, batch: batch > 2)
+    measure = Measure(killed=lambda run: run.batch_size > 2)
     run, reasons = choose(RUN, memory=24 * GIB, measure=measure)
     assert run.batch_size == 2
     assert "4 did not fit when measured" in str(reasons[1])

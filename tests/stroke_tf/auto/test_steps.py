@@ -11,7 +11,7 @@ from stroke_tf.labels import MASK, SLICE
 from stroke_tf.models.segmenters import SEGMENTERS
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
 
-SMALL = ClassifierRun(backbone="cnn-detect", image_size=64, weights=None)
+SMALL = ClassifierRun(backbone="cnn-detect", image_size=64, batch_size=2, weights=None)
 
 
 def tiny_segmenter(*, joint, image_size, **_):
@@ -27,11 +27,11 @@ def tiny_segmenter(*, joint, image_size, **_):
 
 
 def test_steps_are_measured_in_a_process_of_their_own():
-    small, large = measure(SMALL, (1, 2))
-    assert [(it.size, it.batch) for it in (small, large)] == [(64, 1), (64, 2)]
-    assert 100 << 20 < small.bytes <= large.bytes < 4 << 30
-    assert 0 < small.train_seconds < 10
-    assert 0 < small.val_seconds < 10
+    found = measure(SMALL)
+    assert (found.size, found.batch) == (64, 2)
+    assert 100 << 20 < found.bytes < 4 << 30
+    assert 0 < found.train_seconds < 10
+    assert 0 < found.val_seconds < 10
     assert apart(os.getpid) != os.getpid()
 
 
@@ -39,8 +39,8 @@ def test_steps_are_measured_in_a_process_of_their_own():
 def test_the_steps_of_networks_that_draw_masks_are_measured(monkeypatch, joint):
     architecture = "joint" if joint else "linknet"
     monkeypatch.setitem(SEGMENTERS, architecture, partial(tiny_segmenter, joint=joint))
-    run = UnetRun(architecture=architecture, image_size=32, weights=None)
-    (found,) = measure_here(run, (2,))
+    run = UnetRun(architecture=architecture, image_size=32, batch_size=2, weights=None)
+    found = measure_here(run)
     assert (found.size, found.batch) == (32, 2)
     assert 0 < found.val_seconds < 10
 
@@ -49,7 +49,7 @@ def test_a_process_that_is_killed_says_that_memory_did_not_suffice(monkeypatch):
     with pytest.raises(BrokenProcessPool):
         apart(os._exit, 9)
     monkeypatch.setattr(steps, "measure_here", _exit)
-    assert measure(SMALL, (1,)) is None
+    assert measure(SMALL) is None
 
 
 def test_memory_that_the_network_is_refused_does_not_suffice(monkeypatch):
@@ -57,8 +57,8 @@ def test_memory_that_the_network_is_refused_does_not_suffice(monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(steps, "_network", refuse)
-    assert measure_here(SMALL, (1,)) is None
+    assert measure_here(SMALL) is None
 
 
-def _exit(run, batches):
+def _exit(run):
     os._exit(9)
