@@ -23,8 +23,7 @@ from stroke_tf.config import FitConfig
 from stroke_tf.runs.settings import UnetRun
 from stroke_tf.tables.run_table import run_table
 from stroke_tf.tables.settings import TableRun
-
-EXPERIMENT = "ct-ich-segment"
+from stroke_tf.tables.table import Table
 
 _BASE = UnetRun(
     encoder="mobilenetv2",
@@ -36,17 +35,21 @@ _BASE = UnetRun(
     fit=FitConfig(epochs=10, learning_rate=1e-3, patience=10, reduce_patience=6),
 )
 
-ROWS: dict[str, UnetRun] = {
-    "unet-mobilenetv2": _BASE,
-    "unet-mobilenetv2-frozen": replace(_BASE, freeze=True),
-    "improved": replace(_BASE, architecture="improved", weights=None, filters=16),
-}
+TABLE = Table(
+    "ct-ich-segment",
+    {
+        "unet-mobilenetv2": _BASE,
+        "unet-mobilenetv2-frozen": replace(_BASE, freeze=True),
+        "improved": replace(_BASE, architecture="improved", weights=None, filters=16),
+    },
+    folds="five",
+)
 """A pretrained encoder, fine-tuned and not, and the SAUCIS network from scratch."""
 
 
 def main(config: TableRun) -> int:
     """Runs every row in every protocol and writes the table; returns the exit code."""
-    return run_table(config, EXPERIMENT, ROWS, folds="five", smoke_records=smoke_records)
+    return run_table(config, TABLE, smoke_records=smoke_records)
 
 
 if __name__ == "__main__":

@@ -24,28 +24,31 @@ from data_tools.smoke import smoke_records
 from stroke_tf import command
 from stroke_tf.config import FitConfig
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
-from stroke_tf.tables.run_table import Row, run_table
+from stroke_tf.tables.run_table import run_table
 from stroke_tf.tables.settings import TableRun
-
-EXPERIMENT = "joint-phase2"
+from stroke_tf.tables.table import Table
 
 _FIT = FitConfig(epochs=20, learning_rate=3e-4)
 _MASKS = UnetRun(encoder="mobilenetv2", image_size=256, batch_size=8, lesions_only=True, fit=_FIT)
 
-ROWS: dict[str, Row] = {
-    "unet": _MASKS,
-    "type": ClassifierRun(
-        task="type", backbone="mobilenetv2", head="usth-type", image_size=256, batch_size=8,
-        class_weights=False, threshold_rule="fixed", fit=_FIT,
-    ),
-    "joint": replace(_MASKS, architecture="joint", slice_weight=0.5),
-}  # fmt: skip
+TABLE = Table(
+    "joint-phase2",
+    {
+        "unet": _MASKS,
+        "type": ClassifierRun(
+            task="type", backbone="mobilenetv2", head="usth-type", image_size=256, batch_size=8,
+            class_weights=False, threshold_rule="fixed", fit=_FIT,
+        ),
+        "joint": replace(_MASKS, architecture="joint", slice_weight=0.5),
+    },
+    folds="five",
+)  # fmt: skip
 """The separate networks, and the one that does the work of both."""
 
 
 def main(config: TableRun) -> int:
     """Runs every row in every protocol and writes the tables; returns the exit code."""
-    return run_table(config, EXPERIMENT, ROWS, folds="five", smoke_records=smoke_records)
+    return run_table(config, TABLE, smoke_records=smoke_records)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@ r"""Lesions in open_stroke_ct, 192 open slices in the TEKNOFEST layout: networks
     stroke-tf convert --data open_stroke_ct --out records/open_stroke_ct \
         --size 256 --groups open_stroke_ct/manifest.csv
     python -m experiments.open_stroke_segment --records records/open_stroke_ct \
-        --sources open_stroke_ct/manifest.csv --weights mobilenet_v2_1.0_224_no_top.weights.h5
+        --columns open_stroke_ct/manifest.csv --by source \
+        --weights mobilenet_v2_1.0_224_no_top.weights.h5
 
 Five-fold cross-validation by patient. A class is one source or few (all ischaemia is `cpaisd`, all
 slices without stroke are `ctich`), so a network can name the source instead of the lesion: the
@@ -18,18 +19,16 @@ take no longer than one on both. Stopped, the same command continues.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from data_tools.smoke import smoke_records
 from stroke_tf import command
 from stroke_tf.config import PLAIN_UNET, FitConfig
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
-from stroke_tf.tables.run_table import Row, run_table
-from stroke_tf.tables.settings import TableRun
-from stroke_tf.tables.sources import read_sources
-
-EXPERIMENT = "open-stroke-segment"
+from stroke_tf.tables.columns import read_columns
+from stroke_tf.tables.run_table import run_table
+from stroke_tf.tables.settings import ByColumns
+from stroke_tf.tables.table import Table
 
 _BASE = UnetRun(
     encoder="mobilenetv2",
@@ -58,49 +57,39 @@ _TYPE = ClassifierRun(
     fit=_BASE.fit,
 )
 
-ROWS: dict[str, Row] = {
-    "unet-mobilenetv2": _BASE,
-    "unet-mobilenetv2-scratch": replace(_BASE, weights=None),
-    "improved": _OWN,
-    "plain": replace(_OWN, improvements=PLAIN_UNET),
-    "type": _TYPE,
-    "type-frozen": replace(_TYPE, unfreeze_from="none"),
-    "joint": replace(_BASE, architecture="joint"),
-    "joint-frozen": replace(_BASE, architecture="joint", freeze=True),
-    "unet-mobilenetv2-128px": replace(_BASE, image_size=128),
-    "unet-mobilenetv2-128px-slow": replace(
-        _BASE, image_size=128, fit=replace(_BASE.fit, epochs=20, learning_rate=1e-4)
-    ),
-    "unet-mobilenetv2-frozen": replace(_BASE, freeze=True),
-    "unet-mobilenetv2-128px-bfloat16": replace(
-        _BASE, image_size=128, fit=replace(_BASE.fit, precision="bfloat16")
-    ),
-}
+TABLE = Table(
+    "open-stroke-segment",
+    {
+        "unet-mobilenetv2": _BASE,
+        "unet-mobilenetv2-scratch": replace(_BASE, weights=None),
+        "improved": _OWN,
+        "plain": replace(_OWN, improvements=PLAIN_UNET),
+        "type": _TYPE,
+        "type-frozen": replace(_TYPE, unfreeze_from="none"),
+        "joint": replace(_BASE, architecture="joint"),
+        "joint-frozen": replace(_BASE, architecture="joint", freeze=True),
+        "unet-mobilenetv2-128px": replace(_BASE, image_size=128),
+        "unet-mobilenetv2-128px-slow": replace(
+            _BASE, image_size=128, fit=replace(_BASE.fit, epochs=20, learning_rate=1e-4)
+        ),
+        "unet-mobilenetv2-frozen": replace(_BASE, freeze=True),
+        "unet-mobilenetv2-128px-bfloat16": replace(
+            _BASE, image_size=128, fit=replace(_BASE.fit, precision="bfloat16")
+        ),
+    },
+    folds="five",
+)
 """Pretrained and not, without a pretrained encoder; a classifier of the type, and the U-Net with a
 head for it (frozen too: fine-tuned at this rate, the encoder's deepest features go silent); then
 what makes the first one cheaper, whose cost in Dice is the difference from it, and at a tenth of
 the rate for three times as long."""
 
 
-@dataclass(frozen=True)
-class OpenStroke(TableRun):
-    """What to run of the table, and on what.
-
-    Attributes:
-        sources: manifest.csv of the slices, whose columns id and source say where each is from;
-            without it sources are not shown apart.
-    """
-
-    sources: Path | None = None
-
-
-def main(config: OpenStroke) -> int:
+def main(config: ByColumns) -> int:
     """Runs every row and writes the tables; returns the exit code."""
-    sources = read_sources(config.sources) if config.sources else {}
-    return run_table(
-        config, EXPERIMENT, ROWS, folds="five", strata=sources, smoke_records=smoke_records
-    )
+    columns = read_columns(config.columns, config.by)
+    return run_table(config, replace(TABLE, columns=columns), smoke_records=smoke_records)
 
 
 if __name__ == "__main__":
-    command.run(main, OpenStroke, doc=__doc__)
+    command.run(main, ByColumns, doc=__doc__)

@@ -24,8 +24,7 @@ from stroke_tf.runs.settings import SAUCIS_UNET, Loss
 from stroke_tf.search.spaces import SWITCHES
 from stroke_tf.tables.run_table import run_table
 from stroke_tf.tables.settings import TableRun
-
-EXPERIMENT = "saucis-ablation"
+from stroke_tf.tables.table import Table
 
 _SMALL = replace(SAUCIS_UNET, image_size=128, filters=16)
 _NAMES = {field.replace("_", "-"): field for field in SWITCHES}
@@ -35,33 +34,36 @@ def _with(field: str, *, of: Improvements, base: Improvements) -> Improvements:
     return replace(base, **{field: getattr(of, field)})
 
 
-ROWS = {
-    "improved": replace(_SMALL, improvements=IMPROVED_UNET),
-    **{
-        f"without-{name}": replace(
-            _SMALL, improvements=_with(field, of=PLAIN_UNET, base=IMPROVED_UNET)
-        )
-        for name, field in _NAMES.items()
+TABLE = Table(
+    "saucis-ablation",
+    {
+        "improved": replace(_SMALL, improvements=IMPROVED_UNET),
+        **{
+            f"without-{name}": replace(
+                _SMALL, improvements=_with(field, of=PLAIN_UNET, base=IMPROVED_UNET)
+            )
+            for name, field in _NAMES.items()
+        },
+        "plain": replace(_SMALL, improvements=PLAIN_UNET),
+        **{
+            f"plain-with-{name}": replace(
+                _SMALL, improvements=_with(field, of=IMPROVED_UNET, base=PLAIN_UNET)
+            )
+            for name, field in _NAMES.items()
+        },
+        **{
+            f"loss-{loss.replace('+', '-')}": replace(_SMALL, loss=loss)
+            for loss in get_args(Loss)
+            if loss != _SMALL.loss
+        },
     },
-    "plain": replace(_SMALL, improvements=PLAIN_UNET),
-    **{
-        f"plain-with-{name}": replace(
-            _SMALL, improvements=_with(field, of=IMPROVED_UNET, base=PLAIN_UNET)
-        )
-        for name, field in _NAMES.items()
-    },
-    **{
-        f"loss-{loss.replace('+', '-')}": replace(_SMALL, loss=loss)
-        for loss in get_args(Loss)
-        if loss != _SMALL.loss
-    },
-}
+)
 """The improved network with Dice, each change of it, and each improvement alone."""
 
 
 def main(config: TableRun) -> int:
     """Runs every row in every protocol and writes the table; returns the exit code."""
-    return run_table(config, EXPERIMENT, ROWS, smoke_records=smoke_records)
+    return run_table(config, TABLE, smoke_records=smoke_records)
 
 
 if __name__ == "__main__":

@@ -31,8 +31,7 @@ from stroke_tf.runs.settings import ClassifierRun
 from stroke_tf.tables.run_table import run_table
 from stroke_tf.tables.settings import TableRun
 from stroke_tf.tables.sizes import sizes_of_split
-
-EXPERIMENT = "saucis-t4-t5-detect"
+from stroke_tf.tables.table import Table
 
 _BASE = ClassifierRun(
     head="saucis",  # 2.3
@@ -45,30 +44,27 @@ _BASE = ClassifierRun(
     head_fit=FitConfig(epochs=40, learning_rate=1e-3, patience=10, reduce_patience=5),
 )
 
-ROWS: dict[str, ClassifierRun] = {
-    "histogram": replace(_BASE, backbone="histogram", weights=None, image_size=96),
-    "vgg16": replace(_BASE, backbone="vgg16", unfreeze_from="block5"),
-    "inceptionv3": replace(_BASE, backbone="inceptionv3", unfreeze_from="mixed9"),
-    "densenet121": replace(_BASE, backbone="densenet121", unfreeze_from="conv5"),
-    "xception": replace(_BASE, backbone="xception", unfreeze_from="block14"),
-    "inceptionresnetv2": replace(
-        _BASE, backbone="inceptionresnetv2", unfreeze_from="conv_7b"
-    ),
-}  # fmt: skip
+TABLE = Table(
+    "saucis-t4-t5-detect",
+    {
+        "histogram": replace(_BASE, backbone="histogram", weights=None, image_size=96),
+        "vgg16": replace(_BASE, backbone="vgg16", unfreeze_from="block5"),
+        "inceptionv3": replace(_BASE, backbone="inceptionv3", unfreeze_from="mixed9"),
+        "densenet121": replace(_BASE, backbone="densenet121", unfreeze_from="conv5"),
+        "xception": replace(_BASE, backbone="xception", unfreeze_from="block14"),
+        "inceptionresnetv2": replace(
+            _BASE, backbone="inceptionresnetv2", unfreeze_from="conv_7b"
+        ),
+    },
+    published=("saucis-t4", "saucis-t5"),
+    preface=partial(sizes_of_split, val=_BASE.val_folds, test=_BASE.test_folds),
+)  # fmt: skip
 """The rows of Tables 4 and 5 after the histogram, which needs no network."""
 
 
 def main(config: TableRun) -> int:
     """Runs every row in every protocol and writes the tables; returns the exit code."""
-    published = ("saucis-t4", "saucis-t5")
-    return run_table(
-        config,
-        EXPERIMENT,
-        ROWS,
-        published=published,
-        preface=partial(sizes_of_split, val=_BASE.val_folds, test=_BASE.test_folds),
-        smoke_records=smoke_records,
-    )
+    return run_table(config, TABLE, smoke_records=smoke_records)
 
 
 if __name__ == "__main__":

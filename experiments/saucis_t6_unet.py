@@ -29,30 +29,27 @@ from dataclasses import replace
 from data_tools.smoke import smoke_records
 from stroke_tf import command
 from stroke_tf.config import IMPROVED_UNET, PLAIN_UNET
-from stroke_tf.runs.settings import SAUCIS_UNET, UnetRun
+from stroke_tf.runs.settings import SAUCIS_UNET
 from stroke_tf.tables.run_table import run_table
 from stroke_tf.tables.settings import TableRun
 from stroke_tf.tables.sizes import sizes_of_classes
+from stroke_tf.tables.table import Table
 
-EXPERIMENT = "saucis-t6-unet"
-
-ROWS: dict[str, UnetRun] = {
-    "improved-unet": replace(SAUCIS_UNET, improvements=IMPROVED_UNET),
-    "plain-unet": replace(SAUCIS_UNET, improvements=PLAIN_UNET),
-}
+TABLE = Table(
+    "saucis-t6-unet",
+    {
+        "improved-unet": replace(SAUCIS_UNET, improvements=IMPROVED_UNET),
+        "plain-unet": replace(SAUCIS_UNET, improvements=PLAIN_UNET),
+    },
+    published=("saucis-t6",),
+    preface=sizes_of_classes,
+)
 """The row of Table 6, and the network it improves."""
 
 
 def main(config: TableRun) -> int:
     """Runs every row in every protocol and writes the tables; returns the exit code."""
-    return run_table(
-        config,
-        EXPERIMENT,
-        ROWS,
-        published=("saucis-t6",),
-        preface=sizes_of_classes,
-        smoke_records=smoke_records,
-    )
+    return run_table(config, TABLE, smoke_records=smoke_records)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,7 @@ from stroke_tf.config import FitConfig
 from stroke_tf.runs.settings import ClassifierRun
 from stroke_tf.tables.run_table import run_table
 from stroke_tf.tables.settings import TableRun
-
-EXPERIMENT = "usth-t1-detect"
+from stroke_tf.tables.table import Table
 
 _FIT = FitConfig(epochs=72, learning_rate=1e-4, patience=10, reduce_patience=4)  # III-A: 22 to 72
 _BASE = ClassifierRun(
@@ -42,22 +41,26 @@ _BASE = ClassifierRun(
     fit=_FIT,
 )
 
-ROWS: dict[str, ClassifierRun] = {
-    "histogram": replace(_BASE, backbone="histogram", weights=None, image_size=96),
-    "efficientnetv2b0": replace(_BASE, backbone="efficientnetv2b0"),
-    "resnet50": replace(_BASE, backbone="resnet50"),
-    "cnn-detect": replace(
-        _BASE, backbone="cnn-detect", weights=None, fit=replace(_FIT, learning_rate=3e-4)
-    ),
-    "efficientnetb0": replace(_BASE, backbone="efficientnetb0"),
-    "mobilenetv2": replace(_BASE, backbone="mobilenetv2"),
-}
+TABLE = Table(
+    "usth-t1-detect",
+    {
+        "histogram": replace(_BASE, backbone="histogram", weights=None, image_size=96),
+        "efficientnetv2b0": replace(_BASE, backbone="efficientnetv2b0"),
+        "resnet50": replace(_BASE, backbone="resnet50"),
+        "cnn-detect": replace(
+            _BASE, backbone="cnn-detect", weights=None, fit=replace(_FIT, learning_rate=3e-4)
+        ),
+        "efficientnetb0": replace(_BASE, backbone="efficientnetb0"),
+        "mobilenetv2": replace(_BASE, backbone="mobilenetv2"),
+    },
+    published=("usth-t1",),
+)
 """The rows of Table I after the histogram, which needs no network."""
 
 
 def main(config: TableRun) -> int:
     """Runs every row in every protocol and writes the table; returns the exit code."""
-    return run_table(config, EXPERIMENT, ROWS, published=("usth-t1",), smoke_records=smoke_records)
+    return run_table(config, TABLE, smoke_records=smoke_records)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,7 @@ from stroke_tf.config import FitConfig
 from stroke_tf.runs.settings import ClassifierRun
 from stroke_tf.tables.run_table import run_table
 from stroke_tf.tables.settings import TableRun
-
-EXPERIMENT = "usth-t2-type"
+from stroke_tf.tables.table import Table
 
 _FIT = FitConfig(epochs=50, learning_rate=1e-4, patience=10, reduce_patience=4)
 _BASE = ClassifierRun(
@@ -44,21 +43,25 @@ _BASE = ClassifierRun(
     fit=_FIT,
 )
 
-ROWS: dict[str, ClassifierRun] = {
-    "histogram": replace(_BASE, backbone="histogram", weights=None, image_size=96),
-    "cnn-type": replace(
-        _BASE, backbone="cnn-type", head="usth-cnn", weights=None,
-        fit=replace(_FIT, learning_rate=3e-4),
-    ),
-    "efficientnetv2b0": replace(_BASE, backbone="efficientnetv2b0"),
-    "resnet18": replace(_BASE, backbone="resnet18"),
-}  # fmt: skip
+TABLE = Table(
+    "usth-t2-type",
+    {
+        "histogram": replace(_BASE, backbone="histogram", weights=None, image_size=96),
+        "cnn-type": replace(
+            _BASE, backbone="cnn-type", head="usth-cnn", weights=None,
+            fit=replace(_FIT, learning_rate=3e-4),
+        ),
+        "efficientnetv2b0": replace(_BASE, backbone="efficientnetv2b0"),
+        "resnet18": replace(_BASE, backbone="resnet18"),
+    },
+    published=("usth-t2",),
+)  # fmt: skip
 """The rows of Table II after the histogram, which needs no network."""
 
 
 def main(config: TableRun) -> int:
     """Runs every row in every protocol and writes the table; returns the exit code."""
-    return run_table(config, EXPERIMENT, ROWS, published=("usth-t2",), smoke_records=smoke_records)
+    return run_table(config, TABLE, smoke_records=smoke_records)
 
 
 if __name__ == "__main__":

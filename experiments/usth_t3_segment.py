@@ -29,8 +29,7 @@ from stroke_tf.config import FitConfig
 from stroke_tf.runs.settings import UnetRun
 from stroke_tf.tables.run_table import run_table
 from stroke_tf.tables.settings import TableRun
-
-EXPERIMENT = "usth-t3-segment"
+from stroke_tf.tables.table import Table
 
 _BASE = UnetRun(
     image_size=512,  # II-C1, II-C2, as all of this
@@ -43,15 +42,17 @@ _BASE = UnetRun(
     fit=FitConfig(epochs=10, learning_rate=1e-4, patience=10, reduce_patience=3),
 )
 
-ROWS: dict[str, UnetRun] = {
-    name: replace(_BASE, encoder=name) for name in ("resnet50", "efficientnetb3")
-}
+TABLE = Table(
+    "usth-t3-segment",
+    {name: replace(_BASE, encoder=name) for name in ("resnet50", "efficientnetb3")},
+    published=("usth-t3",),
+)
 """The rows of Table III: U-Nets by the name of their encoder."""
 
 
 def main(config: TableRun) -> int:
     """Runs every row in every protocol and writes the table; returns the exit code."""
-    return run_table(config, EXPERIMENT, ROWS, published=("usth-t3",), smoke_records=smoke_records)
+    return run_table(config, TABLE, smoke_records=smoke_records)
 
 
 if __name__ == "__main__":

@@ -29,9 +29,9 @@ from stroke_tf.files import plain, read_json, write_json
 from stroke_tf.machine import available_memory, memory_limit
 from stroke_tf.manifest import manifest_sha256
 from stroke_tf.runs.keep_or_run import Run, settings_of
-from stroke_tf.runs.settings import HEAD_ONLY, ClassifierRun, UnetRun
+from stroke_tf.runs.settings import HEAD_ONLY
 
-Kind = TypeVar("Kind", ClassifierRun, UnetRun)
+Kind = TypeVar("Kind", bound=Run)
 Measure = Callable[[Run], Step | None]
 CHOICES = ("image_size", "batch_size", "epochs", "learning_rate")
 """The settings that can be chosen; the last two are of the run's `fit`."""

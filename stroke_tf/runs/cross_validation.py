@@ -1,15 +1,17 @@
-"""Five-fold cross-validation: pairs of the ten folds are the test folds of five runs."""
+"""Cross-validation: each slice is answered by the one model that has not seen its fold."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
+from stroke_tf.evaluation.calibration import apply_temperature
 from stroke_tf.evaluation.intervals import Metric, bootstrap
 from stroke_tf.evaluation.lesions import LesionCounts, lesion_metrics
 from stroke_tf.evaluation.metrics import (
@@ -30,29 +32,47 @@ from stroke_tf.evaluation.segmentation import (
 )
 from stroke_tf.evaluation.series import smooth_series
 from stroke_tf.evaluation.slice_answers import type_answers
-from stroke_tf.manifest import FOLDS, read_folds
+from stroke_tf.files import read_json, write_text
+from stroke_tf.manifest import read_folds
 from stroke_tf.run_folder import RunMetrics
 from stroke_tf.runs.keep_or_run import folder_of
+from stroke_tf.runs.parts import PARTS, Run, check_parts, parts_of
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
 
-PARTS = FOLDS // 2
-Run = TypeVar("Run", bound=ClassifierRun | UnetRun)
+PREDICTIONS_NAME = "predictions.csv"
 
 
 @dataclass(frozen=True)
-class CrossValidated:
-    """Every slice scored by the one of five models that has not seen its fold.
+class _OutOfFold:
+    """Every slice answered by the one model that has not seen its fold.
 
     Attributes:
         protocol: Of the records.
-        frame: A row for each slice: `id`, `group`, `part` (0 to 4), `truth`, `score`, and `called`,
-            whether its part's own threshold calls it positive.
+        frame: A row for each slice: `id`, `group`, `part`, from 0 on, and the answer.
         seconds: Time of all runs together.
+        runs: The run of each part.
+        warnings: What to know of parts whose test slices lack a class.
     """
 
     protocol: str
     frame: pd.DataFrame
     seconds: float
+    runs: tuple[Any, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def of_slices(self, ids: Collection[str]) -> Self:
+        """Returns the same of some slices alone."""
+        chosen = self.frame[self.frame["id"].isin(ids)].reset_index(drop=True)
+        return dataclasses.replace(self, frame=chosen)
+
+
+@dataclass(frozen=True)
+class CrossValidated(_OutOfFold):
+    """Every slice scored.
+
+    The answers are `truth`, `score`, and `called`, whether its part's own threshold calls it
+    positive; and `calibrated`, the score by its part's temperature, where runs leave one.
+    """
 
     def part_aucs(self) -> list[float]:
         """Returns the ROC AUC of each part."""
@@ -85,7 +105,7 @@ class CrossValidated:
             )
         truth, groups = frame["truth"].to_numpy(bool), frame["group"]
         pair = frame["score"].to_numpy(), again["score"].to_numpy()
-        parts = [part.index.to_numpy() for _, part in frame.groupby("part")]
+        parts = _with_both(self._parts(), truth)
 
         def difference(weights: np.ndarray) -> list[float]:
             drawn = [np.repeat(part, weights[part]) for part in parts]
@@ -97,24 +117,23 @@ class CrossValidated:
     def metrics(self, *, seed: int = 0, resamples: int = 1000) -> dict[str, Metric]:
         """Returns scores with 95 % intervals of a bootstrap over patients.
 
-        `roc_auc`, `sensitivity_at_90_specificity` and `average_precision` are means over the five
-        parts, since scores of different models share no scale. `accuracy`, `sensitivity`,
-        `specificity`, `precision` and `f1` are from the counts of all slices, each at the threshold
-        of its part's validation fold.
+        `roc_auc`, `sensitivity_at_90_specificity` and `average_precision` are means over the parts
+        that hold both classes, since scores of different models share no scale; NaN where none
+        does. `accuracy`, `sensitivity`, `specificity`, `precision` and `f1` are from the counts of
+        all slices, each at the threshold of its part's validation fold.
         """
-        parts = [part.index.to_numpy() for _, part in self.frame.groupby("part")]
         truth, scores = self.frame["truth"].to_numpy(bool), self.frame["score"].to_numpy()
+        whole = _with_both(self._parts(), truth)
         called = self.frame["called"].to_numpy(bool)
         of_scores = (roc_auc, sensitivity_at_90_specificity, average_precision)
         ratios = (accuracy, sensitivity, specificity, precision, f1)
 
         def statistics(weights: np.ndarray) -> list[float]:
-            drawn = [np.repeat(part, weights[part]) for part in parts]
+            drawn = [np.repeat(part, weights[part]) for part in whole]
             means = [
-                float(np.mean([score(truth[part], scores[part]) for part in drawn]))
-                for score in of_scores
+                _mean([score(truth[part], scores[part]) for part in drawn]) for score in of_scores
             ]
-            everything = np.concatenate(drawn)
+            everything = np.repeat(np.arange(len(weights)), weights)
             counts = count(truth[everything], called[everything])
             return [*means, *(ratio(counts) for ratio in ratios)]
 
@@ -122,33 +141,30 @@ class CrossValidated:
         values = bootstrap(statistics, self.frame["group"], seed=seed, resamples=resamples)
         return dict(zip(names, values, strict=True))
 
+    def _parts(self) -> list[np.ndarray]:
+        return [part.index.to_numpy() for _, part in self.frame.groupby("part")]
+
+
+def _with_both(parts: Sequence[np.ndarray], truth: np.ndarray) -> list[np.ndarray]:
+    """Returns the parts that hold both classes: no area is defined on another one."""
+    return [part for part in parts if 0 < truth[part].sum() < len(part)]
+
 
 def _mean_auc(truth: np.ndarray, scores: np.ndarray, parts: Sequence[np.ndarray]) -> float:
-    return float(np.mean([roc_auc(truth[part], scores[part]) for part in parts]))
+    return _mean([roc_auc(truth[part], scores[part]) for part in parts])
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else float("nan")
 
 
 @dataclass(frozen=True)
-class CrossValidatedMasks:
-    """Every slice segmented by the one of five networks that has not seen its fold.
+class CrossValidatedMasks(_OutOfFold):
+    """Every slice segmented; the answers are what a run keeps of it, see `Segmented.to_frame`.
 
     Pixels are on one scale whichever network drew them: all scores are from the counts of all
     slices together. A class that a part lacks is no hindrance then.
-
-    Attributes:
-        protocol: Of the records.
-        frame: A row for each slice: `id`, `group`, `part` (0 to 4) and what a run keeps of it, see
-            `Segmented.to_frame`.
-        seconds: Time of all runs together.
     """
-
-    protocol: str
-    frame: pd.DataFrame
-    seconds: float
-
-    def of_slices(self, ids: Collection[str]) -> CrossValidatedMasks:
-        """Returns the same of some slices alone."""
-        chosen = self.frame[self.frame["id"].isin(ids)].reset_index(drop=True)
-        return dataclasses.replace(self, frame=chosen)
 
     def part_dices(self) -> list[float]:
         """Returns the lesion Dice of each part, the mean of the classes in its truth."""
@@ -214,41 +230,116 @@ def _lesion_dice(cells: np.ndarray) -> float:
 
 
 def cross_validate(
-    base: Run, run: Callable[[Run], RunMetrics]
+    base: Run, run: Callable[[Run], RunMetrics], *, parts: int = PARTS
 ) -> CrossValidated | CrossValidatedMasks:
-    """Runs a row five times, each with two folds for test and the next one for validation.
+    """Runs a row once for each part, see `parts_of`.
 
     Args:
         base: The row; its folds are replaced.
         run: `run_classifier`, `run_unet`, or another that leaves such a predictions.csv in the
             run's folder.
+        parts: Number of parts.
+
+    Raises:
+        ValueError: If the folds cannot be dealt to so many parts, or a part lacks a class that it
+            needs, see `check_parts`; before anything is trained.
     """
     groups = {row.source_id: row.group_id for row in read_folds(base.records)}
-    frames, results = [], []
-    for part in range(PARTS):
-        config = part_of(base, part)
-        results.append(run(config))
-        folder = folder_of(config)
-        frame = pd.read_csv(folder.predictions, dtype={"id": str})
-        if isinstance(base, ClassifierRun):
-            frame["called"] = frame["score"] >= results[-1].threshold
-        frames.append(frame.assign(part=part, group=frame["id"].map(groups)))
+    configs = parts_of(base, parts)
+    warnings = check_parts(configs)
+    results = [run(config) for config in configs]
+    frames = [
+        _answers_of(config, result).assign(part=part)
+        for part, (config, result) in enumerate(zip(configs, results, strict=True))
+    ]
+    frame = pd.concat(frames, ignore_index=True)
     kind = CrossValidated if isinstance(base, ClassifierRun) else CrossValidatedMasks
     return kind(
         results[0].protocol,
-        pd.concat(frames, ignore_index=True),
+        frame.assign(group=frame["id"].map(groups)),
         sum(result.wall_seconds for result in results),
+        tuple(configs),
+        tuple(warnings),
     )
 
 
-def part_of(base: Run, part: int) -> Run:
-    """Returns the run of one part of a row's cross-validation."""
-    return dataclasses.replace(
-        base,
-        row=f"{base.row_name}-part{part}",
-        test_folds=(2 * part, 2 * part + 1),
-        val_folds=((2 * part + 2) % FOLDS,),
-    )
+def _answers_of(config: ClassifierRun | UnetRun, result: RunMetrics) -> pd.DataFrame:
+    """Returns what a run said of its test slices, by its own operating point."""
+    frame = pd.read_csv(folder_of(config).predictions, dtype={"id": str})
+    if isinstance(config, UnetRun):
+        return frame
+    frame["called"] = frame["score"] >= result.threshold
+    if temperature := operating_point(config).get("temperature"):
+        frame["calibrated"] = apply_temperature(frame["score"], temperature)
+    return frame
+
+
+def operating_point(config: ClassifierRun | UnetRun) -> dict[str, Any]:
+    """Returns what a finished run chose on its validation fold: threshold, temperature, area.
+
+    Empty of a run that chose nothing, such as a network whose pixels take their likeliest class.
+    """
+    name = "operating_point.json" if isinstance(config, ClassifierRun) else "mask_rule.json"
+    path = folder_of(config).path / name
+    return read_json(path) if path.is_file() else {}
+
+
+def write_out_of_fold(
+    folder: Path,
+    results: Iterable[tuple[str, int, CrossValidated | CrossValidatedMasks]],
+    columns: Mapping[str, Mapping[str, str]],
+) -> Path:
+    """Writes what was said of every slice as predictions.csv, and returns its path.
+
+    Args:
+        folder: Folder of the experiment.
+        results: Row, seed and what was found, of each.
+        columns: Further columns, by the id of a slice, such as its hospital.
+    """
+    frames = [
+        result.frame.assign(row=row, protocol=result.protocol, seed=seed)
+        for row, seed, result in results
+    ]
+    frame = pd.concat(frames, ignore_index=True)
+    for name, values in columns.items():
+        frame[name] = frame["id"].map(values)
+    order = [*_FIRST, *(name for name in frame if name not in _FIRST)]
+    path = folder / PREDICTIONS_NAME
+    write_text(path, frame[order].to_csv(index=False))
+    return path
+
+
+_FIRST = ["id", "group", "part", "seed", "row", "protocol"]
+
+
+def read_out_of_fold(folder: Path | str, row: str | None = None) -> pd.DataFrame:
+    """Returns the out-of-fold predictions that a cross-validation left: a line for each slice.
+
+    Args:
+        folder: Folder of the experiment, `OUT/EXPERIMENT`.
+        row: The row of its table; None takes all.
+
+    Returns:
+        `id`, `group` (the patient), `part`, `seed`, `row`, `protocol`; of classifiers `truth` (0
+        or 1), `score`, `called` by the part's own threshold and `calibrated` by its temperature; of
+        networks with masks the counts of `Segmented.to_frame`; and the columns that were given.
+        Of several seeds each slice has a line for each.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it has no such row.
+    """
+    path = Path(folder) / PREDICTIONS_NAME
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} must exist: a finished cross-validation leaves it")
+    frame = pd.read_csv(path, dtype=dict.fromkeys(("id", "group", "row"), str))
+    if row is None:
+        return frame
+    chosen = frame[frame["row"] == row].reset_index(drop=True)
+    if chosen.empty:
+        rows = sorted(frame["row"].unique())
+        raise ValueError(f"{path}: `row` must be one of {rows}. Received: {row}")
+    return chosen.infer_objects()  # beside rows of another kind, calls are objects
 
 
 def mean_of(several: Sequence[CrossValidated]) -> CrossValidated:

@@ -13,26 +13,24 @@ from matplotlib.figure import Figure
 from stroke_tf.inference.predict import Predictor, segment_slices
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.reporting.figures import figure_segmentation
-from stroke_tf.runs.cross_validation import CrossValidatedMasks, part_of
+from stroke_tf.runs.cross_validation import CrossValidatedMasks
 from stroke_tf.runs.keep_or_run import folder_of
-from stroke_tf.runs.settings import UnetRun
 from stroke_tf.runs.unet import dataset_of, read_mask_rule
 
 _PLACES = {"worst": (0.0, 0.05), "typical": (0.45, 0.55), "best": (0.95, 1.0)}
 """Where in the order of their Dice slices are taken from: shares of the slices below."""
 
 
-def draw_ranked(config: UnetRun, result: CrossValidatedMasks) -> Figure:
+def draw_ranked(result: CrossValidatedMasks) -> Figure:
     """Draws slices of each lesion class by the Dice of that class, the worst ones first.
 
     Args:
-        config: The row; its runs are those of `cross_validate`.
-        result: What they gave.
+        result: What `cross_validate` gave.
     """
     columns = [list(_ranked(result, kind)) for kind in LESION_CLASSES]
     beside = itertools.zip_longest(*(column for column in columns if column))
     chosen = {name: title for pair in beside for name, title in filter(None, pair)}
-    panels = _segment(config, result, list(chosen))
+    panels = _segment(result, list(chosen))
     images, truth, predicted = zip(*(panels[name] for name in chosen), strict=True)
     return figure_segmentation(images, np.stack(truth), np.stack(predicted), list(chosen.values()))
 
@@ -52,20 +50,20 @@ def _ranked(result: CrossValidatedMasks, kind: StrokeType) -> Iterator[tuple[str
 
 
 def _segment(
-    config: UnetRun, result: CrossValidatedMasks, ids: list[str]
+    result: CrossValidatedMasks, ids: list[str]
 ) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Returns image, truth and prediction of slices by id, each by the network of its part."""
     chosen = result.frame[result.frame["id"].isin(ids)]
     panels: dict = {}
     for part in chosen["part"].unique():
-        run = part_of(config, part)
+        run = result.runs[part]
         folder = folder_of(run)
         slices = dataset_of(run, run.test_folds, with_ids=True).unbatch()
         slices = slices.filter(lambda *it: tf.reduce_any(it[2]["source_id"] == ids))
         model = keras.models.load_model(folder.model, compile=False)
         drawn = segment_slices(
-            Predictor(model, mirror=config.mirror_test),
-            slices.batch(config.batch_size),
+            Predictor(model, mirror=run.mirror_test),
+            slices.batch(run.batch_size),
             rule=read_mask_rule(folder.path),
         )
         parts = zip(drawn.ids, drawn.images, drawn.truth, drawn.predicted, strict=True)

@@ -9,18 +9,21 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from stroke_tf.page import markdown_table
+from stroke_tf.page import markdown_table, plain_text
 from stroke_tf.run_folder import RunMetrics, save_figure
 from stroke_tf.runs.cross_validation import (
     CrossValidated,
     CrossValidatedMasks,
     cross_validate,
     mean_of,
+    operating_point,
     pooled,
 )
 from stroke_tf.runs.keep_or_run import folder_of
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
+from stroke_tf.tables.columns import value_of
 from stroke_tf.tables.settings import seeded
+from stroke_tf.tables.table import Table
 
 Run: TypeAlias = ClassifierRun | UnetRun
 Found: TypeAlias = Mapping[str, Mapping[int, Any]]
@@ -33,7 +36,7 @@ class View:
 
     Attributes:
         title: Heading, where there are tables of both kinds.
-        about: Columns about the slices, and what gives each of them.
+        positive: Of a slice, whether it is of class 1, or shows a lesion.
         scores: Metrics, one column each.
         part_scores: Heading of the scores of the parts, and what gives them.
         gain: Heading of the difference from the first row.
@@ -43,7 +46,7 @@ class View:
     """
 
     title: str
-    about: Mapping[str, Callable[[pd.DataFrame], int]]
+    positive: Callable[[pd.DataFrame], pd.Series]
     scores: tuple[str, ...]
     part_scores: tuple[str, Callable[[Any], list[float]]]
     gain: str
@@ -54,7 +57,7 @@ class View:
 
 CLASSES = View(
     title="Classes of slices",
-    about={"n": len},
+    positive=lambda frame: frame["truth"] > 0,
     scores=(
         *("roc_auc", "sensitivity_at_90_specificity", "average_precision"),
         *("accuracy", "sensitivity", "specificity", "precision", "f1"),
@@ -64,15 +67,15 @@ CLASSES = View(
     combine=mean_of,
     combined="mean",
     note=(
-        "Areas are means of five parts, with 95 % intervals of a bootstrap over patients (1000 "
-        "resamples); accuracy and what follows it are of all slices, at the threshold of each "
-        "part's validation fold. The mean of several seeds is that of their scores; smoothed rows "
-        "keep the calls of the scores as they were."
+        "Areas are means of the parts that hold both classes, with 95 % intervals of a bootstrap "
+        "over patients (1000 resamples); accuracy and what follows it are of all slices, at the "
+        "threshold of each part's validation fold. The mean of several seeds is that of their "
+        "scores; smoothed rows keep the calls of the scores as they were."
     ),
 )
 MASKS = View(
     title="Masks",
-    about={"n": len, "patients": lambda frame: frame["group"].nunique()},
+    positive=lambda frame: frame["any_lesion_tp"] + frame["any_lesion_fn"] > 0,
     scores=(
         *("lesion_dice", "ischemia_dice", "ischemia_iou", "hemorrhage_dice", "hemorrhage_iou"),
         *("any_lesion_lesionwise_recall", "normal_slice_false_rate"),
@@ -82,8 +85,8 @@ MASKS = View(
     combine=pooled,
     combined="pool",
     note=(
-        "From the pixels of all slices together, each segmented by the one network of five that "
-        "has not seen its fold, with 95 % intervals of a bootstrap over patients (1000 resamples). "
+        "From the pixels of all slices together, each segmented by the one network that has not "
+        "seen its fold, with 95 % intervals of a bootstrap over patients (1000 resamples). "
         "lesion_dice is the mean of the classes in the truth; a class that is drawn but not there "
         "has a Dice of 0. normal_slice_false_rate is the share of slices without a lesion on which "
         "one is drawn."
@@ -91,104 +94,159 @@ MASKS = View(
 )
 
 
-def cross_validated_tables(
+def cross_validated(
     rows: Mapping[str, Run],
     seeds: Sequence[int],
     *,
+    parts: int,
     run: Callable[[Any], RunMetrics],
     attempt: Callable[[str, Callable[[], Any]], Any],
-    smoothed: Mapping[str, float],
-    strata: Mapping[str, str],
+) -> dict[str, dict[int, Any]]:
+    """Returns what each row and seed gave.
+
+    `run` trains and tests one run; `attempt` gives what a function does, or None if it failed,
+    which is noted under a name.
+    """
+    found: dict[str, dict[int, Any]] = {}
+    for name, row in rows.items():
+        results = {}
+        for seed in seeds:
+            work = partial(cross_validate, seeded(row, seed), run, parts=parts)
+            results[seed] = attempt(f"{row.row}-s{seed}", work)
+        found[name] = {seed: result for seed, result in results.items() if result is not None}
+    return found
+
+
+def cross_tables(
+    found: Found, table: Table, *, attempt: Callable[[str, Callable[[], Any]], Any]
 ) -> Iterator[str]:
     """Yields the parts of a table in Markdown, and leaves figures of masks beside it.
 
     A joint network stands among the masks and, for the type of lesion slices, among classifiers.
-    `run` trains and tests one run; `attempt` gives what a function does, or None if it failed,
-    which is noted under a name; the rest is as for `run_table`.
     """
-    found: dict[str, dict[int, Any]] = {}
-    for name, row in rows.items():
-        results = {
-            seed: attempt(f"{row.row}-s{seed}", partial(cross_validate, seeded(row, seed), run))
-            for seed in seeds
-        }
-        found[name] = {seed: result for seed, result in results.items() if result is not None}
-    masks = {name: results for name, results in found.items() if isinstance(rows[name], UnetRun)}
-    classes = {
-        name: {seed: of_it for seed, it in results.items() if (of_it := _of_slices(it)) is not None}
-        for name, results in found.items()
-    }
-    views = [(MASKS, masks), (CLASSES, classes)]
+    masks = _each(found, lambda it: it if isinstance(it, CrossValidatedMasks) else None)
+    views = ((MASKS, masks), (CLASSES, _each(found, _of_slices)))
     shown = [(view, of_view) for view, of_view in views if any(of_view.values())]
     for view, of_view in shown:
         if len(shown) > 1:
             yield f"### {view.title}"
-        yield _table(view, of_view, smoothed)
-    for stratum in sorted(set(strata.values())) if any(masks.values()) else ():
-        ids = [name for name, of_slice in strata.items() if of_slice == stratum]
-        apart = {
-            name: {seed: result.of_slices(ids) for seed, result in results.items()}
-            for name, results in masks.items()
-        }
-        yield f"### Slices of {stratum} alone"
-        yield _table(MASKS, apart, {}, brief=True)
-    for name, results in masks.items():
-        for seed, result in list(results.items())[:1]:
-            draw = partial(_draw, seeded(rows[name], seed), result)
-            if path := attempt(f"figure of {name}", draw):
+        yield _table(view, of_view, table.smoothed)
+    results = [result for of_row in found.values() for result in of_row.values()]
+    for warning in dict.fromkeys(text for result in results for text in result.warnings):
+        yield f"**{warning}**"
+    for column, values in table.columns.items():
+        for view, of_view in shown:
+            yield f"### {view.title} by {plain_text(column)}"
+            yield _by_column(view, of_view, column, values)
+    if len(found) == 1 and results:
+        yield "### Parts"
+        yield _parts_table(next(iter(found.values())))
+    for name, of_row in masks.items():
+        for seed, result in list(of_row.items())[:1]:
+            stem = f"{name}-{result.protocol}-s{seed}"
+            if path := attempt(f"figure of {name}", partial(_draw, stem, result)):
                 yield f"![Worst, typical and best slices of {name}]({path})"
+
+
+def _each(found: Found, answer: Callable[[Any], Any]) -> Found:
+    """Returns what is found, each by `answer`, without those that it gives None for."""
+    return {
+        name: {seed: it for seed, result in of_row.items() if (it := answer(result)) is not None}
+        for name, of_row in found.items()
+    }
 
 
 def _of_slices(result: Any) -> CrossValidated | None:
     return result.types() if isinstance(result, CrossValidatedMasks) else result
 
 
-def _table(view: View, found: Found, smoothed: Mapping[str, float], *, brief: bool = False) -> str:
+def _table(view: View, found: Found, smoothed: Mapping[str, float]) -> str:
     lines, baseline = [], None
     for name, results in found.items():
-        lines += [_line(view, name, str(s), it, baseline, brief) for s, it in results.items()]
+        lines += [_line(view, name, str(seed), it, baseline) for seed, it in results.items()]
         if not results:
             continue
         first, *others = results.values()
         baseline = baseline or first
-        several, title = first, str(next(iter(results)))
+        several, title = _several(view, results)
         if others:
-            several, title = view.combine(list(results.values())), view.combined
-            label = f"{title} of {len(results)}"
-            lines.append(_line(view, name, label, several, baseline, brief))
+            lines.append(_line(view, name, f"{title} of {len(results)}", several, baseline))
         if name in smoothed:
             again, sigma = several.smoothed(smoothed[name]), smoothed[name]
-            lines.append(_line(view, f"{name}, smoothed {sigma:g}", title, again, baseline, brief))
-    ends = () if brief else (view.part_scores[0], view.gain, "minutes")
-    table = markdown_table(("row", "seed", *view.about, *view.scores, *ends), lines)
-    return table if brief else f"{table}\n\n{view.note}"
+            lines.append(_line(view, f"{name}, smoothed {sigma:g}", title, again, baseline))
+    ends = (view.part_scores[0], view.gain, "minutes")
+    table = markdown_table(("row", "seed", *_ABOUT, *view.scores, *ends), lines)
+    return f"{table}\n\n{view.note}"
 
 
-def _line(
-    view: View, name: str, seed: str, result: Any, baseline: Any | None, brief: bool
-) -> list[str]:
+def _several(view: View, results: Mapping[int, Any]) -> tuple[Any, str]:
+    """Returns the results of several seeds as one, and what that is called."""
+    if len(results) > 1:
+        return view.combine(list(results.values())), view.combined
+    ((seed, result),) = results.items()
+    return result, str(seed)
+
+
+_ABOUT = ("n", "patients")
+
+
+def _scores(view: View, result: Any) -> list[str]:
+    """Returns the numbers of slices and patients, and the scores."""
     metrics = result.metrics()
-    line = [
-        name,
-        seed,
-        *(str(about(result.frame)) for about in view.about.values()),
-        *(metrics[score].text() for score in view.scores),
-    ]
-    if brief:
-        return line
+    about = str(len(result.frame)), str(result.frame["group"].nunique())
+    return [*about, *(metrics[score].text() for score in view.scores)]
+
+
+def _line(view: View, name: str, seed: str, result: Any, baseline: Any | None) -> list[str]:
     return [
-        *line,
+        *(name, seed, *_scores(view, result)),
         " ".join(f"{score:.3f}" for score in view.part_scores[1](result)),
         "–" if baseline is None else result.gain_over(baseline).text(sign=True),
         f"{result.seconds / 60:.1f}",
     ]
 
 
-def _draw(config: UnetRun, result: CrossValidatedMasks) -> str:
+def _by_column(view: View, found: Found, column: str, values: Mapping[str, str]) -> str:
+    """Returns a table with the slices of each value of a column apart."""
+    lines = []
+    for name, results in found.items():
+        if not results:
+            continue
+        several, title = _several(view, results)
+        of_slice = several.frame["id"].map(partial(value_of, values))
+        for value in sorted(of_slice.unique()):
+            apart = several.of_slices(several.frame["id"][of_slice == value])
+            lines.append([name, title, plain_text(value), *_scores(view, apart)])
+    return markdown_table(("row", "seed", plain_text(column), *_ABOUT, *view.scores), lines)
+
+
+def _parts_table(results: Mapping[int, Any]) -> str:
+    """Returns what each part was tested on, and what its run chose on its validation fold."""
+    lines = []
+    for seed, result in results.items():
+        view = MASKS if isinstance(result, CrossValidatedMasks) else CLASSES
+        for part, run in enumerate(result.runs):
+            frame = result.frame[result.frame["part"] == part]
+            folds = (", ".join(map(str, folds)) for folds in (run.test_folds, run.val_folds))
+            about = len(frame), frame["group"].nunique(), view.positive(frame).sum()
+            lines.append([str(seed), str(part), *folds, *map(str, about), _chosen(run)])
+    header = ("seed", "part", "test folds", "validation folds", *_ABOUT, "positive", "chosen there")
+    return markdown_table(header, lines)
+
+
+def _chosen(run: Run) -> str:
+    """Returns the operating point of a run in words."""
+    point = operating_point(run)
+    told = {
+        name: point[name] for name in ("threshold", "temperature", "min_area_px") if name in point
+    }
+    return ", ".join(f"{name} {value:.3g}" for name, value in told.items()) or "nothing"
+
+
+def _draw(name: str, result: CrossValidatedMasks) -> str:
     """Leaves a figure of a row beside the table and returns its name."""
     from stroke_tf.runs.ranked_slices import draw_ranked  # classifiers need no segmentation_models
 
-    run = folder_of(config).path
-    path = run.with_name(f"{run.name}.png")
-    save_figure(draw_ranked(config, result), path)
+    path = folder_of(result.runs[0]).path.with_name(f"{name}.png")
+    save_figure(draw_ranked(result), path)
     return path.name

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from stroke_tf.runs.settings import ClassifierRun, UnetRun, small
+from stroke_tf.runs.settings import HISTOGRAM, ClassifierRun, UnetRun, small
 from stroke_tf.tables.settings import TableRun, seeded
+from stroke_tf.tables.table import Row, Table
 
 if TYPE_CHECKING:
     from stroke_tf.manifest import Protocol
     from stroke_tf.run_folder import RunMetrics
 
-Row: TypeAlias = ClassifierRun | UnetRun
-Folds = Literal["one", "five"]
-"""How a row is tested: on its own test folds, or on all slices by five-fold cross-validation."""
-
 TABLE_NAME = "TABLE.md"
+ENSEMBLE_NAME = "ensemble"
 _SMOKE_ROWS = 2
 _INTERVALS = "Test slices, with 95 % intervals of a bootstrap over groups"
 _PAIRED = (
@@ -59,83 +57,99 @@ _TESTED_ONCE: dict[type, tuple[tuple[str, ...], str]] = {
 
 def run_table(
     config: TableRun,
-    experiment: str,
-    rows: Mapping[str, Row],
+    table: Table,
     *,
-    published: Sequence[str] = (),
-    preface: Callable[[Path], str] | None = None,
-    folds: Folds = "one",
-    clean_only: Collection[str] = (),
-    smoothed: Mapping[str, float] | None = None,
-    strata: Mapping[str, str] | None = None,
     smoke_records: Callable[..., tuple[Path, ...]] | None = None,
+    save_ensemble: Callable[[Sequence[Path], Path], Any] | None = None,
 ) -> int:
     """Runs rows and writes OUT/EXPERIMENT/TABLE.md and the report.
 
     Args:
         config: What to run.
-        experiment: Name of the experiment, which its runs are kept under.
-        rows: The rows by name.
-        published: Keys of the paper's tables that ours stand beside, when rows are tested once.
-        preface: Gives what is to be said of a folder of records before its rows.
-        folds: How a row is tested.
-        clean_only: Rows that the protocol `as-published` cannot have.
-        smoothed: Standard deviation, in slices, for rows that are shown smoothed too.
-        strata: What each slice, by its source id, is part of: the cross-validated masks of each
-            part are shown apart too.
+        table: The rows.
         smoke_records: Gives the records of a smoke run, given those of `config` and, as `out`, the
             folder of results.
+        save_ensemble: Saves the models of all cross-validated runs, given their folders, as one in
+            a folder of that name, which may be there already.
 
     Returns:
         The exit code: 1 if a row failed.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     failed: list[str] = []
-    parts = [f"# {experiment}"]
+    parts = [f"# {table.experiment}"]
+    answers: list[tuple[str, int, Any]] = []
+    folder = config.out / (table.experiment + "-smoke" * config.smoke)
     try:
-        chosen = _chosen(config, rows)
+        chosen = _chosen(config, table.rows)
         if config.smoke and smoke_records:
             config = replace(config, records=smoke_records(config.records, out=config.out))
         for records, protocol in _protocols(config).items():
             here = {
-                name: _settled(row, config, experiment, f"{name}-{protocol}", records)
+                name: _settled(row, config, table.experiment, f"{name}-{protocol}", records)
                 for name, row in chosen.items()
-                if protocol == "clean" or name not in clean_only
+                if protocol == "clean" or name not in table.clean_only
             }
             parts.append(f"## Protocol {protocol}")
-            if preface:
-                parts.append(preface(records))
-            if folds == "five":
-                from stroke_tf.tables.cross_tables import cross_validated_tables
+            if table.preface:
+                parts.append(table.preface(records))
+            if table.folds == "five":
+                from stroke_tf.tables.cross_tables import cross_tables, cross_validated
 
-                parts += cross_validated_tables(
-                    here,
-                    config.seeds,
-                    run=_run,
-                    attempt=partial(_attempt, failed=failed),
-                    smoothed=smoothed or {},
-                    strata=strata or {},
+                attempt = partial(_attempt, failed=failed)
+                found = cross_validated(
+                    here, config.seeds, parts=table.parts, run=_run, attempt=attempt
                 )
+                parts += cross_tables(found, table, attempt=attempt)
+                answers += [
+                    (name, seed, result)
+                    for name, results in found.items()
+                    for seed, result in results.items()
+                ]
             else:
-                parts += _tested_once(here, config.seeds, failed, published)
+                parts += _tested_once(here, config.seeds, failed, table.published)
+        if answers:
+            _keep_answers(folder, answers, table, save_ensemble=save_ensemble, failed=failed)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    _write_down(config.out, experiment + "-smoke" * config.smoke, parts, failed)
+    _write_down(folder, parts, failed)
     return int(bool(failed))
 
 
-def _write_down(out: Path, experiment: str, parts: Sequence[str], failed: Sequence[str]) -> None:
+def _keep_answers(
+    folder: Path,
+    answers: Sequence[tuple[str, int, Any]],
+    table: Table,
+    *,
+    save_ensemble: Callable[[Sequence[Path], Path], Any] | None,
+    failed: list[str],
+) -> None:
+    """Writes predictions.csv, and the ensemble if no run failed."""
+    from stroke_tf.runs.cross_validation import write_out_of_fold
+    from stroke_tf.runs.keep_or_run import folder_of
+
+    write_out_of_fold(folder, answers, table.columns)
+    if save_ensemble and not failed:
+        runs = [folder_of(run).path for *_, result in answers for run in result.runs]
+        _attempt(ENSEMBLE_NAME, partial(save_ensemble, runs, folder / ENSEMBLE_NAME), failed)
+
+
+def _write_down(folder: Path, parts: Sequence[str], failed: Sequence[str]) -> None:
     from stroke_tf.files import write_text
     from stroke_tf.reporting.report import write_report
+    from stroke_tf.runs.cross_validation import PREDICTIONS_NAME
 
-    path = out / experiment / TABLE_NAME
+    path = folder / TABLE_NAME
     text = "\n\n".join([*parts, *(f"Failed: {line}" for line in failed)]) + "\n"
     write_text(path, text)
     print(text)
-    if any(path.parent.glob("*/config.json")):
-        print(f"Report: {write_report(out, experiment, title=experiment)}")
+    if any(folder.glob("*/config.json")):
+        print(f"Report: {write_report(folder.parent, folder.name, title=folder.name)}")
     print(f"Table: {path}")
+    for name in (PREDICTIONS_NAME, ENSEMBLE_NAME) if not failed else ():
+        if (folder / name).exists():
+            print(f"{name.removesuffix('.csv').capitalize()}: {folder / name}")
     for line in failed:
         print(f"Failed: {line}", file=sys.stderr)
 
@@ -192,7 +206,7 @@ def _run(config: Row) -> RunMetrics:
 
         return run_unet(config)
     from stroke_tf.runs.classifier import run_classifier
-    from stroke_tf.runs.histogram import HISTOGRAM, run_histogram
+    from stroke_tf.runs.histogram import run_histogram
 
     return run_histogram(config) if config.backbone == HISTOGRAM else run_classifier(config)
 

@@ -39,6 +39,20 @@ class TableRun(ExperimentRun):
     weights: str | None = "imagenet"
 
 
+@dataclass(frozen=True)
+class ByColumns(TableRun):
+    """What to run of a cross-validated table, and what its slices are shown by.
+
+    Attributes:
+        columns: Table with the column id, and others such as source, hospital or kind: each of
+            their values has scores of its own.
+        by: Columns to take; all with 2 to 20 values when none is given.
+    """
+
+    columns: Path | None = None
+    by: tuple[str, ...] = ()
+
+
 def seeded(row: Any, seed: int) -> Any:
     """Returns a run with another seed."""
     return replace(row, fit=replace(row.fit, seed=seed))

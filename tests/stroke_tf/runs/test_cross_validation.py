@@ -1,17 +1,17 @@
-import csv
 import dataclasses
 
 import numpy as np
 import pandas as pd
 import pytest
+from fold_tables import fold_row, write_folds
 
 from stroke_tf.evaluation.intervals import UNDEFINED, Metric
 from stroke_tf.evaluation.lesions import count_lesions, lesion_metrics
 from stroke_tf.evaluation.metrics import classification_metrics
 from stroke_tf.evaluation.segmentation import count_masks, segmentation_metrics
 from stroke_tf.evaluation.slice_answers import slice_frame
-from stroke_tf.files import write_text
-from stroke_tf.manifest import FOLDS, FOLDS_NAME, FoldRow
+from stroke_tf.files import write_json, write_text
+from stroke_tf.manifest import FOLDS
 from stroke_tf.run_folder import RunMetrics
 from stroke_tf.runs.cross_validation import (
     CrossValidated,
@@ -19,11 +19,14 @@ from stroke_tf.runs.cross_validation import (
     cross_validate,
     mean_of,
     pooled,
+    read_out_of_fold,
+    write_out_of_fold,
 )
 from stroke_tf.runs.keep_or_run import folder_of
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
 
 PER_FOLD = 6
+KINDS = ("NONE", "HEMORRHAGE")
 
 
 def frame(scores, truth, *, part=None, called=None):
@@ -47,24 +50,12 @@ def validated(*arguments, seconds=1.0, **options):
 @pytest.fixture
 def records(tmp_path):
     """folds.csv of sixty slices, six in each fold, two slices for each patient."""
-    fields = [field.name for field in dataclasses.fields(FoldRow)]
-    with (tmp_path / FOLDS_NAME).open("w", newline="") as file:
-        writer = csv.DictWriter(file, fields)
-        writer.writeheader()
-        for place in range(FOLDS * PER_FOLD):
-            row = FoldRow(
-                source_id=f"0{place}",  # read as a number it would lose its zero
-                group_id=f"patient-{place // 2}",
-                stroke_type="NONE",
-                fold=str(place // PER_FOLD),
-                has_mask=0,
-                width=1,
-                height=1,
-                file="",
-                copy=0,
-            )
-            writer.writerow(dataclasses.asdict(row))
-    return tmp_path
+    rows = [
+        # an id that is read as a number would lose its zero.
+        fold_row(f"0{place}", place // PER_FOLD, KINDS[place % 2], patient=f"patient-{place // 2}")
+        for place in range(FOLDS * PER_FOLD)
+    ]
+    return write_folds(tmp_path, rows)
 
 
 def scores_of(config):
@@ -97,6 +88,49 @@ def test_five_parts_test_every_fold_once_and_never_on_a_validation_fold(records,
     assert result.frame["group"].tolist() == [f"patient-{place // 2}" for place in range(60)]
     assert result.frame["called"].tolist() == [False] * 30 + [True] * 30
     assert (result.seconds, result.protocol) == (150.0, "clean")
+    assert result.runs == tuple(runs)
+    assert "calibrated" not in result.frame  # these runs leave no temperature
+
+
+def test_folds_that_lack_a_class_are_refused_before_the_first_run(records, tmp_path):
+    rows = [fold_row(f"{fold}", fold, "NONE") for fold in range(FOLDS)]
+    base = ClassifierRun(records=write_folds(tmp_path, rows), out=tmp_path / "out", row="mine")
+    with pytest.raises(ValueError, match="training folds of part 0 must hold both classes"):
+        cross_validate(base, lambda run: pytest.fail(f"{run.row} was started"))
+
+
+def test_predictions_come_back_as_they_were_kept(records, tmp_path):
+    base = ClassifierRun(records=records, out=tmp_path / "out", row="mine-clean")
+    point = {"threshold": 0.5, "temperature": 2.0}
+
+    def run(config):
+        write_json(folder_of(config).path / "operating_point.json", point)
+        return scores_of(config)
+
+    result = cross_validate(base, run, parts=10)
+    masks = cross_validate(dataclasses.replace(MASKS, records=records, out=tmp_path), masks_of)
+    hospitals = {f"0{place}": "ab"[place % 2] for place in range(59)}
+    answers = [("mine", 0, result), ("mine", 1, result), ("masks", 0, masks)]
+    write_out_of_fold(tmp_path, answers, {"hospital": hospitals})
+    kept = read_out_of_fold(tmp_path, "mine")
+    assert [*kept.columns[:6]] == ["id", "group", "part", "seed", "row", "protocol"]
+    assert kept["seed"].tolist() == [0] * 60 + [1] * 60
+    of_seed = kept[kept["seed"] == 1].reset_index(drop=True)
+    assert of_seed["id"].tolist() == result.frame["id"].tolist()
+    assert of_seed["called"].tolist() == result.frame["called"].tolist()
+    np.testing.assert_allclose(of_seed["score"], result.frame["score"])
+    odds = of_seed["score"].iloc[1:] / (1 - of_seed["score"].iloc[1:])
+    np.testing.assert_allclose(of_seed["calibrated"].iloc[1:], 1 / (1 + odds**-0.5))
+    assert of_seed["part"].nunique() == 10
+    assert of_seed["hospital"].tolist()[:3] == ["a", "b", "a"]
+    assert of_seed["hospital"].isna().sum() == 1
+    again = CrossValidatedMasks("clean", read_out_of_fold(tmp_path, "masks"), 0.0)
+    assert str(again.metrics(resamples=5)) == str(masks.metrics(resamples=5))  # NaN is not NaN
+    assert len(read_out_of_fold(tmp_path)) == 120 + len(masks.frame)
+    with pytest.raises(ValueError, match=r"must be one of \['masks', 'mine'\]. Received: other"):
+        read_out_of_fold(tmp_path, "other")
+    with pytest.raises(FileNotFoundError, match="a finished cross-validation leaves it"):
+        read_out_of_fold(tmp_path / "out")
 
 
 def test_roc_auc_is_the_mean_of_the_parts_whatever_their_scales():
@@ -177,11 +211,16 @@ def test_smoothing_stays_within_a_patient_and_leaves_the_calls():
     assert model.frame["score"].tolist() == [0.0, 1.0, 0.5, 0.5]
 
 
-def test_a_part_without_positives_leaves_no_mean():
-    result = validated([0.1, 0.2, 0.3, 0.4], [0, 0, 0, 1], part=[0, 0, 1, 1])
-    assert str(result.metrics(resamples=5)["roc_auc"]) == str(UNDEFINED)
+def test_areas_are_means_of_the_parts_that_hold_both_classes():
+    result = validated([0.1, 0.9, 0.4, 0.3], [0, 0, 0, 1], part=[0, 0, 1, 1])
+    assert result.metrics(resamples=5)["roc_auc"].value == 0.0
+    assert result.gain_over(result, resamples=5).value == 0.0
+    assert result.metrics(resamples=5)["specificity"].value == pytest.approx(2 / 3)
+    nowhere = result.of_slices(["s-0", "s-1"])
+    assert str(nowhere.metrics(resamples=5)["roc_auc"]) == str(UNDEFINED)
 
 
+MASKS = UnetRun(row="mine")
 IDS = ("04", "05", "06", "07")
 TRUTH = np.zeros((4, 2, 2), np.uint8)
 TRUTH[0, 0, 0] = 1  # ischaemia, a pixel
@@ -256,7 +295,7 @@ def test_a_joint_network_answers_types_as_a_classifier_does():
     assert types.frame["called"].tolist() == [False, True, False]
     metrics = types.metrics(resamples=5)
     assert metrics["accuracy"].value == pytest.approx(2 / 3)
-    assert np.isnan(metrics["roc_auc"].value)  # part 1 has one class
+    assert metrics["roc_auc"].value == 1.0  # of part 0: part 1 has one class
 
 
 def masks_of(config):

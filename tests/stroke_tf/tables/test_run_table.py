@@ -25,6 +25,7 @@ from stroke_tf.tables.papers import TABLES
 from stroke_tf.tables.run_table import run_table
 from stroke_tf.tables.settings import TableRun
 from stroke_tf.tables.sizes import sizes_of_split
+from stroke_tf.tables.table import Table
 
 ONE_EPOCH = FitConfig(epochs=1)
 PLAIN = ClassifierRun(
@@ -62,7 +63,7 @@ def table(out, experiment="test"):
 def test_a_smoke_run_fills_the_table_in_both_protocols(name, phantom_records, tmp_path):
     config = config_for(phantom_records, tmp_path, rows=("histogram",), smoke=True)
     assert module(name).main(config) == 0
-    experiment = f"{module(name).EXPERIMENT}-smoke"
+    experiment = f"{module(name).TABLE.experiment}-smoke"
     text = table(tmp_path, experiment)
     for protocol in ("clean", "as-published"):
         assert f"## Protocol {protocol}" in text
@@ -75,23 +76,23 @@ def test_a_smoke_run_fills_the_table_in_both_protocols(name, phantom_records, tm
 def test_a_smoke_run_trains_a_network(name, row, phantom_records, tmp_path):
     config = config_for(phantom_records[:1], tmp_path, rows=(row,), smoke=True)
     assert module(name).main(config) == 0
-    assert f"| {row} | clean | 0 | " in table(tmp_path, f"{module(name).EXPERIMENT}-smoke")
+    assert f"| {row} | clean | 0 | " in table(tmp_path, f"{module(name).TABLE.experiment}-smoke")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_smoke_run_of_every_row(name, phantom_records, tmp_path):
-    rows = tuple(module(name).ROWS)
+    rows = tuple(module(name).TABLE.rows)
     assert module(name).main(config_for(phantom_records, tmp_path, rows=rows, smoke=True)) == 0
-    text = table(tmp_path, f"{module(name).EXPERIMENT}-smoke")
-    assert all(f"| {row} | " in text for row in module(name).ROWS)
+    text = table(tmp_path, f"{module(name).TABLE.experiment}-smoke")
+    assert all(f"| {row} | " in text for row in module(name).TABLE.rows)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_rows_are_those_of_the_paper_beside_a_histogram(name):
     for key in PUBLISHED[name]:
         published = {row.name for row in TABLES[key].rows}
-        assert module(name).ROWS.keys() == {"histogram", *published}
+        assert module(name).TABLE.rows.keys() == {"histogram", *published}
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -100,7 +101,7 @@ def test_every_row_can_be_built(name):
     from stroke_tf.models.custom_cnn import CUSTOM_CNNS
     from stroke_tf.models.heads import HEADS
 
-    for row in module(name).ROWS.values():
+    for row in module(name).TABLE.rows.values():
         assert row.backbone in {"histogram", *BACKBONES, *CUSTOM_CNNS}
         assert row.head in {"auto", *HEADS}
         assert (row.weights is None) or row.backbone not in CUSTOM_CNNS
@@ -111,7 +112,7 @@ def test_every_row_can_be_built(name):
 def test_a_row_that_fails_is_named_and_the_others_go_on(phantom_records, tmp_path, capsys):
     rows = {"broken": replace(SMALL, weights="imagenet"), "fine": HISTOGRAM}
     config = config_for(phantom_records[:1], tmp_path, weights="nowhere.weights.h5")
-    assert run_table(config, "test", rows) == 1
+    assert run_table(config, Table("test", rows)) == 1
     error = capsys.readouterr().err
     assert "Failed: broken-clean-s0: " in error
     assert "nowhere.weights.h5" in error
@@ -124,7 +125,7 @@ def test_a_row_that_fails_is_named_and_the_others_go_on(phantom_records, tmp_pat
 
 def test_every_seed_has_its_table_beside_the_paper(phantom_records, tmp_path):
     config = config_for(phantom_records[:1], tmp_path, seeds=(0, 2))
-    assert run_table(config, "test", {"cnn-type": HISTOGRAM}, published=("usth-t2",)) == 0
+    assert run_table(config, Table("test", {"cnn-type": HISTOGRAM}, published=("usth-t2",))) == 0
     text = table(tmp_path)
     for seed in (0, 2):
         assert f"### usth-t2, seed {seed}" in text
@@ -135,7 +136,7 @@ def test_every_seed_has_its_table_beside_the_paper(phantom_records, tmp_path):
 
 def test_rows_are_compared_with_the_first_on_the_same_slices(phantom_records, tmp_path):
     rows = {"first": HISTOGRAM, "again": HISTOGRAM, "smaller": replace(HISTOGRAM, image_size=48)}
-    assert run_table(config_for(phantom_records[:1], tmp_path), "test", rows) == 0
+    assert run_table(config_for(phantom_records[:1], tmp_path), Table("test", rows)) == 0
     text = table(tmp_path)
     assert "| row | AUC - first |" in text
     assert "| again | +0.000 [+0.000, +0.000] | 0 / 0 | 1 |" in text
@@ -146,7 +147,7 @@ def test_a_smoke_run_takes_two_rows_but_those_that_are_named(phantom_records, tm
     rows = dict.fromkeys(("first", "second", "third"), HISTOGRAM)
     for named, shown in (((), {"first", "second"}), (("third",), {"third"})):
         config = config_for(phantom_records[:1], tmp_path, rows=named, smoke=True)
-        assert run_table(config, "test", rows) == 0
+        assert run_table(config, Table("test", rows)) == 0
         text = table(tmp_path, "test-smoke")
         assert {name for name in rows if f"\n| {name} | " in text} == shown
 
@@ -172,7 +173,7 @@ def test_cross_validation_shows_the_mean_of_seeds_the_gain_and_the_smoothed_row(
     rows = {"first": HISTOGRAM, "second": replace(HISTOGRAM, image_size=48)}
     config = config_for(phantom_records, tmp_path, seeds=(0, 1))
     options = {"folds": "five", "smoothed": {"second": 1.5}, "clean_only": ("second",)}
-    assert run_table(config, "test", rows, **options) == 0
+    assert run_table(config, Table("test", rows, **options)) == 0
     lines = table(tmp_path).splitlines()
     first = ["| first | 0 |", "| first | 1 |", "| first | mean of 2 |"]
     second = [line.replace("first", "second") for line in first]
@@ -210,7 +211,7 @@ def test_what_cannot_be_run_is_said_before_anything_runs(
     options = {"records": phantom_records[:1]} | options
     if options["records"] == "twice":
         options["records"] = phantom_records[:1] * 2
-    assert run_table(TableRun(out=tmp_path, **options), "test", {"first": HISTOGRAM}) == 1
+    assert run_table(TableRun(out=tmp_path, **options), Table("test", {"first": HISTOGRAM})) == 1
     assert re.search(message, capsys.readouterr().err)
     assert not list(tmp_path.iterdir())
 
@@ -267,6 +268,7 @@ from pathlib import Path
 from stroke_tf.runs.settings import ClassifierRun
 from stroke_tf.tables.run_table import run_table
 from stroke_tf.tables.settings import TableRun
+from stroke_tf.tables.table import Table
 from stroke_tf.config import FitConfig
 
 fit = FitConfig(epochs=6, patience=6)
@@ -275,7 +277,7 @@ first = ClassifierRun(
 )
 second = replace(first, backbone="mobilenet025", fit=fit)
 config = TableRun(records=(Path(sys.argv[1]),), out=Path(sys.argv[2]))
-sys.exit(run_table(config, "test", {"first": first, "second": second}))
+sys.exit(run_table(config, Table("test", {"first": first, "second": second})))
 """
 
 

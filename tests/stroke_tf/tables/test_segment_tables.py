@@ -1,27 +1,24 @@
 import csv
 import importlib
+import re
 from dataclasses import replace
 
-import keras
 import pandas as pd
 import pytest
 
 from experiments import saucis_ablation
-from experiments.open_stroke_segment import OpenStroke
 from experiments.open_stroke_segment import main as open_stroke
 from stroke_tf.config import FitConfig
-from stroke_tf.labels import MASK, SLICE
 from stroke_tf.manifest import FOLDS, read_folds, read_manifest
-from stroke_tf.models.segmenters import SEGMENTERS
-from stroke_tf.runs import cross_validation, settings
 from stroke_tf.runs.best_epoch import best_epoch
+from stroke_tf.runs.cross_validation import read_out_of_fold
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
 from stroke_tf.tables import run_table as tables
 from stroke_tf.tables.papers import TABLES
 from stroke_tf.tables.run_table import run_table
-from stroke_tf.tables.settings import TableRun
+from stroke_tf.tables.settings import ByColumns, TableRun
 from stroke_tf.tables.sizes import sizes_of_classes
-from stroke_tf.tables.sources import read_sources
+from stroke_tf.tables.table import Table
 from stroke_tf.training.losses import LOSSES
 
 EXPERIMENTS = (
@@ -40,39 +37,12 @@ def module(name):
 
 
 def config_for(name, records, out, **options):
-    kind = OpenStroke if name == "open_stroke_segment" else TableRun
+    kind = ByColumns if name == "open_stroke_segment" else TableRun
     return kind(records=tuple(records), out=out, smoke=True, **options)
 
 
 def table(out, name):
-    return (out / f"{module(name).EXPERIMENT}-smoke" / "TABLE.md").read_text()
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    """Networks of two layers at 32 pixels stand for those that take a minute to trace."""
-
-    def network(*, image_size, seed, **options):
-        keras.utils.set_random_seed(seed)
-        images = keras.Input((image_size, image_size, 3))
-        x = keras.layers.Rescaling(1 / 255)(images)
-        x = keras.layers.Conv2D(4, 5, padding="same", activation="relu")(x)
-        return images, x, keras.layers.Conv2D(3, 5, padding="same", activation="softmax")(x)
-
-    def build(**options):
-        images, _, mask = network(**options)
-        return keras.Model(images, mask)
-
-    def build_joint(**options):
-        images, x, mask = network(**options)
-        pooled = keras.layers.GlobalAveragePooling2D()(x)
-        of_slice = keras.layers.Dense(3, activation="softmax", name=SLICE)(pooled)
-        mask = keras.layers.Identity(name=MASK)(mask)
-        return keras.Model(images, {MASK: mask, SLICE: of_slice})
-
-    for name in SEGMENTERS:
-        monkeypatch.setitem(SEGMENTERS, name, build_joint if name == "joint" else build)
-    monkeypatch.setattr(settings, "SMOKE_SIZE", 32)
+    return (out / f"{module(name).TABLE.experiment}-smoke" / "TABLE.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -92,7 +62,7 @@ def test_a_smoke_run_is_shown_with_its_lesion_scores(name, row, tiny, phantom_re
     if name in PUBLISHED:
         (beside,) = (line for line in text.splitlines() if f"| {row} | as-published | 0 | " in line)
         assert " / " in beside and "–" not in beside
-    folder = tmp_path / f"{module(name).EXPERIMENT}-smoke"
+    folder = tmp_path / f"{module(name).TABLE.experiment}-smoke"
     figures = {path.stem for path in (folder / f"{row}-as-published-s0/figures").iterdir()}
     assert figures >= {"history", "segmentation"}
     history = pd.read_csv(folder / f"{row}-as-published-s0" / "history.csv")
@@ -102,64 +72,77 @@ def test_a_smoke_run_is_shown_with_its_lesion_scores(name, row, tiny, phantom_re
 def test_cross_validated_networks_are_compared_in_all_and_by_source(
     tiny, phantom_records, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(cross_validation, "PARTS", 2)  # of five
-    rows = module("open_stroke_segment").ROWS
+    experiment = module("open_stroke_segment")
+    monkeypatch.setattr(experiment, "TABLE", replace(experiment.TABLE, parts=2))
+    rows = experiment.TABLE.rows
     quick = {"backbone": "mobilenet025", "training": "probe", "head": "linear"}
     monkeypatch.setitem(rows, "type", replace(rows["type"], **quick))
     sources = tmp_path / "manifest.csv"
-    rows = [row for row in read_folds(phantom_records[0]) if row.fold in ("0", "1", "2", "3")]
+    rows = [row for row in read_folds(phantom_records[0]) if row.fold.isdecimal()]
     ids, patients = [row.source_id for row in rows], len({row.group_id for row in rows})
     with sources.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("id", "source"))
-        writer.writerows((name, ("here", "there")[place % 2]) for place, name in enumerate(ids))
+        writer.writerow(("id", "source", "file"))
+        sources_of = [("here", "there")[place % 2] for place in range(len(ids))]
+        writer.writerows(zip(ids, sources_of, ids, strict=True))
     config = config_for(
         "open_stroke_segment",
         phantom_records[:1],
         tmp_path,
         rows=("joint", "type"),
-        sources=sources,
+        columns=sources,
     )
     assert open_stroke(config) == 0
     text = table(tmp_path, "open_stroke_segment")
-    masks, rest = text.split("### Classes of slices")
-    classes, here, there = rest.split("### Slices of ")
+    masks, rest = text.split("### Classes of slices\n")
+    classes, apart, types_apart = re.split("### .* by source", rest)
     assert f"\n| joint | 0 | {len(ids)} | {patients} | " in masks
     assert "\n| joint | 0 | " in classes
     assert "\n| type | 0 | " in classes
-    assert "| type | " not in masks + here + there
-    assert here.startswith("here alone") and there.startswith("there alone")
-    assert f"\n| joint | 0 | {-(-len(ids) // 2)} | " in here
+    assert "| type | " not in masks + apart
+    assert f"\n| joint | 0 | here | {-(-len(ids) // 2)} | " in apart
+    assert "\n| joint | 0 | there | " in apart
+    assert "\n| type | 0 | there | " in types_apart
+    assert "by file" not in text  # as many values as slices
     folder = tmp_path / "open-stroke-segment-smoke"
     assert "](joint-clean-s0.png)" in text
     assert (folder / "joint-clean-s0.png").stat().st_size > 1000
     assert "Failed" not in text
-    assert open_stroke(replace(config, rows=("type",))) == 0
-    assert "Slices of" not in table(tmp_path, "open_stroke_segment")
+    assert "### Parts" not in text
+    kept = read_out_of_fold(folder, "joint")
+    assert sorted(kept["id"]) == sorted(ids)
+    source_of = dict(zip(ids, sources_of, strict=True))
+    assert kept["source"].tolist() == [source_of[name] for name in kept["id"]]
+    assert not (folder / "ensemble").exists()
+    assert open_stroke(replace(config, rows=("type",), columns=None)) == 0
+    text = table(tmp_path, "open_stroke_segment")
+    assert "by source" not in text
+    chosen = r"\| 0 \| 1 \| 5, 6, 7, 8, 9 \| 0 \| \d+ \| \d+ \| \d+ \| threshold 0.5, temperature"
+    assert re.search(chosen, text.split("### Parts")[1])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_smoke_run_of_every_row(name, phantom_records, tmp_path):
-    rows = tuple(module(name).ROWS)
+    rows = tuple(module(name).TABLE.rows)
     assert module(name).main(config_for(name, phantom_records[:1], tmp_path, rows=rows)) == 0
-    assert all(f"| {row} | " in table(tmp_path, name) for row in module(name).ROWS)
+    assert all(f"| {row} | " in table(tmp_path, name) for row in module(name).TABLE.rows)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_rows_that_load_no_weights_say_so(name):
-    for row in module(name).ROWS.values():
+    for row in module(name).TABLE.rows.values():
         if isinstance(row, UnetRun) and row.architecture == "improved":
             assert row.weights is None
 
 
 @pytest.mark.parametrize(("name", "key"), PUBLISHED.items())
 def test_the_rows_of_the_paper_are_there(name, key):
-    assert {row.name for row in TABLES[key].rows} <= module(name).ROWS.keys()
+    assert {row.name for row in TABLES[key].rows} <= module(name).TABLE.rows.keys()
 
 
 def test_the_ablation_changes_one_thing_at_a_time():
-    rows = saucis_ablation.ROWS
+    rows = saucis_ablation.TABLE.rows
     whole, plain = (vars(rows[name].improvements) for name in ("improved", "plain"))
     for name, row in rows.items():
         switches = vars(row.improvements)
@@ -174,7 +157,9 @@ def test_the_ablation_changes_one_thing_at_a_time():
 
 
 def test_the_joint_network_is_compared_on_equal_terms():
-    masks, types, joint = (module("joint_phase2").ROWS[row] for row in ("unet", "type", "joint"))
+    masks, types, joint = (
+        module("joint_phase2").TABLE.rows[row] for row in ("unet", "type", "joint")
+    )
     assert replace(joint, architecture="unet") == masks
     assert types.backbone == masks.encoder
     for setting in ("image_size", "batch_size", "fit", "augment", "strength"):
@@ -193,18 +178,6 @@ def test_sizes_stand_beside_those_of_the_paper(phantom_records):
     ]
 
 
-def test_sources_without_their_columns_are_refused(tmp_path):
-    path = tmp_path / "manifest.csv"
-    path.write_text("id,project\n1,a\n")
-    with pytest.raises(
-        ValueError, match=r"columns \['id', 'source'\].* Received: \['id', 'project'\]"
-    ):
-        read_sources(path)
-    config = OpenStroke(records=(tmp_path,), out=tmp_path, sources=tmp_path / "nowhere.csv")
-    with pytest.raises(FileNotFoundError, match="nowhere.csv"):
-        open_stroke(config)
-
-
 def test_a_unet_row_that_fails_is_named_and_the_others_go_on(
     tiny, phantom_records, tmp_path, capsys
 ):
@@ -213,7 +186,7 @@ def test_a_unet_row_that_fails_is_named_and_the_others_go_on(
     )
     rows = {"broken": replace(small, val_folds=(8,)), "fine": small}
     config = TableRun(records=phantom_records[:1], out=tmp_path)
-    assert run_table(config, "test", rows) == 1
+    assert run_table(config, Table("test", rows)) == 1
     text = (tmp_path / "test" / "TABLE.md").read_text()
     assert "Failed: broken-clean-s0: validation and test folds must be different" in text
     assert "\n| fine | " in text
