@@ -17,6 +17,9 @@ from typing import Any, NamedTuple
 
 import psutil
 
+SLICES_SHARE = 0.2
+"""Share of the free memory that the decoded slices of one data set take at most: training needs the
+rest, and a file is as fast while the system keeps it in memory."""
 _PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 _CODE = ("stroke_tf", "data_tools", "experiments")
 _CPU, _STATUS = Path("/proc/cpuinfo"), Path("/proc/self/status")

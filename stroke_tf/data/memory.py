@@ -22,7 +22,7 @@ import tensorflow as tf
 from stroke_tf.data.parallel import parallel_map
 from stroke_tf.data.selection import check_not_empty, is_used, rows_of_folds
 from stroke_tf.labels import StrokeType, Task
-from stroke_tf.machine import available_memory
+from stroke_tf.machine import SLICES_SHARE, available_memory
 from stroke_tf.manifest import FoldName, FoldRow, Manifest, Shard, read_manifest, select_folds
 from stroke_tf.records import decode_record, parse_record
 from stroke_tf.square import fit_mask, fit_square
@@ -30,9 +30,6 @@ from stroke_tf.square import fit_mask, fit_square
 Cache = Literal["auto", "memory", "file"]
 """Where decoded slices are kept: in memory, in a file, or in a file only if they do not fit."""
 
-MEMORY_SHARE = 0.2
-"""Share of the memory available that the slices of one data set take at most: training needs the
-rest, and a file is as fast while the system keeps it in memory."""
 _READ_BATCH = 32
 
 _logger = logging.getLogger(__name__)
@@ -150,7 +147,7 @@ def _empty_slices(
 
 def _choose_place(cache: Cache, *, samples: int, needed: int) -> Cache:
     available = available_memory()
-    fits = needed <= MEMORY_SHARE * available
+    fits = needed <= SLICES_SHARE * available
     place: Cache = cache if cache != "auto" else "memory" if fits else "file"
     _logger.info(
         "Decoding %d slices, %.2f GB, to %s: %.2f GB of memory are available",

@@ -34,15 +34,13 @@ from stroke_tf.reporting.figures import (
 from stroke_tf.reporting.grad_cam_figure import figure_grad_cam
 from stroke_tf.run_folder import RunMetrics
 from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
-from stroke_tf.runs.settings import ClassifierRun
+from stroke_tf.runs.settings import HEAD_ONLY, ClassifierRun
 from stroke_tf.training import fit, training_scope
 from stroke_tf.training.classification import class_one_auc, classifier_loss
 from stroke_tf.training.features import FeatureSet, extract_features, feature_dataset
 from stroke_tf.training.probe import fit_probe
 
 FEATURES = "features"
-HEAD_ONLY = ("frozen", "probe")
-"""The ways of training that leave the backbone as it is."""
 _LABELS = {Task.DETECT: ("no stroke", "stroke"), Task.TYPE: ("ischaemia", "haemorrhage")}
 _EXPLAINED = 6
 

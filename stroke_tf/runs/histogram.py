@@ -18,8 +18,6 @@ from stroke_tf.run_folder import RunMetrics
 from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
 
-HISTOGRAM = "histogram"
-
 
 def is_histogram(run: ClassifierRun | UnetRun) -> bool:
     """Returns whether a run is that of the baseline."""

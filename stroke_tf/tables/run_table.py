@@ -135,7 +135,7 @@ def _keep_answers(
     write_out_of_fold(folder, answers, table.columns)
     if save_ensemble and not failed:
         runs = [folder_of(run).path for *_, result in answers for run in result.runs]
-        _attempt(ENSEMBLE_NAME, partial(save_ensemble, runs, folder / ENSEMBLE_NAME), failed)
+        attempt(ENSEMBLE_NAME, partial(save_ensemble, runs, folder / ENSEMBLE_NAME), failed)
 
 
 def _write_down(folder: Path, parts: Sequence[str], failed: Sequence[str]) -> None:
