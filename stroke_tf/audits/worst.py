@@ -34,7 +34,9 @@ def draw_wrong(
     """
     sure = frame["score"] if "score" in frame else (frame["tp"] + frame["fp"])
     wrong = {
-        "missed": sure[frame["truth"] & ~frame["called"]].sort_values(kind="stable"),
+        "lesions-missed-with-their-true-outlines": sure[
+            frame["truth"] & ~frame["called"]
+        ].sort_values(kind="stable"),
         "false-alarms": sure[~frame["truth"] & frame["called"]].sort_values(
             ascending=False, kind="stable"
         ),
