@@ -23,5 +23,7 @@ class Audit(NamedTuple):
 
 AUDITS: dict[str, Audit] = {
     "data": Audit("stroke_tf.audits.data", "records", "what the records hold"),
+    "leakage": Audit("stroke_tf.audits.leakage", "records", "what several folds share"),
+    "shortcuts": Audit("stroke_tf.audits.shortcuts", "records", "what tells the class, and where"),
 }
 """The audits in the order of the page."""

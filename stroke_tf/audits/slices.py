@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +20,14 @@ from stroke_tf.labels import Task
 from stroke_tf.manifest import FoldRow, read_manifest
 from stroke_tf.models.classifier import build_classifier
 from stroke_tf.models.heads import split_head
+from stroke_tf.records import STAGE_FOLDS
 
 _BATCH = 32
 
 
 @dataclass(frozen=True)
 class SliceSet:
-    """Slices of folds 0 to 9 as pictures, in the order of folds.csv.
+    """Slices as pictures, in the order of folds.csv.
 
     Attributes:
         images: uint8 grey, shape (N, S, S), in a brain window where the records hold HU.
@@ -50,6 +54,11 @@ class SliceSet:
         """Part of each slice, 0 to 4: pairs of folds."""
         return parts_of([row.fold for row in self.rows])
 
+    def take(self, places: NDArray[np.int64]) -> SliceSet:
+        """Returns some of the slices."""
+        rows = tuple(self.rows[place] for place in places)
+        return SliceSet(self.images[places], rows, self.is_hu[places])
+
     def truth(self, task: Task) -> NDArray[np.bool_]:
         """Returns the label of each slice; those that the task does not use have one too."""
         return np.array([label_of(row, task=task) for row in self.rows], bool)
@@ -59,14 +68,15 @@ class SliceSet:
         return np.array([is_used(row, task=task) for row in self.rows], bool)
 
 
-def read_slices(records: Path, *, image_size: int) -> SliceSet:
-    """Returns all slices of folds 0 to 9, in 8 bits.
+def read_slices(records: Path, *, image_size: int, stages: bool = False) -> SliceSet:
+    """Returns all slices of folds 0 to 9, in 8 bits, and those of the test sessions if asked for.
 
     Raises:
         FileNotFoundError: If the manifest or a shard is missing.
         ValueError: If there is no slice, or a shard is not what the manifest says.
     """
-    folds = tuple(fold.fold for fold in read_manifest(records).folds if isinstance(fold.fold, int))
+    manifest = read_manifest(records)
+    folds = tuple(it.fold for it in manifest.folds if stages or it.fold not in STAGE_FOLDS)
     slices = decode_slices(records, folds, task=Task.DETECT, image_size=image_size)
     return SliceSet(gray_images(slices), slices.rows, slices.is_hu)
 
@@ -78,11 +88,14 @@ def backbone_features(images: NDArray[np.uint8], subject: Subject) -> NDArray[np
         images: uint8 grey, shape (N, S, S), S the subject's `image_size`.
         subject: Names the backbone and its weights.
     """
-    model = build_classifier(
-        subject.backbone, image_size=subject.image_size, weights=subject.weights, head="linear"
-    )
-    compute = inference(split_head(model)[0])
+    compute = _extractor(subject.backbone, subject.image_size, subject.weights)
     starts = range(0, len(images), _BATCH)
     return np.concatenate(
         [np.asarray(compute(gray_to_rgb(images[at : at + _BATCH, ..., None]))) for at in starts]
     )
+
+
+@functools.lru_cache(maxsize=1)  # it is built and compiled in seconds, for many views
+def _extractor(backbone: str, image_size: int, weights: str | None) -> Callable[[Any], Any]:
+    model = build_classifier(backbone, image_size=image_size, weights=weights, head="linear")
+    return inference(split_head(model)[0])
