@@ -10,13 +10,13 @@ from typing import Literal
 
 import numpy as np
 
-from data_tools.fold_audit import check_clean
 from data_tools.folds import assign_folds, group_slices
 from data_tools.options import Conversion
 from data_tools.shards import describe_shard, write_shard
 from data_tools.spool import SpooledSlice, read_spooled
 from data_tools.workers import run_tasks
 from stroke_tf.files import write_text
+from stroke_tf.fold_audit import check_clean
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import (
     FOLDS,

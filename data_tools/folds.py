@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from data_tools.near_duplicates import connected, near_duplicate_groups, stems, turned_groups
 from stroke_tf.manifest import FOLDS, Protocol
+from stroke_tf.near_duplicates import connected, near_duplicate_groups, stems, turned_groups
 
 
 def group_slices(

@@ -19,11 +19,9 @@ from rich.table import Table
 from data_tools.contact_sheet import contact_sheet
 from data_tools.contradictions import contradictions
 from data_tools.faults import fault_rows
-from data_tools.fold_audit import audit_folds, check_clean
 from data_tools.folds import check_enough, group_slices
 from data_tools.intake import no_labels, no_patients, reading_of, take_in
 from data_tools.names import split_name
-from data_tools.near_duplicates import turned_hashes
 from data_tools.options import Inspection
 from data_tools.scan import SliceFiles
 from data_tools.slices import Reading, Slice, grey_view, read_slices, unlabelled
@@ -31,8 +29,10 @@ from data_tools.sources import Source
 from data_tools.workers import run_tasks
 from stroke_tf.config import Window
 from stroke_tf.files import write_text
+from stroke_tf.fold_audit import audit_folds, check_clean, relations
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import Rejected
+from stroke_tf.near_duplicates import turned_hashes
 from stroke_tf.page import markdown_table, plain_text, render_page
 from stroke_tf.progress import Progress
 
@@ -267,17 +267,15 @@ def _leak_rows(findings: Findings) -> list[tuple[str, ...]]:
     trained = [it for it in findings.facts if it.stage == _TRAINING]
     if not findings.source.folds:
         return [heading]
-    return [
-        heading,
-        *audit_folds(
-            [it.source_id for it in trained],
-            findings.source.folds,
-            patients=[it.patient for it in trained],
-            pictures=[it.pixels for it in trained],
-            hashes=[it.dhash for it in trained],
-            turned=[it.turned for it in trained],
-        ),
-    ]
+    ids = [it.source_id for it in trained]
+    related = relations(
+        ids,
+        patients=[it.patient for it in trained],
+        pictures=[it.pixels for it in trained],
+        hashes=[it.dhash for it in trained],
+        turned=[it.turned for it in trained],
+    )
+    return [heading, *audit_folds(ids, findings.source.folds, related)]
 
 
 def _counted(values: Iterator[str]) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from data_tools.fold_files import read_fold_file, with_folds
+from data_tools.fold_files import with_folds
 from data_tools.names import fold_name
 from data_tools.options import Input
 from data_tools.patients import only_with_patients, read_groups, with_patients
@@ -14,6 +14,7 @@ from data_tools.scan import MaskValues
 from data_tools.slice_table import parse_pairs
 from data_tools.slices import Reading
 from data_tools.sources import Source, find_slices, parse_classes, read_table_source
+from stroke_tf.fold_file import read_fold_file
 from stroke_tf.manifest import FOLDS
 from stroke_tf.text_tables import read_columns
 

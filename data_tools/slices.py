@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 
 from data_tools.names import readable, split_name
-from data_tools.near_duplicates import dhash, turned_hashes
 from data_tools.options import Colour, MaskMethod, Prefer
 from data_tools.overlays import check_overlay, mask_from_binary, mask_from_overlay
 from data_tools.same_picture import check_same_picture
@@ -22,6 +21,7 @@ from data_tools.scan import SliceFiles
 from stroke_tf.config import BRAIN, Window
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.manifest import Rejected
+from stroke_tf.near_duplicates import dhash, turned_hashes
 from stroke_tf.reading.archives import read_bytes
 from stroke_tf.reading.hu_values import hu_of_16_bits
 from stroke_tf.reading.mask_pictures import is_coloured, mask_from_colours, mask_from_values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from stroke_tf.audits.slices import SliceSet, backbone_features, read_slices
 from stroke_tf.audits.stacks import ml_per_pixel, neighbours_of
 from stroke_tf.labels import Task
 from stroke_tf.manifest import read_manifest
+from stroke_tf.records import STAGE_FOLDS
 from stroke_tf.reporting.figures import figure_gallery
 
 _SURE = 0.1  # probability of a label below which it is worth a warning
@@ -48,7 +49,7 @@ class _Predicted(NamedTuple):
 def audit(subject: Subject) -> Audited:
     """Ranks doubtful labels and odd masks, and draws the first of each."""
     manifest = read_manifest(subject.folder)
-    slices = read_slices(subject.folder, image_size=subject.image_size)
+    slices = read_slices(subject.folder, image_size=subject.image_size, stages=bool(subject.run))
     masks, known = read_masks(subject.folder, slices.rows, image_size=subject.image_size)
     parts = [_doubtful(it, slices, masks, subject) for it in _predictions(slices, subject)]
     parts.append(_odd(slices, masks, known, patients="patient" in manifest.grouping))
@@ -74,13 +75,13 @@ def _predictions(slices: SliceSet, subject: Subject) -> Iterator[_Predicted]:
         truth, scores, parts = (frame[it].to_numpy() for it in ("truth", "score", "part"))
         yield _Predicted(answers.labels, places, truth, scores, parts)
         return
-    features = None
+    dealt = np.array([row.fold not in STAGE_FOLDS for row in slices.rows])
+    features = backbone_features(slices.images, subject)
     for task, labels in _TASKS.items():
-        places = np.flatnonzero(slices.used(task))
-        truth, parts = slices.truth(task)[places], slices.parts[places]
+        places = np.flatnonzero(slices.used(task) & dealt)
+        truth = slices.truth(task)[places]
         if truth.any() and not truth.all():
-            if features is None:
-                features = backbone_features(slices.images, subject)
+            parts = slices.take(places).parts
             scores = out_of_fold(features[places], truth, parts, seed=subject.seed)
             yield _Predicted(labels, places, truth, scores, parts)
 
@@ -89,7 +90,7 @@ def _doubtful(
     said: _Predicted, slices: SliceSet, masks: NDArray[np.uint8], subject: Subject
 ) -> _Part:
     groups, question = slices.groups[said.places], " or ".join(said.labels)
-    options = {"seed": subject.seed, "resamples": subject.resamples}
+    options: dict[str, Any] = {"seed": subject.seed, "resamples": subject.resamples}
     auc, _ = aucs(said.truth, {"": said.scores}, said.parts, groups, **options)[""]
     ranked = rank_labels(said.truth, said.scores, groups)
     doubted = ranked[ranked["doubted"]]

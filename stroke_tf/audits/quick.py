@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,8 +15,9 @@ _STEPS, _TOLERANCE = 300, 1e-3
 
 
 def parts_of(folds: Sequence[int | str]) -> NDArray[np.int64]:
-    """Returns the part, 0 to 4, of each slice by its fold, 0 to 9: pairs of folds are parts."""
-    return np.array([int(fold) // 2 for fold in folds], np.int64)
+    """Returns the part, 0 to 4, of each slice by its fold: of ten folds pairs, else each alone."""
+    numbers = np.array([int(fold) for fold in folds], np.int64)
+    return numbers // 2 if len(set(numbers)) > PARTS else numbers
 
 
 def out_of_fold(
@@ -69,74 +70,86 @@ def fit_and_score(
 
 
 class AucInParts:
-    """ROC AUC of each score: the mean over the parts that have both classes; NaN without one.
+    """The ROC AUC: the mean over the parts that have both classes; NaN without such a part.
 
-    Scores of different models share no scale, so slices are compared inside a part alone.
+    Scores of different models share no scale, so slices are compared inside a part alone. They are
+    sorted once, so that each resample costs a few sums.
     """
 
     def __init__(
-        self, truth: NDArray[np.bool_], scores: Mapping[str, NDArray[np.float64]], parts: NDArray
+        self,
+        truth: NDArray[np.bool_],
+        scores: NDArray[np.float64],
+        parts: NDArray[Any],
+        counted: NDArray[np.bool_] | None = None,
     ):
-        members = [np.flatnonzero(parts == part) for part in np.unique(parts)]
-        self._ranked = [
-            [_Ranked(truth[member], score[member], member) for member in members]
-            for score in scores.values()
-        ]
+        """Takes slices, each array of shape (N,); where `counted` is False they do not count."""
+        counted = np.ones(len(truth), bool) if counted is None else counted
+        self._parts = []
+        for part in np.unique(parts[counted]):
+            places = np.flatnonzero(counted & (parts == part))
+            places = places[np.argsort(scores[places], kind="stable")]
+            starts = np.flatnonzero(np.diff(scores[places], prepend=-np.inf))
+            self._parts.append((places, truth[places], starts))
 
-    def __call__(self, weights: NDArray[np.int64]) -> list[float]:
-        """Returns the AUC of each score when slices are drawn as often as the weights say."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Mean of empty slice")
-            return [
-                float(np.nanmean([part.auc(weights) for part in parts])) for parts in self._ranked
-            ]
+    def __call__(self, weights: NDArray[np.int64]) -> float:
+        """Returns the AUC when each slice is drawn as often as the weights, shape (N,), say."""
+        found = [_auc(weights[places], *of_part) for places, *of_part in self._parts]
+        defined = [auc for auc in found if auc == auc]
+        return float(np.mean(defined)) if defined else float("nan")
 
 
-class _Ranked:
-    """Slices sorted once, so that each resample costs a few sums."""
+def _auc(weights: NDArray[np.int64], truth: NDArray[np.bool_], starts: NDArray[np.int64]) -> float:
+    """Returns the AUC of slices in the order of their scores; equal ones begin at `starts`."""
+    positives, negatives = (
+        np.add.reduceat(weights * of_class, starts) for of_class in (truth, ~truth)
+    )
+    pairs = positives.sum() * negatives.sum()
+    below = np.cumsum(negatives) - negatives / 2  # equal scores count half
+    return float(positives @ below / pairs) if pairs else float("nan")
 
-    def __init__(self, truth: NDArray[np.bool_], scores: NDArray[np.float64], places: NDArray):
-        order = np.argsort(scores, kind="stable")
-        self._places, self._truth = places[order], truth[order]
-        self._starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
 
-    def auc(self, weights: NDArray[np.int64]) -> float:
-        drawn = weights[self._places]
-        positives, negatives = (
-            np.add.reduceat(drawn * mask, self._starts) for mask in (self._truth, ~self._truth)
-        )
-        pairs = positives.sum() * negatives.sum()
-        below = np.cumsum(negatives) - negatives / 2  # equal scores count half
-        return float(positives @ below / pairs) if pairs else float("nan")
+class Auc(NamedTuple):
+    """A ROC AUC, and that of the first score minus it."""
+
+    auc: Metric
+    first_minus: Metric
 
 
 def aucs(
     truth: ArrayLike,
     scores: Mapping[str, NDArray[np.float64]],
-    parts: ArrayLike,
+    parts: ArrayLike | Mapping[str, ArrayLike],
     groups: ArrayLike,
     *,
+    counted: Mapping[str, NDArray[np.bool_]] | None = None,
     seed: int,
     resamples: int,
-) -> dict[str, tuple[Metric, Metric]]:
-    """Returns for each score its ROC AUC, and that of the first score minus it, with intervals.
+) -> dict[str, Auc]:
+    """Returns the ROC AUC of each score, and that of the first one minus it, with intervals.
 
-    The AUC is the mean over the parts. All scores are drawn on the same resamples of whole groups.
+    All scores are drawn on the same resamples of whole groups, so that differences are paired.
 
     Args:
         truth: Shape (N,), 0 or 1 (or bool).
         scores: By name, each of shape (N,).
-        parts: Shape (N,): the part of each slice.
+        parts: Shape (N,): the part that each slice was held out in; or that by name of the score.
         groups: Shape (N,): the patient of each slice.
+        counted: By name of a score, bool, shape (N,): the slices that count; all where not given.
         seed: Seed of the bootstrap.
         resamples: Number of resamples.
     """
-    statistic = AucInParts(np.asarray(truth, bool), scores, np.asarray(parts))
+    truth, counted = np.asarray(truth, bool), counted or {}
+    parts = parts if isinstance(parts, Mapping) else dict.fromkeys(scores, parts)
+    statistics = [
+        AucInParts(truth, of_slices, np.asarray(parts[name]), counted.get(name))
+        for name, of_slices in scores.items()
+    ]
 
     def both(weights: NDArray[np.int64]) -> list[float]:
-        values = statistic(weights)
+        values = [statistic(weights) for statistic in statistics]
         return [*values, *(values[0] - value for value in values)]
 
     found = bootstrap(both, groups, seed=seed, resamples=resamples)
     half = len(scores)
-    return dict(zip(scores, zip(found[:half], found[half:], strict=True), strict=True))
+    return dict(zip(scores, map(Auc, found[:half], found[half:]), strict=True))

@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from stroke_tf.data.head_mask import HEAD_GREY, disc, filled, head_mask
+
 HEAD_SIZE = 1.25
 """Side of the slices that views are made of over that of the views."""
 
-_HEAD_GREY = 40  # skin in a brain window; air and foam are below
 _BONE_GREY = 235
 _BRAIN_GREYS = (50, 220)  # where a patient's commonest brain grey is looked for
 _BELOW, _RANGE = 40, 120  # greys of the stretched channels: 40 below to 80 above the brain's
@@ -50,7 +51,7 @@ def upright_views(images: np.ndarray, groups: Sequence[str], *, size: int) -> np
 
 
 def _series_views(images: np.ndarray, size: int) -> np.ndarray:
-    heads = [_head(image) for image in images]
+    heads = [head_mask(image) for image in images]
     boxes = [_box(head) for head in heads]
     side = _MARGIN * max(side for _, side in boxes)
     centres = [centre for centre, _ in boxes]
@@ -59,7 +60,7 @@ def _series_views(images: np.ndarray, size: int) -> np.ndarray:
     for image, head, centre in zip(images, heads, centres, strict=True):
         moved = _Move(centre, turn, side, size)
         inner = moved(_inside_skull(image, head), cv2.INTER_NEAREST)
-        views.append((moved(cv2.dilate(head, _disc(image, 0.014)) * image), inner))
+        views.append((moved(cv2.dilate(head, disc(image, 0.014)) * image), inner))
     grey = _brain_grey(views)
     levels = (np.arange(256) - grey + _BELOW) * 255 / _RANGE
     stretched = [cv2.LUT(head, levels.clip(0, 255).astype(np.uint8)) for head, _ in views]
@@ -83,34 +84,6 @@ class _Move:
         return cv2.warpAffine(picture, self._matrix, self._size, flags=interpolation)
 
 
-def _disc(image: np.ndarray, share: float) -> np.ndarray:
-    """Returns a disc whose diameter is a share of the picture's side."""
-    diameter = max(1, round(share * len(image))) | 1
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter, diameter))
-
-
-def _head(image: np.ndarray) -> np.ndarray:
-    """Returns uint8 1 in the largest bright region and its holes: the head without its rest.
-
-    All 0 where nothing is bright.
-    """
-    smooth = cv2.GaussianBlur(image, (0, 0), max(0.5, 0.003 * len(image)))
-    bright = cv2.compare(smooth, float(_HEAD_GREY), cv2.CMP_GT)  # type: ignore[call-overload]
-    opened = cv2.morphologyEx(bright, cv2.MORPH_OPEN, _disc(image, 0.038))
-    count, labels, found, _ = cv2.connectedComponentsWithStats(opened)
-    if count < 2:
-        return np.zeros_like(image)
-    largest = 1 + int(found[1:, cv2.CC_STAT_AREA].argmax())
-    return _filled((labels == largest).astype(np.uint8))
-
-
-def _filled(region: np.ndarray) -> np.ndarray:
-    """Returns uint8 1 in a region and its holes."""
-    padded = np.pad(region, 1)
-    cv2.floodFill(padded, None, (0, 0), 2)
-    return (padded[1:-1, 1:-1] != 2).astype(np.uint8)
-
-
 def _box(head: np.ndarray) -> tuple[tuple[float, float], float]:
     """Returns the centre (x, y) of a head and the longer side of its box, at least 1."""
     if not head.any():
@@ -125,12 +98,12 @@ def _box(head: np.ndarray) -> tuple[tuple[float, float], float]:
 def _inside_skull(image: np.ndarray, head: np.ndarray) -> np.ndarray:
     """Returns uint8 1 where bone surrounds what is no bone."""
     bone = (image >= _BONE_GREY) & (head > 0)
-    gap = _disc(image, 0.052)
+    gap = disc(image, 0.052)
     around = len(gap)
     padded = np.pad(bone.astype(np.uint8), around)
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, gap)[around:-around, around:-around]
-    inner = (_filled(closed) > 0) & ~bone & (image > _HEAD_GREY)
-    opened = cv2.morphologyEx(inner.astype(np.uint8), cv2.MORPH_OPEN, _disc(image, 0.014))
+    inner = (filled(closed) > 0) & ~bone & (image > HEAD_GREY)
+    opened = cv2.morphologyEx(inner.astype(np.uint8), cv2.MORPH_OPEN, disc(image, 0.014))
     _, labels, found, _ = cv2.connectedComponentsWithStats(opened)
     large = found[:, cv2.CC_STAT_AREA] > 0.004 * image.size
     large[0] = False

@@ -1,14 +1,14 @@
-"""Tests of folds that others have dealt: read as they are, and audited."""
+"""Tests of folds that others have dealt: read as they are."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from data_tools.fold_audit import audit_folds, check_clean
-from data_tools.fold_files import read_fold_file, with_folds
+from data_tools.fold_files import with_folds
 from data_tools.scan import SliceFiles
 from data_tools.sources import Source
+from stroke_tf.fold_file import read_fold_file
 from stroke_tf.labels import StrokeType
 
 
@@ -49,6 +49,7 @@ def test_a_table_of_folds_is_taken_as_it_is(tmp_path, text):
         ([["1"], ["2.png"], ["3"]], (0, 1, 2)),
         ({"train": ["1"], "val": ["2"], "test": ["3"]}, (0, 8, 9)),
         ({"0": ["1"], "4": [2, 3]}, (0, 4, 4)),
+        ({"0": {"train": ["3"], "val": ["1"]}, "4": {"val": ["2", "3"]}}, (0, 4, 4)),
     ],
 )
 def test_json_lists_and_nnu_nets_splits_are_taken_as_they_are(tmp_path, values, expected):
@@ -85,29 +86,3 @@ def test_folds_that_fit_in_part_are_faults_and_such_slices_left_out():
     ]
     assert [it.source_id for it in found.slices] == ["1"]
     assert found.folds == {"1": 0}
-
-
-def test_an_audit_counts_what_lies_in_several_folds():
-    zero, some, far = bytes(32), b"\x0f" * 32, b"\xff" * 32
-    ids = ["1", "2", "3", "3_flip"]
-    found = audit_folds(
-        ids,
-        {"1": 0, "2": 1, "3": 1, "3_flip": 2},
-        patients=["a", "a", "b", None],
-        pictures=[b"x", b"y", b"y", b"x"],
-        hashes=[zero, far, far, zero],
-        turned=[some * 8, far * 8, far * 7 + some, far * 8],
-    )
-    assert found == [
-        ("patients", "1", "2", "1 in 0, 2 in 1"),
-        ("identical pictures", "1", "2", "1 in 0, 3_flip in 2"),
-        ("near-duplicates", "1", "2", "1 in 0, 3_flip in 2"),
-        ("flipped or turned copies", "1", "4", "1 in 0, 2 in 1"),
-        ("ids that name copies", "1", "2", "3 in 1, 3_flip in 2"),
-    ]
-
-
-def test_clean_folds_must_not_split_groups():
-    check_clean(["1", "2"], {"1": 0, "2": 0}, ["a", "a"])
-    with pytest.raises(ValueError, match=r"split 1 of 2, such as 1 in 0, 2 in 1\. Mend them, or"):
-        check_clean(["1", "2", "3"], {"1": 0, "2": 1, "3": 1}, ["a", "a", "b"])

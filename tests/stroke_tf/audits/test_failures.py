@@ -114,5 +114,7 @@ def test_slices_of_other_records_are_refused(planted, tmp_path):
     run = write_run(
         ClassifierRun(out=tmp_path), tiny_network("score"), threshold=0.5, predictions=said
     )
-    with pytest.raises(ValueError, match="of the records. Received: 1 others, such as q-1"):
+    with pytest.raises(
+        ValueError, match="of slices of the records. Received: 1 others, such as q-1"
+    ):
         audit(subject(planted, run))

@@ -6,7 +6,11 @@ from stroke_tf.audits.quick import AucInParts, aucs, out_of_fold, parts_of
 
 
 def test_pairs_of_folds_are_parts():
-    assert parts_of(["0", "1", "4", "9"]).tolist() == [0, 0, 2, 4]
+    assert parts_of(list("0123456789")).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+
+
+def test_each_of_a_few_folds_is_a_part():
+    assert parts_of(["0", "1", "0", "8"]).tolist() == [0, 1, 0, 8]
 
 
 def test_a_slice_is_scored_by_what_has_not_seen_its_part():
@@ -29,8 +33,8 @@ def test_the_auc_of_parts_is_the_mean_of_those_with_both_classes():
     truth[parts == 2] = True
     scores = rng.integers(5, size=60) / 4  # with ties
     expected = np.mean([roc_auc_score(truth[parts == it], scores[parts == it]) for it in (0, 1)])
-    statistic = AucInParts(truth, {"a": scores}, parts)
-    assert statistic(np.ones(60, np.int64)) == [pytest.approx(expected)]
+    auc = AucInParts(truth, scores, parts)
+    assert auc(np.ones(60, np.int64)) == pytest.approx(expected)
 
 
 def test_weights_count_as_copies_of_a_slice():
@@ -38,13 +42,20 @@ def test_weights_count_as_copies_of_a_slice():
     truth, scores = rng.integers(2, size=30).astype(bool), rng.random(30)
     weights = rng.integers(3, size=30)
     drawn = np.repeat(np.arange(30), weights)
-    statistic = AucInParts(truth, {"a": scores}, np.zeros(30))
-    assert statistic(weights) == [pytest.approx(roc_auc_score(truth[drawn], scores[drawn]))]
+    auc = AucInParts(truth, scores, np.zeros(30))
+    assert auc(weights) == pytest.approx(roc_auc_score(truth[drawn], scores[drawn]))
+
+
+def test_slices_that_do_not_count_are_left_out():
+    truth, counted = np.array([0, 1, 0, 1], bool), np.array([1, 1, 0, 1], bool)
+    scores = np.array([0.1, 0.2, 0.9, 0.8])
+    auc = AucInParts(truth, scores, np.zeros(4), counted)
+    assert auc(np.ones(4, np.int64)) == 1
 
 
 def test_the_auc_is_not_defined_without_both_classes():
-    statistic = AucInParts(np.ones(3, bool), {"a": np.zeros(3)}, np.zeros(3))
-    assert np.isnan(statistic(np.ones(3, np.int64))).all()
+    auc = AucInParts(np.ones(3, bool), np.zeros(3), np.zeros(3))
+    assert np.isnan(auc(np.ones(3, np.int64)))
 
 
 def test_differences_are_of_the_first_score_minus_the_others():

@@ -6,23 +6,23 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from data_tools.near_duplicates import near_duplicate_groups, stems, turned_groups
+from stroke_tf.near_duplicates import near_duplicate_groups, stems, turned_groups
+
+Fold = int | str
 
 
-def audit_folds(
+def relations(
     source_ids: Sequence[str],
-    folds: Mapping[str, int],
     *,
     patients: Sequence[str | None],
     pictures: Sequence[bytes],
     hashes: Sequence[bytes],
     turned: Sequence[bytes],
-) -> list[tuple[str, str, str, str]]:
-    """Returns for each kind of leak its name, how many groups and slices leak, and a pair of them.
+) -> dict[str, Sequence[object]]:
+    """Returns by the name of each kind of relation a label of each slice, equal for relatives.
 
     Args:
         source_ids: Id of each slice.
-        folds: The fold of each id; slices without one are left out.
         patients: Patient of each slice, None where unknown.
         pictures: What is equal for equal pictures.
         hashes: 32-byte dHash of each slice.
@@ -30,18 +30,32 @@ def audit_folds(
     """
     near = near_duplicate_groups(np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32))
     turns = turned_groups(np.frombuffer(b"".join(turned), np.uint8).reshape(-1, 8, 32))
-    kinds: dict[str, Sequence[object]] = {
+    return {
         "patients": patients,
         "identical pictures": pictures,
         "near-duplicates": near.tolist(),
         "flipped or turned copies": turns.tolist(),
         "ids that name copies": stems(source_ids),
     }
-    return [(kind, *_leaks(source_ids, folds, labels)) for kind, labels in kinds.items()]
+
+
+def audit_folds(
+    source_ids: Sequence[str],
+    folds: Mapping[str, Fold],
+    related: Mapping[str, Sequence[object]],
+) -> list[tuple[str, str, str, str]]:
+    """Returns for each kind of leak its name, how many groups and slices leak, and a pair of them.
+
+    Args:
+        source_ids: Id of each slice.
+        folds: The fold of each id; slices without one are left out.
+        related: What `relations` gives of the slices.
+    """
+    return [(kind, *_leaks(source_ids, folds, labels)) for kind, labels in related.items()]
 
 
 def split_groups(
-    source_ids: Sequence[str], folds: Mapping[str, int], labels: Sequence[object]
+    source_ids: Sequence[str], folds: Mapping[str, Fold], labels: Sequence[object]
 ) -> list[list[str]]:
     """Returns the ids of each group of equal labels that lies in several folds."""
     groups: dict[object, list[str]] = {}
@@ -51,7 +65,9 @@ def split_groups(
     return [ids for ids in groups.values() if len({folds[source_id] for source_id in ids}) > 1]
 
 
-def check_clean(source_ids: Sequence[str], folds: Mapping[str, int], groups: Sequence[str]) -> None:
+def check_clean(
+    source_ids: Sequence[str], folds: Mapping[str, Fold], groups: Sequence[str]
+) -> None:
     """Raises ValueError if folds split the groups that `clean` keeps together."""
     if split := split_groups(source_ids, folds, groups):
         raise ValueError(
@@ -62,13 +78,13 @@ def check_clean(source_ids: Sequence[str], folds: Mapping[str, int], groups: Seq
 
 
 def _leaks(
-    source_ids: Sequence[str], folds: Mapping[str, int], labels: Sequence[object]
+    source_ids: Sequence[str], folds: Mapping[str, Fold], labels: Sequence[object]
 ) -> tuple[str, str, str]:
     groups = split_groups(source_ids, folds, labels)
     return str(len(groups)), str(sum(map(len, groups))), first_pair(groups, folds)
 
 
-def first_pair(groups: Sequence[Sequence[str]], folds: Mapping[str, int]) -> str:
+def first_pair(groups: Sequence[Sequence[str]], folds: Mapping[str, Fold]) -> str:
     """Returns two ids of the first group that lie in different folds, with these."""
     if not groups:
         return ""

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from trees import head
 
-from data_tools.near_duplicates import (
+from stroke_tf.near_duplicates import (
     dhash,
     near_duplicate_groups,
     stems,
