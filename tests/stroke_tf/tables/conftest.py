@@ -1,0 +1,15 @@
+"""Fixtures of the tables."""
+
+import pytest
+
+from stroke_tf.runs.cross_validation import CrossValidated, CrossValidatedMasks
+
+
+@pytest.fixture(autouse=True, scope="session")
+def few_resamples_of_parts(few_resamples):
+    """Draws 50 resamples for an interval of a cross-validation."""
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (CrossValidated, CrossValidatedMasks):
+            for function in (kind.metrics, kind.gain_over):
+                patch.setitem(function.__kwdefaults__, "resamples", 50)
+        yield
