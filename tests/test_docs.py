@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks import (
-    cases,
     frozen_features,
     mask_geometry,
     pipeline,
@@ -40,7 +39,6 @@ from stroke_tf.tables.settings import ByColumns, TableRun
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
-    "benchmarks.cases": cases.Settings,
     "benchmarks.frozen_features": frozen_features.Settings,
     "benchmarks.mask_geometry": mask_geometry.Settings,
     "benchmarks.pipeline": pipeline.Settings,

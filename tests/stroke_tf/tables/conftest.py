@@ -6,6 +6,7 @@ import pytest
 from stroke_tf.labels import MASK, SLICE
 from stroke_tf.models.segmenters import SEGMENTERS
 from stroke_tf.runs import settings
+from stroke_tf.runs.cross_validation import CrossValidated, CrossValidatedMasks
 
 
 @pytest.fixture
@@ -33,3 +34,13 @@ def tiny(monkeypatch):
     for name in SEGMENTERS:
         monkeypatch.setitem(SEGMENTERS, name, build_joint if name == "joint" else build)
     monkeypatch.setattr(settings, "SMOKE_SIZE", 32)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def few_resamples_of_parts(few_resamples):
+    """Draws 50 resamples for an interval of a cross-validation."""
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (CrossValidated, CrossValidatedMasks):
+            for function in (kind.metrics, kind.gain_over):
+                patch.setitem(function.__kwdefaults__, "resamples", 50)
+        yield

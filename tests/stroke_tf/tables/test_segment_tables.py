@@ -50,7 +50,7 @@ def table(out, name):
     [
         ("usth_t3_segment", "resnet50"),
         ("saucis_t6_unet", "improved-unet"),
-        ("saucis_ablation", "loss-lovasz"),
+        pytest.param("saucis_ablation", "loss-lovasz", marks=pytest.mark.slow),
     ],
 )
 def test_a_smoke_run_is_shown_with_its_lesion_scores(name, row, tiny, phantom_records, tmp_path):
