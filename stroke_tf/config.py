@@ -49,8 +49,16 @@ Pooling = Literal["avg", "avg+max", "layers"]
 side (a small lesion shows in the maximum, and is lost in the mean of a large map); or mean and
 maximum of several maps (early ones hold texture and edges, the last what ImageNet asks for)."""
 
-Architecture = Literal["unet", "fpn", "linknet", "pspnet"]
+LibraryArchitecture = Literal["unet", "fpn", "linknet", "pspnet"]
 """The networks of segmentation_models, which stand on an encoder."""
+
+Architecture = Literal[LibraryArchitecture, "composed", "joint", "improved"]
+"""Every network that gives a class to each pixel, by what stands on the encoder: the keys of
+SEGMENTERS."""
+
+DecoderName = Literal["plain", "improved"]
+"""The decoder of a composed network: up-convolutions, skip connections and batch norms; or with the
+improvements of SAUCIS too."""
 
 Training = Literal["full", "frozen", "two-phase", "probe", "probe+tune"]
 """What of a classifier trains: the whole at once; the head alone, on the features of a frozen
@@ -138,3 +146,8 @@ PLAIN_UNET = Improvements(
     attention=False, multi_scale=False, residual=False, spatial_dropout=0.0, batch_norm=False
 )
 """None of them: the U-Net of Ronneberger et al. 2015."""
+
+PLAIN_DECODER = Improvements(
+    attention=False, multi_scale=False, residual=False, spatial_dropout=0.0
+)
+"""Batch norms alone, which a decoder on a pretrained encoder needs."""
