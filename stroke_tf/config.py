@@ -99,10 +99,18 @@ class FitConfig:
 
     Attributes:
         epochs: Most epochs to train.
-        learning_rate: Initial learning rate of Adam.
+        learning_rate: Initial learning rate of Adam, or the highest of a schedule.
         patience: Epochs without a better validation score before training stops.
         reduce_patience: Epochs without a better validation score before the learning rate falls.
         reduce_factor: What the learning rate is multiplied by then.
+        schedule: plateau: the learning rate falls as the three settings before say; cosine: it
+            falls along half a cosine, to nothing after the last epoch.
+        warmup_epochs: Epochs over which the learning rate of the cosine rises first, in steps.
+        weight_decay: Share of the learning rate by which each step shrinks kernels (AdamW).
+        clip_norm: Largest norm of all gradients together; larger ones are scaled down to it.
+        average: Momentum of a running mean of the weights, which is validated and kept instead of
+            them; 0 for none, 0.99 or 0.999 for a mean over some hundred or thousand steps.
+        encoder_rate: What the learning rate is multiplied by for the pretrained encoder.
         precision: What layers compute in; weights and probabilities stay float32. float16
             needs a GPU; bfloat16 can gain on a CPU with AMX.
         jit_compile: Whether to compile with XLA (slower on a CPU).
@@ -114,6 +122,12 @@ class FitConfig:
     patience: int = 6
     reduce_patience: int = 3
     reduce_factor: float = 0.3
+    schedule: Literal["plateau", "cosine"] = "plateau"
+    warmup_epochs: int = 0
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    average: float = 0.0
+    encoder_rate: float = 1.0
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
     jit_compile: bool = False
     seed: int = 0

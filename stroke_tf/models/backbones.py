@@ -125,13 +125,17 @@ BACKBONES: dict[str, Backbone] = {
 }
 
 
-def build_backbone(name: str, *, image_size: int, weights: Path | str | None) -> keras.Model:
+def build_backbone(
+    name: str, *, image_size: int, weights: Path | str | None, live_norms: bool = False
+) -> keras.Model:
     """Returns a network without its top, its batch norms settled (see `settle_batch_norms`).
 
     Args:
         name: A key of BACKBONES.
         image_size: Side S of the input in pixels.
         weights: None for random weights, "imagenet", or the path of an existing file.
+        live_norms: Whether pretrained batch norms train too, with the statistics of each batch, as
+            untrained ones do. Not for weights whose batch norms were folded away.
 
     Returns:
         A model named `name` that takes float32 images, shape (B, S, S, 3), prepared by
@@ -155,7 +159,7 @@ def build_backbone(name: str, *, image_size: int, weights: Path | str | None) ->
             weights=weights if weights is None else str(weights),
             **entry.options,
         )
-    settle_batch_norms(network.layers, pretrained=weights is not None)
+    settle_batch_norms(network.layers, pretrained=weights is not None and not live_norms)
     # The same layers under our own name, which a saved classifier keeps: `unfreeze` goes by it.
     return keras.Model(network.inputs[0], network.outputs[0], name=name)
 

@@ -30,6 +30,7 @@ def build_composed(
     image_size: int = 256,
     weights: Weights = None,
     freeze_encoder: bool = False,
+    live_norms: bool = False,
     decoder_filters: tuple[int, ...] | None = None,
     improvements: Improvements = PLAIN_DECODER,
     slice_head: bool = False,
@@ -38,11 +39,12 @@ def build_composed(
 ) -> keras.Model:
     """Returns an uncompiled U-Net on a backbone of keras.applications or of this package.
 
-    The encoder's batch norms stay frozen when weights are loaded and have a momentum of 0.9 when
-    they are not; the decoder's always have it: see `settle_batch_norms`. With `slice_head` the
-    network also names what the slice as a whole shows, from the mean of the deepest feature map:
-    the USTH report's future work, one model for both tasks of its phase 2. Compile that one with a
-    loss and a weight for each output, as `{"mask": ..., "slice": ...}`.
+    The encoder's batch norms stay frozen when weights are loaded, unless `live_norms` is set, and
+    have a momentum of 0.9 when they are not; the decoder's always have it: see
+    `settle_batch_norms`. With `slice_head` the network also names what the slice as a whole shows,
+    from the mean of the deepest feature map: the USTH report's future work, one model for both
+    tasks of its phase 2. Compile that one with a loss and a weight for each output, as
+    `{"mask": ..., "slice": ...}`.
 
     Args:
         encoder: A key of BACKBONES.
@@ -50,6 +52,7 @@ def build_composed(
         image_size: Side S of the input in pixels, divisible by 32.
         weights: Of the encoder: None for random weights, "imagenet", or a weight file without top.
         freeze_encoder: Whether only the decoder trains.
+        live_norms: Whether the encoder's pretrained batch norms train too, see `build_backbone`.
         decoder_filters: Widths of the decoder's levels, the deepest first; None for
             DECODER_FILTERS. Each level doubles the side, from S / 32; fewer than five end early,
             and the probabilities are those of a smaller map, enlarged: four halve the side, which
@@ -73,7 +76,12 @@ def build_composed(
     filters = DECODER_FILTERS if decoder_filters is None else tuple(decoder_filters)
     _check_arguments(classes, image_size, filters)
     keras.utils.set_random_seed(seed)
-    network = build_backbone(encoder, image_size=image_size, weights=resolve_weights(weights))
+    network = build_backbone(
+        encoder,
+        image_size=image_size,
+        weights=resolve_weights(weights),
+        live_norms=live_norms,
+    )
     unfreeze(network, "none" if freeze_encoder else "all")
     images = keras.Input((image_size, image_size, 3), name="image")
     maps = _maps(network, preprocess(images, BACKBONES[encoder].preprocessing))

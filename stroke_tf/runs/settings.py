@@ -136,6 +136,7 @@ class UnetRun:
         encoder: A key of ENCODERS, or of BACKBONES for composed and joint.
         weights: Encoder weights: imagenet, a file (looked up in $STROKE_TF_WEIGHTS too), or None.
         freeze: Train the decoder only.
+        live_norms: Train the encoder's pretrained batch norms too; of composed and joint.
         image_size: Side of the model's input, pixels; a multiple of 32, or 48 for pspnet.
         batch_size: Slices in a batch.
         decoder_filters: Widths of the decoder, see `build_unet`; None for the library's.
@@ -169,6 +170,7 @@ class UnetRun:
     encoder: str = "mobilenetv2"
     weights: str | None = "imagenet"
     freeze: bool = False
+    live_norms: bool = False
     image_size: int = 256
     batch_size: int = 8
     decoder_filters: tuple[int, ...] | None = None
@@ -211,6 +213,7 @@ class UnetRun:
         if self.architecture in ("composed", "joint"):
             plain = self.decoder == "plain"
             network["improvements"] = PLAIN_DECODER if plain else self.improvements
+            network["live_norms"] = self.live_norms
         return network
 
 
