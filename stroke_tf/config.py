@@ -49,8 +49,16 @@ Pooling = Literal["avg", "avg+max", "layers"]
 side (a small lesion shows in the maximum, and is lost in the mean of a large map); or mean and
 maximum of several maps (early ones hold texture and edges, the last what ImageNet asks for)."""
 
-Architecture = Literal["unet", "fpn", "linknet", "pspnet"]
+LibraryArchitecture = Literal["unet", "fpn", "linknet", "pspnet"]
 """The networks of segmentation_models, which stand on an encoder."""
+
+Architecture = Literal[LibraryArchitecture, "composed", "joint", "improved"]
+"""Every network that gives a class to each pixel, by what stands on the encoder: the keys of
+SEGMENTERS."""
+
+DecoderName = Literal["plain", "improved"]
+"""The decoder of a composed network: up-convolutions, skip connections and batch norms; or with the
+improvements of SAUCIS too."""
 
 Training = Literal["full", "frozen", "two-phase", "probe", "probe+tune"]
 """What of a classifier trains: the whole at once; the head alone, on the features of a frozen
@@ -91,10 +99,18 @@ class FitConfig:
 
     Attributes:
         epochs: Most epochs to train.
-        learning_rate: Initial learning rate of Adam.
+        learning_rate: Initial learning rate of Adam, or the highest of a schedule.
         patience: Epochs without a better validation score before training stops.
         reduce_patience: Epochs without a better validation score before the learning rate falls.
         reduce_factor: What the learning rate is multiplied by then.
+        schedule: plateau: the learning rate falls as the three settings before say; cosine: it
+            falls along half a cosine, to nothing after the last epoch.
+        warmup_epochs: Epochs over which the learning rate of the cosine rises first, in steps.
+        weight_decay: Share of the learning rate by which each step shrinks kernels (AdamW).
+        clip_norm: Largest norm of all gradients together; larger ones are scaled down to it.
+        average: Momentum of a running mean of the weights, which is validated and kept instead of
+            them; 0 for none, 0.99 or 0.999 for a mean over some hundred or thousand steps.
+        encoder_rate: What the learning rate is multiplied by for the pretrained encoder.
         precision: What layers compute in; weights and probabilities stay float32. float16
             needs a GPU; bfloat16 can gain on a CPU with AMX.
         jit_compile: Whether to compile with XLA (slower on a CPU).
@@ -108,6 +124,12 @@ class FitConfig:
     patience: int = 6
     reduce_patience: int = 3
     reduce_factor: float = 0.3
+    schedule: Literal["plateau", "cosine"] = "plateau"
+    warmup_epochs: int = 0
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    average: float = 0.0
+    encoder_rate: float = 1.0
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
     jit_compile: bool = False
     seed: int = 0
@@ -141,3 +163,8 @@ PLAIN_UNET = Improvements(
     attention=False, multi_scale=False, residual=False, spatial_dropout=0.0, batch_norm=False
 )
 """None of them: the U-Net of Ronneberger et al. 2015."""
+
+PLAIN_DECODER = Improvements(
+    attention=False, multi_scale=False, residual=False, spatial_dropout=0.0
+)
+"""Batch norms alone, which a decoder on a pretrained encoder needs."""

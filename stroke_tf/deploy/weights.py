@@ -21,6 +21,7 @@ import tyro
 from stroke_tf import command
 from stroke_tf.config import WEIGHTS_FOLDER
 from stroke_tf.files import replacing
+from stroke_tf.machine import keras_folder
 
 Kind = Literal["backbone", "encoder"]
 """A classifier's network, of BACKBONES, or a segmentation's, of ENCODERS."""
@@ -82,6 +83,10 @@ BACKBONE_FILES: dict[str, ImagenetFile] = {
     "efficientnetv2s": ImagenetFile(
         "efficientnetv2-s_notop.h5", "af0682fb74e8c54910f2d4393339c070"
     ),
+    **{
+        f"efficientnetlite{number}": ImagenetFile(f"efficientnet_lite{number}_no_top.weights.h5")
+        for number in range(3)
+    },
     "convnexttiny": ImagenetFile(
         "convnext_tiny_notop.h5", "d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1"
     ),
@@ -156,12 +161,7 @@ def main(settings: WeightFiles) -> int:
 def places() -> list[Path]:
     """Returns the folders where files are looked for: that of STROKE_TF_WEIGHTS, then Keras'."""
     folder = os.environ.get(WEIGHTS_FOLDER)
-    return [*([Path(folder)] if folder else []), _keras_folder()]
-
-
-def _keras_folder() -> Path:
-    home = os.environ.get("KERAS_HOME")
-    return (Path(home) if home else Path.home() / ".keras") / "models"
+    return [*([Path(folder)] if folder else []), keras_folder()]
 
 
 def _wanted(networks: tuple[str, ...]) -> Iterator[tuple[Kind, str, ImagenetFile]]:
@@ -208,7 +208,7 @@ def _fits(path: Path, file: ImagenetFile) -> bool:
 
 def _get(kind: Kind, network: str, file: ImagenetFile) -> str:
     """Brings a file where Keras looks and returns how."""
-    target = _keras_folder() / file.name
+    target = keras_folder() / file.name
     if target.is_file() and _fits(target, file):
         return f"{target} is there already"
     for path in _found(file):

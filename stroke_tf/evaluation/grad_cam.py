@@ -12,6 +12,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
 from stroke_tf.labels import MASK
+from stroke_tf.models.decoders import FIRST_UP
 from stroke_tf.models.heads import POOL_AVG
 
 _MASK_LAYERS = (MASK, "probs")
@@ -122,6 +123,9 @@ def _explained_mask(model: keras.Model) -> keras.Model:
         deepest = _deepest(model, size).output
         return keras.Model(model.input, [deepest, _lesion_score(logits)])
     (network,) = networks
+    if len(network.outputs) > 1:  # an encoder alone
+        deepest = model.get_layer(FIRST_UP).input
+        return keras.Model(model.input, [deepest, _lesion_score(logits)])
     before = model.layers[model.layers.index(network) - 1].output
     inner = keras.Model(network.input, [_deepest(network, size).output, network.outputs[0]])
     features, logits = inner(before)

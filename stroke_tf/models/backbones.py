@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import keras
 
+from stroke_tf.models.efficientnet_lite import efficientnet_lite
 from stroke_tf.models.weights import weight_errors
 
 Preprocessing = Literal["tf", "caffe", "torch", "none"]
@@ -26,6 +27,9 @@ forget where the moving statistics began: a short training looks good, its infer
 PRETRAINED_MOMENTUM = 1.0
 """Momentum of pretrained batch norms: their statistics never move. It also marks them, so that
 `unfreeze` leaves them frozen, in a model loaded from disk too."""
+
+HALVINGS = 5
+"""How often every network halves its input."""
 
 _IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -88,6 +92,12 @@ BACKBONES: dict[str, Backbone] = {
     "efficientnetb0": Backbone(_APPS.EfficientNetB0, "none", ("top", *_numbered("block", 7))),
     "efficientnetv2b0": Backbone(_APPS.EfficientNetV2B0, "none", ("top", *_numbered("block", 6))),
     "efficientnetv2s": Backbone(_APPS.EfficientNetV2S, "none", ("top", *_numbered("block", 6))),
+    **{
+        f"efficientnetlite{number}": Backbone(
+            efficientnet_lite, "none", ("head", *_numbered("b", last)), options={"number": number}
+        )
+        for number, last in enumerate((15, 20, 20))
+    },
     "convnexttiny": Backbone(
         _APPS.ConvNeXtTiny, "none", _numbered("convnext_tiny_stage_", 3, first=0)
     ),
@@ -103,13 +113,17 @@ BACKBONES: dict[str, Backbone] = {
 }
 
 
-def build_backbone(name: str, *, image_size: int, weights: Path | str | None) -> keras.Model:
+def build_backbone(
+    name: str, *, image_size: int, weights: Path | str | None, live_norms: bool = False
+) -> keras.Model:
     """Returns a network without its top, its batch norms settled (see `settle_batch_norms`).
 
     Args:
         name: A key of BACKBONES.
         image_size: Side S of the input in pixels.
         weights: None for random weights, "imagenet", or the path of an existing file.
+        live_norms: Whether pretrained batch norms train too, with the statistics of each batch, as
+            untrained ones do. Not for weights whose batch norms were folded away.
 
     Returns:
         A model named `name` that takes float32 images, shape (B, S, S, 3), prepared by
@@ -133,7 +147,7 @@ def build_backbone(name: str, *, image_size: int, weights: Path | str | None) ->
             weights=weights if weights is None else str(weights),
             **entry.options,
         )
-    settle_batch_norms(network.layers, pretrained=weights is not None)
+    settle_batch_norms(network.layers, pretrained=weights is not None and not live_norms)
     # The same layers under our own name, which a saved classifier keeps: `unfreeze` goes by it.
     return keras.Model(network.inputs[0], network.outputs[0], name=name)
 
@@ -159,6 +173,39 @@ def with_earlier_maps(network: keras.Model) -> keras.Model:
     last_of_size[network.output_shape[1]] = network.outputs[0]
     maps = [last_of_size[size] for size in sorted(last_of_size)]
     return keras.Model(network.inputs[0], maps, name=network.name)
+
+
+def feature_maps(network: keras.Model) -> list[keras.KerasTensor | None]:
+    """Returns what a decoder stands on: the last feature map of each size, by its halvings.
+
+    A network whose convolutions are not padded loses borders: its maps get them back, of zeros, so
+    that each lies over the image as the others do.
+
+    Args:
+        network: A network of `build_backbone`, the side S of its input divisible by 32.
+
+    Returns:
+        Six tensors: number n has the shape (B, S / 2**n, S / 2**n, C). The first is None, as are
+        those of sizes that the network skips.
+    """
+    side, least = network.input_shape[1], network.output_shape[1]
+    maps: list[keras.KerasTensor | None] = [None] * (HALVINGS + 1)
+    for layer in network.layers:
+        shape: tuple[int, ...] = getattr(layer.output, "shape", ())
+        if isinstance(layer, keras.layers.ZeroPadding2D) or len(shape) != 4:
+            continue
+        if least <= shape[1] <= side // 2:
+            maps[min(HALVINGS, (side // shape[1]).bit_length() - 1)] = layer.output
+    maps[HALVINGS] = network.outputs[0]
+    return [None if it is None else _bordered(it, side >> n) for n, it in enumerate(maps)]
+
+
+def _bordered(image: keras.KerasTensor, side: int) -> keras.KerasTensor:
+    missing = side - image.shape[1]
+    if not missing:
+        return image
+    border = (missing // 2, missing - missing // 2)
+    return keras.layers.ZeroPadding2D((border, border))(image)
 
 
 def preprocess(images: keras.KerasTensor, mode: Preprocessing) -> keras.KerasTensor:

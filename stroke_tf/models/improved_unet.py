@@ -6,15 +6,11 @@ package. Knows nothing of segmentation_models.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import keras
 from keras import layers
 
 from stroke_tf.config import IMPROVED_UNET, Improvements
-from stroke_tf.models.backbones import SCRATCH_MOMENTUM
-
-Tensor: TypeAlias = keras.KerasTensor
+from stroke_tf.models.decoders import convolve_twice, decode
 
 
 def build_improved_unet(
@@ -30,18 +26,8 @@ def build_improved_unet(
 
     With `PLAIN_UNET`, 64 filters and depth 4 it is the network of Ronneberger et al. 2015, but for
     same padding and no dropout: two 3x3 convolutions with ReLU at each level, 2x2 max pooling down,
-    2x2 up-convolutions that halve the filters, skip connections, a 1x1 convolution last. The
-    paper's equations leave room; each improvement is read as follows:
-
-    - attention: the skip connection is weighed by a gate (Oktay et al. 2018) that the feature map
-      from below opens.
-    - multi_scale, F_i = Concatenate(F_{i-1}, G_i): the encoder's next finer level, max-pooled to
-      size, joins the skip connection of a decoder level. The finest level has none.
-    - residual, F_i = G_i + Conv(F_{i-1}): the input of a level, through a 1x1 convolution, is added
-      to the output of its two before the last ReLU.
-    - spatial_dropout, F_i = Dropout(F_{i-1}): on the input of each decoder level.
-    - batch_norm, F_i = BatchNorm(Conv(F_{i-1})): in encoder, decoder and shortcuts, before the
-      ReLU, with a momentum of 0.9.
+    2x2 up-convolutions that halve the filters, skip connections, a 1x1 convolution last. How the
+    improvements are read says `decode`; residual and batch_norm are in the encoder too.
 
     Args:
         improvements: Which improvements to build in.
@@ -63,17 +49,12 @@ def build_improved_unet(
     keras.utils.set_random_seed(seed)
     images = keras.Input((image_size, image_size, 3), name="image")
     x = layers.Rescaling(1 / 255, name="rescale")(images)
-    pooled, skips = [x], []
+    maps = []
     for level in range(depth):
-        x = _level(x, filters << level, improvements, name=f"encoder{level}")
-        skips.append(x)
-        x = layers.MaxPooling2D(name=f"pool{level}")(x)
-        pooled.append(x)
-    x = _level(x, filters << depth, improvements, name="bottom")
-    for level in reversed(range(depth)):
-        finer = [pooled[level]] if improvements.multi_scale and level > 0 else []
-        x = _fuse(x, skips[level], finer, improvements, name=f"decoder{level}")
-        x = _level(x, filters << level, improvements, name=f"decoder{level}")
+        maps.append(convolve_twice(x, filters << level, improvements, name=f"encoder{level}"))
+        x = layers.MaxPooling2D(name=f"pool{level}")(maps[-1])
+    maps.append(convolve_twice(x, filters << depth, improvements, name="bottom"))
+    x = decode(maps, [filters << level for level in reversed(range(depth))], improvements)
     logits = layers.Conv2D(classes, 1, name="logits")(x)
     head = "softmax" if classes > 1 else "sigmoid"
     probs = layers.Activation(head, dtype="float32", name="probs")(logits)
@@ -95,50 +76,3 @@ def _check_arguments(
         raise ValueError(
             f"`spatial_dropout` must be in [0, 1). Received: {improvements.spatial_dropout}"
         )
-
-
-def _level(x: Tensor, filters: int, improvements: Improvements, *, name: str) -> Tensor:
-    """Two convolutions, and the shortcut past them."""
-    norm = improvements.batch_norm
-    y = _conv(x, filters, 3, batch_norm=norm, name=f"{name}_conv1")
-    y = layers.ReLU(name=f"{name}_relu1")(y)
-    y = _conv(y, filters, 3, batch_norm=norm, name=f"{name}_conv2")
-    if improvements.residual:
-        shortcut = _conv(x, filters, 1, batch_norm=norm, name=f"{name}_shortcut")
-        y = layers.Add(name=f"{name}_add")([y, shortcut])
-    return layers.ReLU(name=f"{name}_relu2")(y)
-
-
-def _conv(x: Tensor, filters: int, size: int, *, batch_norm: bool, name: str) -> Tensor:
-    # A 1x1 convolution has no ReLU of its own to make up for.
-    start = "he_normal" if size > 1 else "glorot_uniform"
-    options = {"padding": "same", "kernel_initializer": start, "use_bias": not batch_norm}
-    x = layers.Conv2D(filters, size, **options, name=name)(x)
-    if batch_norm:
-        x = layers.BatchNormalization(momentum=SCRATCH_MOMENTUM, name=f"{name}_bn")(x)
-    return x
-
-
-def _fuse(
-    x: Tensor, skip: Tensor, finer: list[Tensor], improvements: Improvements, *, name: str
-) -> Tensor:
-    """The feature map from below, doubled in size, beside what the encoder hands over."""
-    filters = skip.shape[-1]
-    x = layers.Conv2DTranspose(filters, 2, strides=2, name=f"{name}_up")(x)
-    if improvements.attention:
-        skip = _gated(skip, x, filters // 2 or 1, name=f"{name}_gate")
-    x = layers.Concatenate(name=f"{name}_concat")([skip, *finer, x])
-    if improvements.spatial_dropout:
-        x = layers.SpatialDropout2D(improvements.spatial_dropout, name=f"{name}_dropout")(x)
-    return x
-
-
-def _gated(skip: Tensor, signal: Tensor, filters: int, *, name: str) -> Tensor:
-    """Returns the skip connection times a map in [0, 1] of where the signal finds it useful."""
-    both = [
-        layers.Conv2D(filters, 1, name=f"{name}_{part}")(x)
-        for part, x in (("skip", skip), ("signal", signal))
-    ]
-    x = layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")(both))
-    x = layers.Conv2D(1, 1, activation="sigmoid", name=f"{name}_map")(x)
-    return layers.Multiply(name=f"{name}_multiply")([skip, x])

@@ -8,14 +8,15 @@ from typing import get_args
 
 import keras
 
-from stroke_tf.config import Architecture
+from stroke_tf.config import LibraryArchitecture
+from stroke_tf.models.composed import build_composed
 from stroke_tf.models.improved_unet import build_improved_unet
-from stroke_tf.models.joint import build_joint
 from stroke_tf.models.unet import build_unet
 
 SEGMENTERS: dict[str, Callable[..., keras.Model]] = {
-    **{name: partial(build_unet, architecture=name) for name in get_args(Architecture)},
-    "joint": build_joint,
+    **{name: partial(build_unet, architecture=name) for name in get_args(LibraryArchitecture)},
+    "composed": build_composed,
+    "joint": partial(build_composed, slice_head=True),
     "improved": build_improved_unet,
 }
 """What builds each of them; those on an encoder take its name, weights and decoder widths."""

@@ -14,8 +14,9 @@ from typing import Any
 
 import keras
 
-from stroke_tf.config import Architecture
+from stroke_tf.config import LibraryArchitecture
 from stroke_tf.models.backbones import Preprocessing, preprocess, settle_batch_norms
+from stroke_tf.models.composed import probabilities
 from stroke_tf.models.weights import Weights, resolve_weights, weight_errors
 
 _FRAMEWORK = "SM_FRAMEWORK"
@@ -120,7 +121,7 @@ _DESIGNS: dict[str, _Design] = {
 def build_unet(
     encoder: str = "mobilenetv2",
     *,
-    architecture: Architecture = "unet",
+    architecture: LibraryArchitecture = "unet",
     classes: int = 3,
     image_size: int = 256,
     weights: Weights = None,
@@ -174,20 +175,18 @@ def build_unet(
 def build_network(
     encoder: str,
     *,
-    architecture: Architecture = "unet",
+    architecture: LibraryArchitecture = "unet",
     classes: int,
     image_size: int,
     weights: Weights = None,
     freeze_encoder: bool = False,
     decoder_filters: tuple[int, ...] | None = None,
-    features_of: str | None = None,
 ) -> keras.Model:
     """Returns the network of `build_unet`, whose arguments it takes, between images and logits.
 
     Returns:
         A model of Keras' own layers that takes images prepared for the encoder, shape (B, S, S, 3),
-        and gives logits, shape (B, S, S, classes); with `features_of`, the name of a layer whose
-        input is to be a second output, [logits, features].
+        and gives logits, shape (B, S, S, classes).
 
     Errors are those of `build_unet`.
     """
@@ -204,16 +203,7 @@ def build_network(
             **design.options(decoder_filters),
         )
     _settle(network, pretrained=source is not None, freeze_encoder=freeze_encoder)
-    if features_of is not None:
-        outputs = [network.outputs[0], network.get_layer(features_of).input]
-        network = keras.Model(network.inputs[0], outputs)
     return _of_builtin_layers(network)
-
-
-def probabilities(logits: keras.KerasTensor, *, name: str = "probs") -> keras.KerasTensor:
-    """Returns float32 probabilities: a softmax over the classes, or a sigmoid if there is one."""
-    head = "softmax" if logits.shape[-1] > 1 else "sigmoid"
-    return keras.layers.Activation(head, dtype="float32", name=name)(logits)
 
 
 def sm_dice_loss(class_ids: keras.KerasTensor, probs: keras.KerasTensor) -> keras.KerasTensor:
@@ -235,7 +225,7 @@ def sm_dice_loss(class_ids: keras.KerasTensor, probs: keras.KerasTensor) -> kera
 
 
 def _check_arguments(
-    encoder: str, architecture: Architecture, classes: int, image_size: int
+    encoder: str, architecture: LibraryArchitecture, classes: int, image_size: int
 ) -> None:
     if encoder not in ENCODERS:
         raise ValueError(f"`encoder` must be one of {sorted(ENCODERS)}. Received: {encoder!r}")

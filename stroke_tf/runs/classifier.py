@@ -88,6 +88,12 @@ def train(config: ClassifierRun, run: OpenRun) -> keras.Model:
             config=config.fit,
             run_dir=run.folder.path,
             class_weight=_class_weights(config, run, ratio=config.negatives_per_positive),
+            slow=[
+                weight
+                for layer in model.layers
+                if isinstance(layer, keras.Model)
+                for weight in layer.trainable_variables
+            ],
             progress=run.folder.title,
             **objective_of(config, model),
         )

@@ -16,7 +16,7 @@ from stroke_tf.labels import Task
 from stroke_tf.manifest import FoldName
 from stroke_tf.run_folder import RunMetrics
 from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
-from stroke_tf.runs.settings import ClassifierRun, UnetRun
+from stroke_tf.runs.settings import HISTOGRAM, ClassifierRun, UnetRun
 
 
 def is_histogram(run: ClassifierRun | UnetRun) -> bool:

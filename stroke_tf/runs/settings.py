@@ -11,9 +11,11 @@ import tyro
 from stroke_tf.config import (
     BRAIN,
     IMPROVED_UNET,
+    PLAIN_DECODER,
     THREE_WINDOWS,
     Architecture,
     AugmentStrength,
+    DecoderName,
     FitConfig,
     HeadName,
     Improvements,
@@ -135,9 +137,10 @@ class UnetRun:
         out: Folder of results.
         experiment: Name of the experiment.
         row: Name of the run's row; empty takes the encoder's name.
-        encoder: A key of ENCODERS.
+        encoder: A key of ENCODERS, or of BACKBONES for composed and joint.
         weights: Encoder weights: imagenet, a file (looked up in $STROKE_TF_WEIGHTS too), or None.
         freeze: Train the decoder only.
+        live_norms: Train the encoder's pretrained batch norms too; of composed and joint.
         image_size: Side of the model's input, pixels; a multiple of 32, or 48 for pspnet.
         batch_size: Slices in a batch.
         decoder_filters: Widths of the decoder, see `build_unet`; None for the library's.
@@ -148,11 +151,13 @@ class UnetRun:
         val_folds: Folds for early stopping.
         test_folds: Folds for the result: 0 to 9, stage1, stage2.
         fit: How the model is trained.
-        architecture: What stands on the encoder; joint: a U-Net with a second head that names what
+        architecture: What stands on the encoder: a network of segmentation_models; composed: a
+            U-Net put together on any backbone; joint: the same with a second head that names what
             the slice shows; improved: the U-Net of SAUCIS, without encoder.
+        decoder: Of composed and joint.
         filters: Filters of the improved network's finest level, doubled at each deeper one.
         depth: Number of times the improved network halves its input.
-        improvements: What the improved network adds to the plain U-Net.
+        improvements: What an improved network or decoder adds to the plain one.
         mirror_test: Take the mean of what is said of each slice and of its mirror image.
         tune_mask: Choose the pixel threshold and the smallest lesion on the validation folds;
             without it each pixel takes its likeliest class.
@@ -169,6 +174,7 @@ class UnetRun:
     encoder: str = "mobilenetv2"
     weights: str | None = "imagenet"
     freeze: bool = False
+    live_norms: bool = False
     image_size: int = 256
     batch_size: int = 8
     decoder_filters: tuple[int, ...] | None = None
@@ -179,7 +185,8 @@ class UnetRun:
     val_folds: tuple[int, ...] = (8,)
     test_folds: tuple[TestFold, ...] = (9,)
     fit: FitConfig = FitConfig(learning_rate=3e-4)
-    architecture: Architecture | Literal["joint", "improved"] = "unet"
+    architecture: Architecture = "unet"
+    decoder: DecoderName = "plain"
     filters: int = 32
     depth: int = 4
     improvements: Improvements = IMPROVED_UNET
@@ -191,7 +198,7 @@ class UnetRun:
     @property
     def row_name(self) -> str:
         """The row's name, or what stands for it."""
-        named = self.architecture in ("joint", "improved")
+        named = self.architecture in ("composed", "joint", "improved")
         return self.row or (self.architecture if named else self.encoder)
 
     @property
@@ -201,12 +208,17 @@ class UnetRun:
         if self.architecture == "improved":
             of_size = {"filters": self.filters, "depth": self.depth}
             return network | {"improvements": self.improvements, **of_size}
-        return network | {
+        network |= {
             "encoder": self.encoder,
             "weights": self.weights,
             "freeze_encoder": self.freeze,
             "decoder_filters": self.decoder_filters,
         }
+        if self.architecture in ("composed", "joint"):
+            plain = self.decoder == "plain"
+            network["improvements"] = PLAIN_DECODER if plain else self.improvements
+            network["live_norms"] = self.live_norms
+        return network
 
 
 SAUCIS_UNET = UnetRun(

@@ -87,10 +87,17 @@ def train(config: UnetRun, run: OpenRun) -> keras.Model:
         val,
         config=config.fit,
         run_dir=run.folder.path,
+        slow=_encoder_weights(config, model),
         progress=run.folder.title,
         **objective,
     )
     return model
+
+
+def _encoder_weights(config: UnetRun, model: keras.Model) -> list[keras.Variable]:
+    if config.architecture not in ("composed", "joint"):
+        return []
+    return model.get_layer(config.encoder).trainable_variables
 
 
 def _examples(config: UnetRun, folds: tuple[FoldName, ...], **options: Any) -> tf.data.Dataset:

@@ -18,11 +18,11 @@ import tensorflow as tf
 
 from stroke_tf.config import FitConfig
 from stroke_tf.fast import keep_memory
-from stroke_tf.fast.adam import adam
 from stroke_tf.fast.layers import fused_batch_norms, fused_convolutions
 from stroke_tf.files import plain, read_json, replacing, write_bytes, write_json
 from stroke_tf.training.callbacks import CheckScores, Progress
 from stroke_tf.training.hosts import is_leader, meet_hosts
+from stroke_tf.training.recipe import check_recipe, optimizer_of, schedule
 
 MODEL_NAME = "model.keras"
 HISTORY_NAME = "history.csv"
@@ -47,6 +47,7 @@ def fit(
     monitor: str = "val_loss",
     mode: Mode = "min",
     class_weight: dict[int, float] | None = None,
+    slow: Sequence[keras.Variable] = (),
     progress: str | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> pd.DataFrame:
@@ -76,6 +77,7 @@ def fit(
         monitor: Name of the score that says which epoch is best.
         mode: Whether a better score is smaller ("min") or larger ("max").
         class_weight: Weight of each class id, for labels of shape (B, 1).
+        slow: Weights that learn at `config.encoder_rate` times the learning rate.
         progress: Title of the progress display, or None for none. It is a bar on a terminal and a
             line for each epoch elsewhere.
         callbacks: Callbacks that only look on.
@@ -86,12 +88,13 @@ def fit(
         before theirs, as in `mask_loss`.
 
     Raises:
-        ValueError: If `run_dir` holds a training with other settings, float16 is asked for on a
-            CPU, or mixed precision of a float32 model, there is no score named `monitor`, or
-            another process sees another training.
+        ValueError: If a setting is out of range or without effect, `run_dir` holds a training with
+            other settings, float16 is asked for on a CPU, or mixed precision of a float32 model,
+            there is no score named `monitor`, or another process sees another training.
         FloatingPointError: If the loss or the monitored score is not finite.
     """
     _check_precision(model, config)
+    check_recipe(config, has_slow=bool(slow))
     settings = dataclasses.asdict(config) | {
         "loss": _described(loss),
         "loss_weights": loss_weights,
@@ -101,12 +104,17 @@ def fit(
     }
     run_dir.mkdir(parents=True, exist_ok=True)
     keep_memory()
-    watched = _watched(model, run_dir, config=config, monitor=monitor, mode=mode)
+    averaged = [keras.callbacks.SwapEMAWeights()] if config.average else []
+    watched = [
+        schedule(config, monitor=monitor, mode=mode),
+        keras.callbacks.EarlyStopping(monitor=monitor, mode=mode, patience=config.patience),
+        BestModel(model, run_dir / MODEL_NAME, monitor=monitor, mode=mode, averaged=averaged),
+    ]
     backup = Backup(run_dir / BACKUP_NAME, watched=watched, settings=settings)
     if not backup.finished:
         keras.utils.set_random_seed(config.seed)
         trainee = _compiled(
-            model, config=config, loss=loss, loss_weights=loss_weights, metrics=metrics
+            model, config=config, loss=loss, loss_weights=loss_weights, metrics=metrics, slow=slow
         )
         epoch = backup.restore(trainee)
         _cut_history(run_dir / HISTORY_NAME, epochs=epoch)
@@ -123,7 +131,10 @@ def fit(
                 epochs=config.epochs,
                 initial_epoch=epoch,
                 class_weight=class_weight,
-                callbacks=[CheckScores(monitor), *callbacks, *watched, log, board, display, backup],
+                callbacks=[
+                    *(*averaged, CheckScores(monitor), *callbacks, *watched),
+                    *(log, board, display, backup),
+                ],
                 shuffle=False,
                 verbose=0,
             )
@@ -180,23 +191,6 @@ def _check_precision(model: keras.Model, config: FitConfig) -> None:
         )
 
 
-def _watched(
-    model: keras.Model, run_dir: Path, *, config: FitConfig, monitor: str, mode: Mode
-) -> list[keras.callbacks.Callback]:
-    """Returns the callbacks that count epochs without a better score."""
-    return [
-        keras.callbacks.ReduceLROnPlateau(
-            monitor=monitor,
-            mode=mode,
-            factor=config.reduce_factor,
-            patience=config.reduce_patience,
-            min_delta=0,
-        ),
-        keras.callbacks.EarlyStopping(monitor=monitor, mode=mode, patience=config.patience),
-        BestModel(model, run_dir / MODEL_NAME, monitor=monitor, mode=mode),
-    ]
-
-
 def _described(loss: Loss | Mapping[str, Loss]) -> Any:
     """Returns what JSON can hold of a loss."""
     if isinstance(loss, Mapping):
@@ -211,12 +205,11 @@ def _compiled(
     loss: Loss | Mapping[str, Loss],
     loss_weights: Mapping[str, float] | None,
     metrics: Metrics | Mapping[str, Metrics],
+    slow: Sequence[keras.Variable],
 ) -> keras.Model:
     """Returns a compiled model of the same layers, so that `model` itself stays uncompiled."""
     with scope_of(model):
-        optimizer: keras.optimizers.Optimizer = adam()(learning_rate=config.learning_rate)
-        if config.precision == "float16":
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer = optimizer_of(config, slow)
         several = isinstance(loss, Mapping)
         outputs = model.output if several else model.outputs[0]
         trainee = keras.Model(model.inputs[0], outputs, name=model.name)
@@ -249,8 +242,16 @@ def scope_of(model: keras.Model) -> contextlib.AbstractContextManager:
 class BestModel(keras.callbacks.ModelCheckpoint):
     """A ModelCheckpoint that saves an uncompiled model and renames the finished file into place."""
 
-    def __init__(self, model: keras.Model, path: Path, *, monitor: str, mode: Mode):
-        self._path, self._uncompiled = path, model
+    def __init__(
+        self,
+        model: keras.Model,
+        path: Path,
+        *,
+        monitor: str,
+        mode: Mode,
+        averaged: Sequence[keras.callbacks.SwapEMAWeights],
+    ):
+        self._path, self._uncompiled, self._averaged = path, model, averaged
         super().__init__(path, monitor=monitor, mode=mode, save_best_only=True)
 
     def set_model(self, model: keras.Model) -> None:
@@ -259,9 +260,13 @@ class BestModel(keras.callbacks.ModelCheckpoint):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Saves the model if the epoch is the best one, and renames the file."""
+        for swap in self._averaged:
+            swap.on_test_begin()  # the running mean of the weights, which was validated
         with replacing(self._path) as temporary:
             self.filepath = str(temporary)
             super().on_epoch_end(epoch, logs)
+        for swap in self._averaged:
+            swap.on_test_end()
 
 
 class Backup(keras.callbacks.Callback):

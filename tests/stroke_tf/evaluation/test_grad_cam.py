@@ -225,7 +225,7 @@ def test_masks_rest_on_the_deepest_map_that_speaks_for_a_lesion(bias):
     np.testing.assert_allclose(mask_grad_cam(_segmenter(bias=bias), images)[0], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["unet", "joint", "improved"])
+@pytest.mark.parametrize("name", ["unet", "composed", "joint", "improved"])
 def test_segmentation_networks_can_be_explained(name):
     model = SEGMENTERS[name](image_size=64)
     images = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3))

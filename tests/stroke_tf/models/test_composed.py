@@ -6,18 +6,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stroke_tf.models.joint import MASK, SLICE, build_joint
-from stroke_tf.models.unet import build_unet
+from stroke_tf.config import IMPROVED_UNET, PLAIN_DECODER
+from stroke_tf.labels import MASK, SLICE
+from stroke_tf.models.backbones import BACKBONES, build_backbone, feature_maps
+from stroke_tf.models.composed import build_composed
 from stroke_tf.training.losses import LOSSES
-
-pytestmark = pytest.mark.slow
 
 SIZE = 32
 FILTERS = (8, 8, 4, 4, 4)
+QUICK = ("mobilenet025", "inceptionv3")
+EVERY = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in BACKBONES]
 
 
-def build(encoder="mobilenetv2", **options):
-    return build_joint(encoder, image_size=SIZE, decoder_filters=FILTERS, **options)
+def build(encoder="mobilenet025", **options):
+    settings = {"image_size": SIZE, "decoder_filters": FILTERS, "slice_head": True}
+    return build_composed(encoder, **settings | options)
 
 
 def network_of(model):
@@ -46,15 +49,56 @@ def test_raw_pixels_give_float32_probabilities_of_pixels_and_slice(joint, pixels
         np.testing.assert_allclose(value.numpy().sum(axis=-1), 1, atol=1e-5)
 
 
-def test_the_mask_is_that_of_the_unet_with_the_same_weights(joint, pixels):
-    unet = build_unet("mobilenetv2", image_size=SIZE, decoder_filters=FILTERS, seed=1)
-    network_of(unet).set_weights(network_of(joint).get_weights())
-    np.testing.assert_allclose(joint(pixels)[MASK], unet(pixels), atol=1e-5)
+@pytest.mark.parametrize("encoder", EVERY)
+def test_maps_of_every_backbone_halve_the_image_again_and_again(encoder):
+    maps = feature_maps(build_backbone(encoder, image_size=96, weights=None))
+    sides = [None if it is None else it.shape[1] for it in maps]
+    assert sides[0] is None
+    assert all(side in (None, 96 >> n) for n, side in enumerate(sides))
+    assert sides.count(None) <= 2
+    assert None not in sides[2:]
+
+
+def test_a_border_that_a_network_lost_comes_back_on_both_sides():
+    network = build_backbone("inceptionv3", image_size=96, weights=None)
+    outputs = [it for it in feature_maps(network) if it is not None]
+    finest = keras.Model(network.inputs[0], outputs)(np.ones((1, 96, 96, 3), np.float32))[0]
+    inside = np.abs(finest.numpy()[0]).sum(axis=-1) > 0
+    assert not inside[0].any()
+    assert not inside[:, 0].any()
+    assert not inside[-2:].any()
+    assert not inside[:, -2:].any()
+    assert inside[1:-2, 1:-2].any()
+
+
+@pytest.mark.parametrize("encoder", EVERY)
+def test_every_backbone_carries_the_decoder(encoder):
+    size = max(SIZE, 96 if BACKBONES[encoder].min_size > SIZE else SIZE)
+    model = build(encoder, image_size=size, slice_head=False)
+    assert model.output_shape == (None, size, size, 3)
+    assert model(np.zeros((1, size, size, 3), np.float32)).dtype == "float32"
+
+
+def test_fewer_widths_end_at_a_smaller_map_that_is_enlarged(pixels):
+    half = build(decoder_filters=FILTERS[:4], slice_head=False)
+    assert half.get_layer("logits").output.shape[1] == SIZE // 2
+    assert half.output_shape == (None, SIZE, SIZE, 3)
+    probs = half(pixels).numpy()
+    np.testing.assert_allclose(probs.sum(axis=-1), 1, atol=1e-5)
+
+
+def test_the_improved_decoder_has_gates_shortcuts_finer_maps_and_dropout():
+    def parts(improvements):
+        model = build(improvements=improvements, slice_head=False)
+        return {layer.name.partition("_")[2] for layer in model.layers}
+
+    added = parts(IMPROVED_UNET) - parts(PLAIN_DECODER)
+    assert {"gate_map", "shortcut", "finer", "dropout"} < added
 
 
 def test_the_slice_head_stands_on_the_last_feature_map_of_the_encoder(joint, pixels):
     network = network_of(joint)
-    deepest = keras.Model(network.inputs[0], network.get_layer("out_relu").output)
+    deepest = keras.Model(network.inputs[0], network.outputs[-1])
     pooled = deepest(pixels / 127.5 - 1).numpy().mean(axis=(1, 2))
     kernel, bias = joint.get_layer("slice_logits").get_weights()
     exp = np.exp(pooled @ kernel + bias)
@@ -68,7 +112,7 @@ def test_both_tasks_reach_the_encoder(joint, pixels, output):
     ids = {MASK: np.ones((2, SIZE, SIZE, 1), np.uint8), SLICE: np.ones((2, 1), np.uint8)}
     with tf.GradientTape() as tape:
         loss = losses[output](ids[output], joint(pixels)[output])
-    gradient = tape.gradient(loss, network_of(joint).get_layer("Conv1").kernel.value)
+    gradient = tape.gradient(loss, network_of(joint).get_layer("conv1").kernel.value)
     assert float(tf.reduce_max(tf.abs(gradient))) > 0
 
 
@@ -90,18 +134,18 @@ def test_a_frozen_encoder_leaves_decoder_and_heads_to_train():
     names = {
         variable.path.split("/")[-2] for variable in build(freeze_encoder=True).trainable_variables
     }
-    assert {"final_conv", "slice_logits"} < names
-    assert all(name.startswith(("decoder_", "final_conv", "slice_logits")) for name in names)
+    assert {"logits", "slice_logits"} < names
+    assert all(name.startswith(("decoder", "logits", "slice_logits")) for name in names)
 
 
 def test_a_saved_model_loads_without_this_package(pixels, tmp_path):
-    model = build("seresnet18")  # one whose layers are replaced
+    model = build("efficientnetlite0")
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "pixels.npy", pixels)
     code = (
         "import sys, keras, numpy as np; model = keras.models.load_model('model.keras'); "
         "np.savez('probs.npz', **model(np.load('pixels.npy'))); "
-        "sys.exit('segmentation_models' in sys.modules)"
+        "sys.exit('stroke_tf' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=300)
     saved = np.load(tmp_path / "probs.npz")
@@ -118,13 +162,23 @@ def test_equal_seeds_give_equal_weights(joint):
 def test_both_outputs_stay_float32_in_mixed_precision(pixels):
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        model = build("resnet18")
+        model = build()
     finally:
         keras.config.set_dtype_policy("float32")
-    assert network_of(model).get_layer("conv0").compute_dtype == "float16"
+    assert network_of(model).get_layer("conv1").compute_dtype == "float16"
     assert {value.dtype.name for value in model(pixels).values()} == {"float32"}
 
 
-def test_an_unknown_encoder_is_refused():
-    with pytest.raises(ValueError, match="`encoder` must be one of .* Received: 'unknown'"):
-        build("unknown")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"encoder": "unknown"}, "`backbone` must be one of .* Received: 'unknown'"),
+        ({"image_size": 80}, "`image_size` must be a multiple of 32. Received: 80"),
+        ({"classes": 0}, "`classes` must be >= 1. Received: 0"),
+        ({"decoder_filters": ()}, r"`decoder_filters` must be one to 5 widths .* Received: \(\)"),
+        ({"decoder_filters": (4,) * 6}, "`decoder_filters` must be one to 5 widths"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        build(**options)
