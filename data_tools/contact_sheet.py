@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 
 from data_tools.scan import SliceFiles
-from data_tools.slices import Reading, Slice, grey_view, read_slices
+from data_tools.slices import Reading, Slice, read_slices
 from data_tools.sources import Source
+from stroke_tf.reading.hu_values import grey_view
 from stroke_tf.reading.mask_pictures import MASK_COLOURS
 from stroke_tf.square import fit_mask, fit_square
 

@@ -24,7 +24,7 @@ from data_tools.intake import no_labels, no_patients, reading_of, take_in
 from data_tools.names import split_name
 from data_tools.options import Inspection
 from data_tools.scan import SliceFiles
-from data_tools.slices import Reading, Slice, grey_view, read_slices, unlabelled
+from data_tools.slices import Reading, Slice, read_slices, unlabelled
 from data_tools.sources import Source
 from data_tools.workers import run_tasks
 from stroke_tf.config import Window
@@ -35,6 +35,7 @@ from stroke_tf.manifest import Rejected
 from stroke_tf.near_duplicates import turned_hashes
 from stroke_tf.page import markdown_table, plain_text, render_page
 from stroke_tf.progress import Progress
+from stroke_tf.reading.hu_values import grey_view
 
 _CHUNK = 32
 _TRAINING, _UNLABELLED = "training", "unlabelled"

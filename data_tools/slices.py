@@ -18,12 +18,12 @@ from data_tools.options import Colour, MaskMethod, Prefer
 from data_tools.overlays import check_overlay, mask_from_binary, mask_from_overlay
 from data_tools.same_picture import check_same_picture
 from data_tools.scan import SliceFiles
-from stroke_tf.config import BRAIN, Window
+from stroke_tf.config import Window
 from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.manifest import Rejected
 from stroke_tf.near_duplicates import dhash, turned_hashes
 from stroke_tf.reading.archives import read_bytes
-from stroke_tf.reading.hu_values import hu_of_16_bits
+from stroke_tf.reading.hu_values import grey_view, hu_of_16_bits
 from stroke_tf.reading.mask_pictures import is_coloured, mask_from_colours, mask_from_values
 from stroke_tf.reading.nifti import SUFFIXES as VOLUMES
 from stroke_tf.reading.nifti import check_same_place, read_plane, read_volume
@@ -109,15 +109,6 @@ def unlabelled(files: SliceFiles) -> Rejected:
     """Returns the fault of a slice of which neither a label nor a mask says what it shows."""
     row = f" ({files.row})" if files.row else ""
     return Rejected(files.first, f"must have a label or a mask. Received: neither{row}")
-
-
-def grey_view(image: np.ndarray, *, window: Window = BRAIN) -> np.ndarray:
-    """Returns a slice, uint8 grey or int16 HU, shape (H, W), as uint8 grey; HU through a window."""
-    if image.dtype == np.uint8:
-        return image
-    centre, width = window
-    scaled = (image.astype(np.float32) - (centre - width / 2)) * (255 / width)
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
 _T = TypeVar("_T")

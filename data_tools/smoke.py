@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 SMOKE_DATA = "smoke-data"
 _PATIENTS, _SIZE = 24, 96
 
 
-def smoke_records(records: tuple[Path, ...], *, out: Path) -> tuple[Path, ...]:
+def smoke_records(
+    records: tuple[Path, ...], *, out: Path, copies: Sequence[str] = ("none",)
+) -> tuple[Path, ...]:
     """Returns folders of records, or, where none of them is there, those of phantoms.
 
     Args:
         records: Folders of records.
+        copies: What copies the records of `as-published` hold, one folder for each: of the task
+            "detect" or "segment", or "none".
         out: Folder of results, which phantoms and their records are made in: slices and patients
             under `smoke-data/slices`, one folder of records for each protocol beside it.
 
@@ -26,7 +30,6 @@ def smoke_records(records: tuple[Path, ...], *, out: Path) -> tuple[Path, ...]:
     from data_tools.conversion import build_tfrecords
     from data_tools.options import Conversion, PhantomConfig
     from data_tools.phantom.data_set import PATIENTS_NAME, make_phantom
-    from stroke_tf.manifest import Protocol
 
     if any(path.exists() for path in records):
         return records
@@ -34,15 +37,18 @@ def smoke_records(records: tuple[Path, ...], *, out: Path) -> tuple[Path, ...]:
     folder = out / SMOKE_DATA
     slices = folder / "slices"
     make_phantom(PhantomConfig(slices, patients=_PATIENTS, size=_SIZE))
-    protocols = get_args(Protocol)
-    for protocol in protocols:
+    made = [("clean", "none"), *(("as-published", task) for task in copies)]
+    paths = tuple(folder / f"{protocol}-{task}".removesuffix("-none") for protocol, task in made)
+    for path, (protocol, task) in zip(paths, made, strict=True):
+        with_copies = {} if task == "none" else {"augment_before_folding": True, "copies_for": task}
         build_tfrecords(
             Conversion(
                 data=slices,
-                out=folder / protocol,
+                out=path,
                 protocol=protocol,
                 groups=slices / PATIENTS_NAME,
                 size=_SIZE,
+                **with_copies,
             )
         )
-    return tuple(folder / protocol for protocol in protocols)
+    return paths

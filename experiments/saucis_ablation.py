@@ -57,6 +57,7 @@ TABLE = Table(
             if loss != _SMALL.loss
         },
     },
+    copies="segment",
 )
 """The improved network with Dice, each change of it, and each improvement alone."""
 

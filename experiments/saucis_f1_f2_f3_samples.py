@@ -13,13 +13,10 @@ there are no weights, and --rows are the figures.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from data_tools.smoke import smoke_records
 from stroke_tf import command
 from stroke_tf.tables.settings import ExperimentRun
-
-FOLDER = Path("samples", "figures")
 
 
 @dataclass(frozen=True)
@@ -37,24 +34,13 @@ class Samples(ExperimentRun):
 
 def main(config: Samples) -> int:
     """Writes the figures and prints where they are; returns the exit code."""
-    from stroke_tf.reporting.samples import FIGURES, draw_samples
-    from stroke_tf.run_folder import save_figure
+    from stroke_tf.reporting.samples import SMALL_SAMPLES, write_samples
 
     records, *_ = smoke_records(config.records, out=config.out) if config.smoke else config.records
-    if unknown := [name for name in config.rows if name not in FIGURES]:
-        raise ValueError(f"--rows must be of {list(FIGURES)}. Received: {unknown}")
+    shown = {"columns": config.columns, "image_size": config.image_size}
     for seed in config.seeds:
-        figures = draw_samples(
-            records,
-            columns=2 if config.smoke else config.columns,
-            image_size=96 if config.smoke else config.image_size,
-            seed=seed,
-        )
-        for name, figure in figures:
-            if config.rows and name not in config.rows:
-                continue
-            path = config.out / FOLDER / f"{name}-s{seed}.png"
-            save_figure(figure, path)
+        options = SMALL_SAMPLES if config.smoke else shown
+        for path in write_samples(records, config.out, names=config.rows, seed=seed, **options):
             print(path)
     return 0
 

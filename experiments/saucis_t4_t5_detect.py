@@ -57,6 +57,7 @@ TABLE = Table(
         ),
     },
     published=("saucis-t4", "saucis-t5"),
+    copies="detect",
     preface=partial(sizes_of_split, val=_BASE.val_folds, test=_BASE.test_folds),
 )  # fmt: skip
 """The rows of Tables 4 and 5 after the histogram, which needs no network."""

@@ -42,6 +42,7 @@ TABLE = Table(
         "plain-unet": replace(SAUCIS_UNET, improvements=PLAIN_UNET),
     },
     published=("saucis-t6",),
+    copies="segment",
     preface=sizes_of_classes,
 )
 """The row of Table 6, and the network it improves."""

@@ -4,7 +4,8 @@
 
 Scores count the pixels of the lesion classes over all test slices, never background. Everything is
 kept in OUT/EXPERIMENT/ROW-sSEED/; a run that was killed continues, one that is done is skipped.
-FILE holds defaults for all other flags, such as best.json of a search.
+FILE holds defaults for all other flags, such as best.json of a search. `--auto` chooses what they
+do not set of image size, batch, epochs and learning rate.
 """
 
 from __future__ import annotations
@@ -27,12 +28,21 @@ def main(config: UnetTraining, *, args: Sequence[str] = ()) -> int:
 
     Args:
         config: The run's settings, and who trains. The test is this process's, on host 0.
-        args: The command line, for the processes of a training over several hosts.
+        args: The command line, for the processes of a training over several hosts; and what it sets
+            is not chosen.
     """
     run, number = config.run, host_number()
     if config.smoke:
         records = smoke_records((run.records,), out=run.out)[0]
         run, args = small(replace(run, records=records)), [*args, "--records", str(records)]
+    shared = config.hosts > 1 or number is not None
+    if config.auto or config.minutes is not None:
+        if shared:
+            raise ValueError("--auto must be left out where several hosts train: it measures one")
+        from stroke_tf.auto.choose import set_by_user, settled
+
+        own = set_by_user(UnetTraining, args)
+        run = settled(run, minutes=config.minutes, set_by_user=own)
     train_on_hosts = partial(run_hosts, _HOST_MODULE, args, hosts=config.hosts)
     if number:
         train_on_hosts()
@@ -40,7 +50,6 @@ def main(config: UnetTraining, *, args: Sequence[str] = ()) -> int:
     from stroke_tf.runs.keep_or_run import show_run
     from stroke_tf.runs.unet import run_unet
 
-    shared = config.hosts > 1 or number is not None
     result = run_unet(run, train_elsewhere=train_on_hosts if shared else None)
     return show_run(result, out=run.out)
 

@@ -99,6 +99,8 @@ class FitConfig:
             needs a GPU; bfloat16 can gain on a CPU with AMX.
         jit_compile: Whether to compile with XLA (slower on a CPU).
         seed: Seed of weights, shuffling and augmentation.
+        deterministic: Whether equal trainings on one machine give equal numbers, bit by bit: the
+            seed alone leaves open in which order cores add theirs. It takes more time.
     """
 
     epochs: int = 20
@@ -109,6 +111,7 @@ class FitConfig:
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
     jit_compile: bool = False
     seed: int = 0
+    deterministic: bool = False
 
 
 @dataclass(frozen=True)

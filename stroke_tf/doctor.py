@@ -14,13 +14,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import psutil
 from rich.console import Console
 from rich.table import Table
 
 from stroke_tf import command
 from stroke_tf.fast import is_on
-from stroke_tf.machine import cpu_flags, devices, processor
+from stroke_tf.machine import available_memory, cpu_flags, devices, memory_limit, processor
 
 _FLAGS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "bfloat16", "amx_tile": "AMX"}
 _PACKAGES = ("stroke_tf", "tensorflow", "keras", "segmentation-models", "keras-tuner")
@@ -81,10 +80,8 @@ def findings() -> Iterator[Finding]:
     )
     can = [name for flag, name in _FLAGS.items() if flag in flags]
     yield Finding("processor", f"{processor()}: {', '.join(can) or 'not known'}")
-    memory = psutil.virtual_memory()
-    yield Finding(
-        "memory", f"{memory.available / 2**30:.0f} of {memory.total / 2**30:.0f} GiB free"
-    )
+    free, most = available_memory() / 2**30, memory_limit() / 2**30
+    yield Finding("memory", f"{free:.0f} of {most:.0f} GiB free")
     for package in _PACKAGES:
         version = _version(package)
         yield Finding(package, version or "not installed", "" if version else "make setup")

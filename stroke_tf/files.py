@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -105,6 +105,28 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} must be JSON. Received: {error}") from error
+
+
+def read_fields(path: Path, kind: type, *, version: int, more: Collection[str] = ()) -> Any:
+    """Returns what a JSON file holds for the fields of a dataclass, one of them `schema_version`.
+
+    Args:
+        path: The file.
+        kind: The dataclass.
+        version: The version that is read.
+        more: Further keys that the file has.
+
+    Raises:
+        ValueError: If it is of another version or has other keys; names the file.
+    """
+    values = read_json(path)
+    found = values.get("schema_version") if isinstance(values, dict) else type(values)
+    if found != version:
+        raise ValueError(f"{path}: schema_version must be {version}. Received: {found}")
+    names = {*more, *(field.name for field in dataclasses.fields(kind))}
+    if names != values.keys():
+        raise ValueError(f"{path}: keys must be {sorted(names)}. Received: {sorted(values)}")
+    return values
 
 
 def to_json(values: Any) -> str:

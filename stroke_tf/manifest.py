@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from stroke_tf.files import read_json
+from stroke_tf.files import read_fields
 from stroke_tf.records import SCHEMA_VERSION, STAGE_FOLDS, Pixels
 from stroke_tf.text_tables import csv_text
 
@@ -142,13 +142,7 @@ def read_manifest(records: Path | str) -> Manifest:
             f"{path} must exist: it is written last, when all records are. "
             "Convert with `make tfrecords DATA=<folder> OUT=<folder>`"
         )
-    values = read_json(path)
-    version = values.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"{path}: schema_version must be {SCHEMA_VERSION}. Received: {version}")
-    names = {field.name for field in dataclasses.fields(Manifest)}
-    if names != values.keys():
-        raise ValueError(f"{path}: keys must be {sorted(names)}. Received: {sorted(values)}")
+    values = read_fields(path, Manifest, version=SCHEMA_VERSION)
     values["folds"] = tuple(
         Fold(**{**fold, "shards": tuple(Shard(**shard) for shard in fold["shards"])})
         for fold in values["folds"]

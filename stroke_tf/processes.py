@@ -158,7 +158,7 @@ def _start(
     return subprocess.Popen(
         [sys.executable, "-m", module, *args],
         env={**os.environ, **variables},
-        preexec_fn=_die_with_parent,
+        preexec_fn=die_with_parent,
     )
 
 
@@ -174,5 +174,6 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Has this process killed when the one that started it ends."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

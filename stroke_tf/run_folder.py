@@ -27,6 +27,7 @@ from stroke_tf.files import (
     flat,
     locked,
     plain,
+    read_fields,
     read_json,
     replacing,
     to_json,
@@ -79,14 +80,26 @@ class RunMetrics:
     def to_json(self) -> str:
         """Returns the result as valid JSON text, NaN written as null."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        values["metrics"] = {
-            name: {
-                key: None if math.isnan(number) else float(number)
-                for key, number in metric._asdict().items()
-            }
-            for name, metric in self.metrics.items()
+        return to_json(values | {"metrics": json_of_metrics(self.metrics)})
+
+
+def json_of_metrics(metrics: Mapping[str, Metric]) -> dict[str, dict[str, float | None]]:
+    """Returns numbers with their intervals as JSON has them, NaN as None."""
+    return {
+        name: {
+            key: None if math.isnan(number) else float(number)
+            for key, number in metric._asdict().items()
         }
-        return to_json(values)
+        for name, metric in metrics.items()
+    }
+
+
+def metrics_of_json(values: Mapping[str, Mapping[str, float | None]]) -> dict[str, Metric]:
+    """Returns what `json_of_metrics` was given."""
+    return {
+        name: Metric(**{key: math.nan if it is None else it for key, it in metric.items()})
+        for name, metric in values.items()
+    }
 
 
 class _Part:
@@ -277,18 +290,6 @@ def read_metrics(path: Path) -> RunMetrics:
     Raises:
         ValueError: If it is not what this version writes; names the file.
     """
-    values = read_json(path)
-    names = {field.name for field in dataclasses.fields(RunMetrics)}
-    if not isinstance(values, dict) or names != values.keys():
-        raise ValueError(f"{path}: keys must be {sorted(names)}. Received: {sorted(values)}")
-    if values["schema_version"] != RUN_SCHEMA_VERSION:
-        raise ValueError(
-            f"{path}: schema_version must be {RUN_SCHEMA_VERSION}. "
-            f"Received: {values['schema_version']}"
-        )
+    values = read_fields(path, RunMetrics, version=RUN_SCHEMA_VERSION)
     values["split"] = {name: tuple(folds) for name, folds in values["split"].items()}
-    values["metrics"] = {
-        name: Metric(**{k: math.nan if v is None else v for k, v in metric.items()})
-        for name, metric in values["metrics"].items()
-    }
-    return RunMetrics(**values)
+    return RunMetrics(**values | {"metrics": metrics_of_json(values["metrics"])})

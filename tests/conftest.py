@@ -1,6 +1,8 @@
 """Fixtures shared by all tests."""
 
+import fcntl
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -39,14 +41,51 @@ def coarse_figures():
         yield whole
 
 
+@pytest.fixture(autouse=True, scope="session")
+def few_resamples():
+    """Draws 50 resamples for an interval where a test does not say how many."""
+    from stroke_tf.evaluation import comparisons, lesions, metrics, segmentation
+
+    functions = (
+        metrics.classification_metrics,
+        segmentation.segmentation_metrics,
+        lesions.lesion_metrics,
+        comparisons.paired_bootstrap,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        for function in functions:
+            patch.setitem(function.__kwdefaults__, "resamples", 50)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def temporary_files(tmp_path_factory):
+    """Has TensorFlow, and processes of tests, leave their temporary files with pytest's own."""
+    folder = tmp_path_factory.mktemp("tmp")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        patch.setattr(tempfile, "tempdir", None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def phantom_records(tmp_path_factory) -> tuple[Path, Path]:
-    """Records of 24 phantom patients: dealt by patient, and dealt by slice."""
+    """Records of 24 phantom patients: dealt by patient, and dealt by slice.
+
+    The processes of pytest-xdist share them; the first one to come makes them.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "phantom"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _phantom_records(folder)
+
+
+def _phantom_records(folder: Path) -> tuple[Path, Path]:
     from data_tools.conversion import build_tfrecords
     from data_tools.options import Conversion, PhantomConfig
     from data_tools.phantom.data_set import PATIENTS_NAME, make_phantom
 
-    folder = tmp_path_factory.mktemp("phantom")
     make_phantom(PhantomConfig(out=folder / "slices", patients=24, size=96, jobs=1))
     records = folder / "clean", folder / "as-published"
     for out in records:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from stroke_tf import cli
 from stroke_tf.cli import VERBS
 
 ROOT = Path(__file__).parents[1]
@@ -49,11 +50,13 @@ def test_an_experiment_is_a_file_that_can_be_run(name, tmp_path):
     assert "--smoke" in done.stdout
 
 
-def test_an_experiment_makes_its_own_records_for_a_smoke_run(tmp_path):
-    command = [sys.executable, ROOT / "experiments" / "saucis_f1_f2_f3_samples.py", "--smoke"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "No records at records: phantoms take their place" in done.stderr
+def test_an_experiment_makes_its_own_records_for_a_smoke_run(tmp_path, monkeypatch, caplog):
+    from experiments.saucis_f1_f2_f3_samples import Samples, main
+
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO")
+    assert main(Samples(smoke=True)) == 0
+    assert "No records at records: phantoms take their place" in caplog.text
     assert {path.name for path in (tmp_path / "results" / "smoke-data").iterdir()} == {
         *("slices", "clean", "as-published"),
     }
@@ -61,15 +64,19 @@ def test_an_experiment_makes_its_own_records_for_a_smoke_run(tmp_path):
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_runs_the_command_of_its_module(verb):
-    done = subprocess.run([SCRIPT, verb, "--help"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert f"stroke-tf {verb}" in done.stdout.split("\n\n")[0]
+def test_a_verb_runs_the_command_of_its_module(verb, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["stroke-tf", verb, "--help"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    assert f"stroke-tf {verb}" in capsys.readouterr().out.split("\n\n")[0]
 
 
 def test_the_console_script_lists_its_verbs_and_refuses_another():
     shown = subprocess.run([SCRIPT], capture_output=True, text=True)
     assert all(verb in shown.stdout for verb in VERBS)
+    asked = subprocess.run([SCRIPT, "convert", "--help"], capture_output=True, text=True)
+    assert "stroke-tf convert" in asked.stdout.split("\n\n")[0]
     wrong = subprocess.run(
         [sys.executable, "-m", "stroke_tf", "train"], capture_output=True, text=True
     )

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from finished_runs import tiny_network
 from trees import write_tree
 
 from data_tools.conversion import build_tfrecords
 from data_tools.options import Conversion
-from stroke_tf import build_unet
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -47,8 +47,7 @@ def test_the_example_runs(folder, monkeypatch, capsys):
 
 
 def test_the_example_of_masks_draws_slices_of_any_size(tmp_path, monkeypatch):
-    model = build_unet("mobilenetv2", image_size=64, weights=None)
-    model.save(tmp_path / "model.keras")
+    tiny_network("mask", size=64).save(tmp_path / "model.keras")
     monkeypatch.chdir(tmp_path)
     slices = [np.zeros((50, 71), np.uint8), np.full((64, 33), -1000, np.int16)]
     names = {"slices": slices}

@@ -6,6 +6,8 @@ import numpy as np
 from data_tools.slices import read_slices
 
 SIDE = 80
+LESION = (slice(30, 44), slice(25, 50))
+"""Rows and columns of each lesion."""
 
 
 def write_png(path, array):
@@ -21,7 +23,7 @@ def head(random, side=SIDE):
     return np.where(inside, cv2.resize(coarse, (side, side)), 0).astype(np.uint8)
 
 
-def write_slice(root, folder, source_id, random, *, side=SIDE):
+def write_slice(root, folder, source_id, random, *, side=SIDE, area=LESION):
     """Writes PNG and, for a lesion class, MASK and OVERLAY as the organisers do."""
     grey = head(random, side)
     rgba = np.dstack([grey, grey, grey, np.full_like(grey, 255)])
@@ -31,7 +33,7 @@ def write_slice(root, folder, source_id, random, *, side=SIDE):
         return
     colour = (255, 0, 0) if folder == "ISKEMI" else (0, 255, 0)  # BGR
     lesion = np.zeros((side, side), np.uint8)
-    lesion[30:44, 25:50] = 1
+    lesion[area] = 1
     border = cv2.dilate(lesion, np.ones((3, 3))) - cv2.erode(lesion, np.ones((3, 3)))
     overlay = rgba.copy()
     overlay[lesion > 0, :3] = (overlay[lesion > 0, :3] * 0.5 + np.array([0, 0, 127.5])).round()
@@ -40,12 +42,12 @@ def write_slice(root, folder, source_id, random, *, side=SIDE):
     write_png(base / "MASK" / f"{source_id}.png", lesion[..., None] * np.array(colour, np.uint8))
 
 
-def write_tree(root, *, none=20, ischemia=10, hemorrhage=10, seed=0, side=SIDE):
+def write_tree(root, *, none=20, ischemia=10, hemorrhage=10, seed=0, **options):
     random = np.random.default_rng(seed)
     source_id = 10000
     for folder, count in (("INMEYOK", none), ("ISKEMI", ischemia), ("KANAMA", hemorrhage)):
         for _ in range(count):
-            write_slice(root, folder, str(source_id), random, side=side)
+            write_slice(root, folder, str(source_id), random, **options)
             source_id += 1
     return root
 

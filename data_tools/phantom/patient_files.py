@@ -14,9 +14,9 @@ from data_tools.phantom.anatomy import Head, draw_anatomy, draw_head
 from data_tools.phantom.lesions import Lesion, add_lesion, draw_lesion
 from data_tools.phantom.scanner import Position, draw_position, draw_window, scan
 from data_tools.phantom.shapes import EQUATOR_MM, Floats
-from data_tools.slices import grey_view
 from stroke_tf.config import Window
 from stroke_tf.labels import StrokeType
+from stroke_tf.reading.hu_values import grey_view
 from stroke_tf.reading.mask_pictures import MASK_COLOURS, paint_overlay
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Level = Literal["fine", "note", "warning"]
-Needs = Literal["records", "run", "both"]
-"""What an audit looks at: records, a run's predictions, or both of the same slices."""
+Needs = Literal["records", "run", "both", "any"]
+"""What an audit looks at: records, a run's predictions, both of the same slices, or any of them."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Audited:
         findings: What was found, what matters most first.
         tables: Tables by their title; a cell is text, a number or a `Metric`.
         figures: Figures by the stem of their file, which is their caption too.
+        files: Further texts by the name of their file.
     """
 
     title: str
@@ -43,6 +44,7 @@ class Audited:
     findings: tuple[Finding, ...]
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     figures: Mapping[str, Figure] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

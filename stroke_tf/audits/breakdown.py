@@ -35,7 +35,7 @@ def breakdown(
         all their pixels and `lesion-wise recall`; and `specificity`. A column without any number
         is left out.
     """
-    drawn = {"seed": seed, "resamples": resamples}
+    drawn: dict[str, Any] = {"seed": seed, "resamples": resamples}
     table = pd.DataFrame([{"kind": name, **_scores(frame[of], drawn)} for name, of in kinds])
     empty = [name for name in table if all(_undefined(cell) for cell in table[name])]
     return table.drop(columns=empty)
@@ -60,21 +60,30 @@ def worse_kinds(table: pd.DataFrame, whole: Metric, *, score: str = "sensitivity
     ]
 
 
-def share(hits: ArrayLike, groups: ArrayLike, *, seed: int, resamples: int) -> Metric:
-    """Returns the share of slices that are hits, with the wider of two intervals at each end.
+def share(
+    hits: ArrayLike,
+    groups: ArrayLike,
+    *,
+    of: ArrayLike | None = None,
+    seed: int,
+    resamples: int,
+) -> Metric:
+    """Returns the share of hits, with the wider of two intervals at each end.
 
     A bootstrap over groups has no width where all or none are hits; Wilson's takes the slices of a
     patient to be independent.
 
     Args:
-        hits: Bool, shape (N,).
+        hits: Shape (N,): hits on each slice.
         groups: Shape (N,).
+        of: Shape (N,): how many there could be; None stands for one.
         seed: Seed of the bootstrap.
         resamples: Number of resamples.
     """
-    hits = np.asarray(hits, bool)
-    mean = ratio(hits, np.ones(len(hits)), groups, seed=seed, resamples=resamples)
-    alone = wilson(int(hits.sum()), len(hits))
+    hits = np.asarray(hits, float)
+    most = np.ones(len(hits)) if of is None else np.asarray(of, float)
+    mean = ratio(hits, most, groups, seed=seed, resamples=resamples)
+    alone = wilson(round(hits.sum()), round(most.sum()))
     return Metric(mean.value, np.fmin(mean.low, alone.low), np.fmax(mean.high, alone.high))
 
 
@@ -93,7 +102,7 @@ def ratio(
     return bootstrap(statistic, groups, seed=seed, resamples=resamples)[0]
 
 
-def _scores(frame: pd.DataFrame, drawn: dict[str, int]) -> dict[str, Any]:
+def _scores(frame: pd.DataFrame, drawn: dict[str, Any]) -> dict[str, Any]:
     lesions, others = frame[frame["truth"]], frame[~frame["truth"]]
     groups = lesions["group"]
     scores = {
@@ -106,7 +115,9 @@ def _scores(frame: pd.DataFrame, drawn: dict[str, int]) -> dict[str, Any]:
         pixels = 2 * lesions["tp"] + lesions["fp"] + lesions["fn"]
         scores["drawn"] = share(lesions["drawn"], groups, **drawn)
         scores["dice"] = ratio(2 * lesions["tp"], pixels, groups, **drawn)
-        scores["lesion-wise recall"] = ratio(lesions["found"], lesions["lesions"], groups, **drawn)
+        scores["lesion-wise recall"] = share(
+            lesions["found"], groups, of=lesions["lesions"], **drawn
+        )
     return {**scores, "specificity": share(~others["called"], others["group"], **drawn)}
 
 

@@ -23,7 +23,10 @@ class Audit(NamedTuple):
 
 AUDITS: dict[str, Audit] = {
     "data": Audit("stroke_tf.audits.data", "records", "what the records hold"),
+    "leakage": Audit("stroke_tf.audits.leakage", "records", "what several folds share"),
+    "shortcuts": Audit("stroke_tf.audits.shortcuts", "records", "what tells the class, and where"),
     "labels": Audit("stroke_tf.audits.labels", "records", "which labels and masks are doubtful"),
     "failures": Audit("stroke_tf.audits.failures", "both", "what a run misses, and how sure it is"),
+    "cards": Audit("stroke_tf.audits.cards", "any", "what model and data are: cards, CLAIM"),
 }
 """The audits in the order of the page."""

@@ -25,6 +25,7 @@ from stroke_tf.manifest import read_manifest
 
 _HEIGHTS = ("first third of the series", "middle third", "last third")
 _ALL = "All test slices"
+_OF_MASKS = " Drawn: the share of lesion slices with any lesion drawn; Dice is of all their pixels."
 _OFF = 2  # times as many slices called as show a lesion, or as few
 
 
@@ -38,7 +39,7 @@ def audit(subject: Subject) -> Audited:
     if subject.run is None:
         raise ValueError("this audit needs a run, or a cross-validation. Received: none")
     answers, manifest = read_answers(subject.run), read_manifest(subject.folder)
-    slices = read_slices(subject.folder, image_size=subject.image_size)
+    slices = read_slices(subject.folder, image_size=subject.image_size, stages=True)
     masks, _ = read_masks(subject.folder, slices.rows, image_size=subject.image_size)
     at = slices.places(answers.frame["id"])
     frame = answers.frame.assign(group=slices.groups[at])
@@ -58,7 +59,7 @@ def audit(subject: Subject) -> Audited:
         "Failures",
         f"{len(frame)} test slices of {frame['group'].nunique()} groups ({manifest.grouping}), "
         f"protocol {manifest.protocol}, seed {subject.seed}. "
-        f"A slice is called when {answers.rule}.",
+        f"A slice is called when {answers.rule}.{_OF_MASKS * answers.has_masks}",
         tuple(findings),
         tables,
         {**figures, **_worst_masks(answers, frame, subject.run, subject.folder)},
@@ -98,8 +99,8 @@ def _overall(answers: Answers, frame: pd.DataFrame, whole: pd.DataFrame, **drawn
     off = not lesions / _OFF <= called <= _OFF * lesions
     return Finding(
         "warning" if off else "note",
-        f"{', '.join(told)}; {called} slices are called, {lesions} of {row['patients']} patients "
-        f"have {answers.labels[1]}.",
+        f"{lesions} of {len(frame)} slices, of {row['patients']} patients, show "
+        f"{answers.labels[1]}; {called} are called: {', '.join(told)}.",
     )
 
 
@@ -132,4 +133,4 @@ def _worst_masks(
     if not answers.has_masks or not (run / "model.keras").is_file():
         return {}
     figure = draw_worst_masks(frame, run, records)
-    return {} if figure is None else {"worst-masks": figure}
+    return {} if figure is None else {"masks-of-least-Dice": figure}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,11 @@ from stroke_tf.audits.slices import SliceSet, backbone_features, read_slices
 from stroke_tf.audits.stacks import ml_per_pixel, neighbours_of
 from stroke_tf.labels import Task
 from stroke_tf.manifest import read_manifest
+from stroke_tf.records import STAGE_FOLDS
 from stroke_tf.reporting.figures import figure_gallery
 
 _SURE = 0.1  # probability of a label below which it is worth a warning
-_LISTED, _DRAWN, _TRIOS = 50, 12, 6
+_LISTED, _DRAWN, _TRIOS = 25, 6, 6  # the first of each label; of odd masks
 _TASKS = {Task.DETECT: ("no lesion", "lesion"), Task.TYPE: ("ischaemia", "haemorrhage")}
 
 
@@ -48,7 +49,7 @@ class _Predicted(NamedTuple):
 def audit(subject: Subject) -> Audited:
     """Ranks doubtful labels and odd masks, and draws the first of each."""
     manifest = read_manifest(subject.folder)
-    slices = read_slices(subject.folder, image_size=subject.image_size)
+    slices = read_slices(subject.folder, image_size=subject.image_size, stages=bool(subject.run))
     masks, known = read_masks(subject.folder, slices.rows, image_size=subject.image_size)
     parts = [_doubtful(it, slices, masks, subject) for it in _predictions(slices, subject)]
     parts.append(_odd(slices, masks, known, patients="patient" in manifest.grouping))
@@ -74,13 +75,13 @@ def _predictions(slices: SliceSet, subject: Subject) -> Iterator[_Predicted]:
         truth, scores, parts = (frame[it].to_numpy() for it in ("truth", "score", "part"))
         yield _Predicted(answers.labels, places, truth, scores, parts)
         return
-    features = None
+    dealt = np.array([row.fold not in STAGE_FOLDS for row in slices.rows])
+    features = backbone_features(slices.images, subject)
     for task, labels in _TASKS.items():
-        places = np.flatnonzero(slices.used(task))
-        truth, parts = slices.truth(task)[places], slices.parts[places]
+        places = np.flatnonzero(slices.used(task) & dealt)
+        truth = slices.truth(task)[places]
         if truth.any() and not truth.all():
-            if features is None:
-                features = backbone_features(slices.images, subject)
+            parts = slices.take(places).parts
             scores = out_of_fold(features[places], truth, parts, seed=subject.seed)
             yield _Predicted(labels, places, truth, scores, parts)
 
@@ -89,7 +90,7 @@ def _doubtful(
     said: _Predicted, slices: SliceSet, masks: NDArray[np.uint8], subject: Subject
 ) -> _Part:
     groups, question = slices.groups[said.places], " or ".join(said.labels)
-    options = {"seed": subject.seed, "resamples": subject.resamples}
+    options: dict[str, Any] = {"seed": subject.seed, "resamples": subject.resamples}
     auc, _ = aucs(said.truth, {"": said.scores}, said.parts, groups, **options)[""]
     ranked = rank_labels(said.truth, said.scores, groups)
     doubted = ranked[ranked["doubted"]]
@@ -103,18 +104,25 @@ def _doubtful(
     )
     if doubted.empty:
         return _Part([finding], {}, {})
-    listed = doubted["place"].head(_LISTED).to_numpy()
-    at = said.places[listed]
-    table = pd.DataFrame({"id": slices.ids[at], "group": slices.groups[at]})
-    table["label"] = [said.labels[int(positive)] for positive in said.truth[listed]]
-    table["score"] = said.scores[listed]
-    table["probability of the label"] = doubted["quality"].head(_LISTED).to_numpy()
-    rows = table.head(_DRAWN).itertuples(index=False)
-    titles = [f"{row[0]}\n{row[2]}, probability {row[4]:.3f}" for row in rows]
-    drawn = figure_gallery(slices.images[at[:_DRAWN]], titles, masks=masks[at[:_DRAWN]])
-    shown = f"Labels doubted: {question}, the first {len(table)}"
+    table = _listed(doubted, said, slices)
+    shown = table.groupby("label", sort=False).head(_DRAWN)
+    titles = [f"{row[0]}\n{row[2]}, probability {row[4]:.3f}" for row in shown.to_numpy()]
+    at = slices.places(shown["id"])
+    drawn = figure_gallery(slices.images[at], titles, masks=masks[at], columns=6)
     stem = "doubted-" + "-or-".join(said.labels).replace(" ", "-")
-    return _Part([finding], {shown: table}, {stem: drawn})
+    return _Part([finding], {f"Labels doubted most: {question}": table}, {stem: drawn})
+
+
+def _listed(doubted: pd.DataFrame, said: _Predicted, slices: SliceSet) -> pd.DataFrame:
+    """Returns the most doubtful slices of each label, those told to be positive first."""
+    place = doubted["place"].to_numpy()
+    at, positive = said.places[place], said.truth[place]
+    table = pd.DataFrame({"id": slices.ids[at], "group": slices.groups[at]})
+    table["label"] = np.where(positive, said.labels[1], said.labels[0])
+    table["score"] = said.scores[place]
+    table["probability of the label"] = doubted["quality"].to_numpy()
+    order = np.argsort(~positive, kind="stable")
+    return table.iloc[order].groupby("label", sort=False).head(_LISTED)
 
 
 def _odd(
@@ -134,8 +142,9 @@ def _odd(
     places = odd["place"].to_numpy()
     table = odd.drop(columns="place")
     table.insert(0, "id", slices.ids[places])
-    ml = ml_per_pixel(slices.rows, size=masks.shape[1])[places]
-    table.insert(2, "ml", odd["area_px"] * ml)
+    ml = odd["area_px"] * ml_per_pixel(slices.rows, size=masks.shape[1])[places]
+    if ml.notna().any():
+        table.insert(2, "ml", ml)
     trios = np.insert(neighbours[places[:_TRIOS]], 1, places[:_TRIOS], axis=1).ravel()
     titles = list(slices.ids[trios])
     titles[1::3] = [

@@ -23,11 +23,11 @@ SIDES = ("centre", "left in the picture", "right in the picture", "top (front)",
 def read_masks(
     records: Path, rows: Sequence[FoldRow], *, image_size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Returns the masks of all slices of folds 0 to 9, and whether each is known.
+    """Returns the masks of all slices of some folds, and whether each is known.
 
     Args:
         records: Folder of records.
-        rows: Their rows of folds.csv, N, in its order.
+        rows: The rows of folds.csv of these folds, N, in its order.
         image_size: Side of the masks in pixels.
 
     Returns:
@@ -37,7 +37,8 @@ def read_masks(
     drawn = np.array([is_used(row, task=Task.SEGMENT, lesions_only=True) for row in rows], bool)
     masks = np.zeros((len(rows), image_size, image_size), np.uint8)
     if drawn.any():
-        folds = tuple(it.fold for it in read_manifest(records).folds if isinstance(it.fold, int))
+        shown = {row.fold for row in rows}
+        folds = tuple(it.fold for it in read_manifest(records).folds if str(it.fold) in shown)
         lesions = decode_slices(
             records, folds, task=Task.SEGMENT, image_size=image_size, lesions_only=True
         )

@@ -14,7 +14,7 @@ ALONE = 0.002
 """Share of a slice from which on a lesion on one slice alone is named: small ones are common."""
 RULES = {
     "missing": "no mask, but the slices below and above have masks that overlap each other",
-    "apart": f"a mask that overlaps neither mask below and above (Dice under {APART})",
+    "apart": f"a mask that overlaps none of those below and above (Dice under {APART})",
     "alone": f"a mask over {ALONE:.1%} of the slice, with none on the slices below and above",
 }
 
@@ -55,9 +55,9 @@ def _broken(area: float, around: Sequence[int], overlap: float) -> str | None:
     """Returns the rule that a mask of a share of its slice breaks, if it does."""
     if not area:
         return "missing" if overlap >= APART else None
-    if all(around):
+    if any(around):
         return "apart" if overlap < APART else None
-    return "alone" if area > ALONE and not any(around) else None
+    return "alone" if area > ALONE else None
 
 
 def compared(

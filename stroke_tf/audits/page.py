@@ -25,6 +25,8 @@ def keep(
     figures = {stem: f"figures/{name}-{stem}.png" for stem in audited.figures}
     for stem, figure in audited.figures.items():
         save_figure(figure, out / figures[stem])
+    for file, text in audited.files.items():
+        write_text(out / file, text)
     tables = {
         title: {
             "columns": list(map(str, frame.columns)),
@@ -39,6 +41,7 @@ def keep(
         "findings": [vars(finding) for finding in audited.findings],
         "tables": tables,
         "figures": figures,
+        "files": list(audited.files),
         "seconds": round(seconds, 1),
     }
     write_json(out / f"{name}.json", values)
@@ -88,6 +91,8 @@ def _sections(found: Mapping[str, dict[str, Any]]) -> Iterator[str]:
     for kept in found.values():
         yield f"## {plain_text(kept['title'])}"
         yield f"{plain_text(kept['about'])} It took {kept['seconds']:.0f} s."
+        if files := kept.get("files"):
+            yield f"Files beside this page: {', '.join(map(plain_text, files))}."
         yield "\n".join(
             f"- {_MARKS[finding['level']]} {plain_text(finding['text'])}"
             for finding in kept["findings"]

@@ -15,8 +15,9 @@ _STEPS, _TOLERANCE = 300, 1e-3
 
 
 def parts_of(folds: Sequence[int | str]) -> NDArray[np.int64]:
-    """Returns the part, 0 to 4, of each slice by its fold, 0 to 9: pairs of folds are parts."""
-    return np.array([int(fold) // 2 for fold in folds], np.int64)
+    """Returns the part, 0 to 4, of each slice by its fold: of ten folds pairs, else each alone."""
+    numbers = np.array([int(fold) for fold in folds], np.int64)
+    return numbers // 2 if len(set(numbers)) > PARTS else numbers
 
 
 def out_of_fold(

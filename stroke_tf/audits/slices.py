@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +20,14 @@ from stroke_tf.labels import Task
 from stroke_tf.manifest import FoldRow, read_manifest
 from stroke_tf.models.classifier import build_classifier
 from stroke_tf.models.heads import split_head
+from stroke_tf.records import STAGE_FOLDS
 
 _BATCH = 32
 
 
 @dataclass(frozen=True)
 class SliceSet:
-    """Slices of folds 0 to 9 as pictures, in the order of folds.csv.
+    """Slices as pictures, in the order of folds.csv.
 
     Attributes:
         images: uint8 grey, shape (N, S, S), in a brain window where the records hold HU.
@@ -60,10 +63,15 @@ class SliceSet:
         known = {row.source_id: place for place, row in enumerate(self.rows)}
         if missing := [name for name in ids if name not in known]:
             raise ValueError(
-                "predictions must be of slices of folds 0 to 9 of the records. Received: "
+                "predictions must be of slices of the records. Received: "
                 f"{len(missing)} others, such as {missing[0]}"
             )
         return np.array([known[name] for name in ids], np.int64)
+
+    def take(self, places: NDArray[np.int64]) -> SliceSet:
+        """Returns some of the slices."""
+        rows = tuple(self.rows[place] for place in places)
+        return SliceSet(self.images[places], rows, self.is_hu[places])
 
     def truth(self, task: Task) -> NDArray[np.bool_]:
         """Returns the label of each slice; those that the task does not use have one too."""
@@ -74,14 +82,15 @@ class SliceSet:
         return np.array([is_used(row, task=task) for row in self.rows], bool)
 
 
-def read_slices(records: Path, *, image_size: int) -> SliceSet:
-    """Returns all slices of folds 0 to 9, in 8 bits.
+def read_slices(records: Path, *, image_size: int, stages: bool = False) -> SliceSet:
+    """Returns all slices of folds 0 to 9, in 8 bits, and those of the test sessions if asked for.
 
     Raises:
         FileNotFoundError: If the manifest or a shard is missing.
         ValueError: If there is no slice, or a shard is not what the manifest says.
     """
-    folds = tuple(fold.fold for fold in read_manifest(records).folds if isinstance(fold.fold, int))
+    manifest = read_manifest(records)
+    folds = tuple(it.fold for it in manifest.folds if stages or it.fold not in STAGE_FOLDS)
     slices = decode_slices(records, folds, task=Task.DETECT, image_size=image_size)
     return SliceSet(gray_images(slices), slices.rows, slices.is_hu)
 
@@ -93,11 +102,14 @@ def backbone_features(images: NDArray[np.uint8], subject: Subject) -> NDArray[np
         images: uint8 grey, shape (N, S, S), S the subject's `image_size`.
         subject: Names the backbone and its weights.
     """
-    model = build_classifier(
-        subject.backbone, image_size=subject.image_size, weights=subject.weights, head="linear"
-    )
-    compute = inference(split_head(model)[0])
+    compute = _extractor(subject.backbone, subject.image_size, subject.weights)
     starts = range(0, len(images), _BATCH)
     return np.concatenate(
         [np.asarray(compute(gray_to_rgb(images[at : at + _BATCH, ..., None]))) for at in starts]
     )
+
+
+@functools.lru_cache(maxsize=1)  # it is built and compiled in seconds, for many views
+def _extractor(backbone: str, image_size: int, weights: str | None) -> Callable[[Any], Any]:
+    model = build_classifier(backbone, image_size=image_size, weights=weights, head="linear")
+    return inference(split_head(model)[0])

@@ -52,7 +52,7 @@ def sureness(frame: pd.DataFrame, *, seed: int, resamples: int) -> Sureness:
     figures = {
         name: figure_reliability(reliability(frame["truth"], it))
         for name, it in zip(
-            ("reliability", "reliability-calibrated"), scores.values(), strict=False
+            ("reliability", "reliability-after-the-temperature"), scores.values(), strict=False
         )
     }
     return Sureness(table, figures, _finding(table, len(frame)))

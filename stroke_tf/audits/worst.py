@@ -15,7 +15,7 @@ from stroke_tf.data import make_dataset
 from stroke_tf.files import read_json
 from stroke_tf.inference.predict import Predictor, segment_slices
 from stroke_tf.labels import Task
-from stroke_tf.manifest import read_folds
+from stroke_tf.manifest import read_folds, read_manifest
 from stroke_tf.reporting.figures import figure_gallery, figure_segmentation
 from stroke_tf.runs.unet import read_mask_rule
 
@@ -34,7 +34,9 @@ def draw_wrong(
     """
     sure = frame["score"] if "score" in frame else (frame["tp"] + frame["fp"])
     wrong = {
-        "missed": sure[frame["truth"] & ~frame["called"]].sort_values(kind="stable"),
+        "lesions-missed-with-their-true-outlines": sure[
+            frame["truth"] & ~frame["called"]
+        ].sort_values(kind="stable"),
         "false-alarms": sure[~frame["truth"] & frame["called"]].sort_values(
             ascending=False, kind="stable"
         ),
@@ -70,9 +72,10 @@ def draw_worst_masks(frame: pd.DataFrame, run: Path, records: Path) -> Figure | 
         return None
     ids = list(worst.index)
     settings = read_json(run / "config.json")
+    folds = {row.fold for row in read_folds(records) if row.source_id in ids}
     slices = make_dataset(
         records,
-        folds=tuple(sorted({int(row.fold) for row in read_folds(records) if row.source_id in ids})),
+        folds=tuple(it.fold for it in read_manifest(records).folds if str(it.fold) in folds),
         task=Task.SEGMENT,
         image_size=settings["image_size"],
         batch_size=1,

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import psutil
 import tensorflow as tf
 
 from stroke_tf.data.parallel import parallel_map
 from stroke_tf.data.selection import check_not_empty, is_used, rows_of_folds
 from stroke_tf.labels import StrokeType, Task
+from stroke_tf.machine import SLICES_SHARE, available_memory
 from stroke_tf.manifest import FoldName, FoldRow, Manifest, Shard, read_manifest, select_folds
 from stroke_tf.records import decode_record, parse_record
 from stroke_tf.square import fit_mask, fit_square
@@ -30,7 +30,6 @@ from stroke_tf.square import fit_mask, fit_square
 Cache = Literal["auto", "memory", "file"]
 """Where decoded slices are kept: in memory, in a file, or in a file only if they do not fit."""
 
-_MEMORY_SHARE = 0.6  # of the memory available, for the slices of one data set
 _READ_BATCH = 32
 
 _logger = logging.getLogger(__name__)
@@ -147,8 +146,8 @@ def _empty_slices(
 
 
 def _choose_place(cache: Cache, *, samples: int, needed: int) -> Cache:
-    available = psutil.virtual_memory().available
-    fits = needed <= _MEMORY_SHARE * available
+    available = available_memory()
+    fits = needed <= SLICES_SHARE * available
     place: Cache = cache if cache != "auto" else "memory" if fits else "file"
     _logger.info(
         "Decoding %d slices, %.2f GB, to %s: %.2f GB of memory are available",

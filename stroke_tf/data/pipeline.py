@@ -77,7 +77,7 @@ def make_dataset(
         seed: Seed of the order and the augmentations: equal seeds give equal batches, epoch by
             epoch, counted from when the data set was made.
         cache: Where decoded slices are kept: "memory", "file" (unnamed, in the folder for
-            temporary files), or "auto": in memory unless they need over 60 % of what is available.
+            temporary files), or "auto": in memory unless that takes over a fifth of what is free.
         decoded: What `decode_slices` gave for these folds, and maybe others, of the same records,
             with equal task, image size and view: several data sets share it, and nothing is
             decoded here. None decodes.

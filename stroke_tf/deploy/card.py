@@ -75,7 +75,7 @@ def _details(model: ModelDescription, *, is_licensed: bool) -> Iterator[str]:
         )
     if count > 1 and (model.mask_rule or model.temperatures):
         yield "- Thresholds and mask rules are the means of those that the runs chose, each alone."
-    terms = "in `LICENSE`" if is_licensed else "not stated, see `LICENSE`"
+    terms = "in `LICENSE`" if is_licensed else "not stated"
     yield f"- Licence: {terms}."
 
 

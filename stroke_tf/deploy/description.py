@@ -6,7 +6,6 @@ Knows nothing of TensorFlow or of where a model lies.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import Any, Literal, get_args
 from stroke_tf.config import View, Window
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.evaluation.mask_rule import MaskRule
-from stroke_tf.files import plain, read_json
+from stroke_tf.files import plain, read_fields
+from stroke_tf.run_folder import json_of_metrics, metrics_of_json
 
 MODEL_SCHEMA_VERSION = 1
 
@@ -142,7 +142,9 @@ class ModelDescription:
     def to_json(self) -> dict[str, Any]:
         """Returns what model.json holds, of values that JSON has; NaN is null."""
         values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
-        values["trained_on"] = [_run_to_json(run) for run in self.trained_on]
+        values["trained_on"] = [
+            vars(run) | {"scores": json_of_metrics(run.scores)} for run in self.trained_on
+        ]
         return plain({"classes": self.classes, **values})
 
 
@@ -152,15 +154,7 @@ def read_description(path: Path) -> ModelDescription:
     Raises:
         ValueError: If it is not what this version writes; names the file.
     """
-    values = read_json(path)
-    names = {one.name for one in dataclasses.fields(ModelDescription)} | {"classes"}
-    if not isinstance(values, dict) or values.get("schema_version") != MODEL_SCHEMA_VERSION:
-        version = values.get("schema_version") if isinstance(values, dict) else type(values)
-        raise ValueError(
-            f"{path}: schema_version must be {MODEL_SCHEMA_VERSION}. Received: {version}"
-        )
-    if names != values.keys():
-        raise ValueError(f"{path}: keys must be {sorted(names)}. Received: {sorted(values)}")
+    values = read_fields(path, ModelDescription, version=MODEL_SCHEMA_VERSION, more=("classes",))
     try:
         return _from_json(values)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -184,21 +178,7 @@ def _from_json(values: dict[str, Any]) -> ModelDescription:
     return described
 
 
-def _run_to_json(run: TrainedOn) -> dict[str, Any]:
-    scores = {
-        name: {key: None if math.isnan(number) else number for key, number in one._asdict().items()}
-        for name, one in run.scores.items()
-    }
-    return {one.name: getattr(run, one.name) for one in dataclasses.fields(run)} | {
-        "scores": scores
-    }
-
-
 def _run_from_json(values: dict[str, Any]) -> TrainedOn:
-    nan = float("nan")
-    scores = {
-        name: Metric(**{key: nan if number is None else number for key, number in score.items()})
-        for name, score in values["scores"].items()
-    }
     split = {name: tuple(folds) for name, folds in values["split"].items()}
-    return TrainedOn(**{**values, "scores": scores, "split": split})
+    scores = metrics_of_json(values["scores"])
+    return TrainedOn(**values | {"scores": scores, "split": split})

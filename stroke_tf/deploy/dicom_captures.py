@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stroke_tf.deploy.study_header import (
-    DESCRIPTION,
-    SERIES_NUMBERS,
-    SOFTWARE,
-    check_extra,
-    read_sources,
-    save_dicom,
-    software_version,
-)
+from stroke_tf.deploy.study_header import described, read_sources, save_dicom
 from stroke_tf.reading.dicom_header import silence
 from stroke_tf.reading.series import Series
 
@@ -41,10 +33,9 @@ def write_captures(series: Series, overlays: Iterable[np.ndarray], *, out: Path)
         ValueError: If highdicom is missing, there is not one overlay for each slice, or the source
             does not say where its slices lie. The message holds no header text.
     """
-    check_extra()
+    sources = read_sources(series)
     import highdicom
 
-    sources = read_sources(series)
     series_uid = highdicom.UID()
     written = []
     for number, overlay in enumerate(overlays, start=1):
@@ -58,14 +49,10 @@ def write_captures(series: Series, overlays: Iterable[np.ndarray], *, out: Path)
                 coordinate_system="PATIENT",
                 patient_orientation=("L", "P"),
                 series_instance_uid=series_uid,
-                series_number=SERIES_NUMBERS["captures"],
                 sop_instance_uid=highdicom.UID(),
                 instance_number=number,
-                manufacturer=SOFTWARE,
-                manufacturer_model_name=SOFTWARE,
-                software_versions=software_version(),
-                series_description=DESCRIPTION,
                 transfer_syntax_uid="1.2.840.10008.1.2.1",
+                **described("captures"),
             )
             capture.add_new("Laterality", "CS", None)  # nothing says which part of the body it is
             return capture

@@ -11,9 +11,8 @@ import numpy as np
 
 from stroke_tf.deploy.study_header import (
     DESCRIPTION,
-    SERIES_NUMBERS,
     SOFTWARE,
-    check_extra,
+    described,
     read_sources,
     save_dicom,
     software_version,
@@ -79,10 +78,9 @@ def write_seg(series: Series, masks: Iterable[np.ndarray], *, out: Path, model: 
         ValueError: If highdicom is missing or the source does not say where its slices lie. The
             message holds no header text.
     """
-    check_extra()
+    sources = read_sources(series)
     import highdicom
 
-    sources = read_sources(series)
     labels = sources.arrange(masks)
 
     def build() -> Dataset:
@@ -92,17 +90,13 @@ def write_seg(series: Series, masks: Iterable[np.ndarray], *, out: Path, model: 
             segmentation_type="BINARY",
             segment_descriptions=[_segment(kind, model) for kind in SEGMENTS],
             series_instance_uid=highdicom.UID(),
-            series_number=SERIES_NUMBERS["SEG"],
             sop_instance_uid=highdicom.UID(),
             instance_number=1,
-            manufacturer=SOFTWARE,
-            manufacturer_model_name=SOFTWARE,
-            software_versions=software_version(),
             device_serial_number="0",
             content_description=DESCRIPTION,
             content_label="STROKE_LESIONS",
-            series_description=DESCRIPTION,
             omit_empty_frames=False,
+            **described("SEG"),
         )
 
     return save_dicom(build, series, out)

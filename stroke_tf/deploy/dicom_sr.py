@@ -6,15 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stroke_tf.deploy.dicom_seg import SEGMENTS, algorithm
-from stroke_tf.deploy.study_header import (
-    DESCRIPTION,
-    SERIES_NUMBERS,
-    SOFTWARE,
-    check_extra,
-    read_sources,
-    save_dicom,
-    software_version,
-)
+from stroke_tf.deploy.study_header import SOFTWARE, described, read_sources, save_dicom
 from stroke_tf.deploy.volumes import CLASS_NAMES, StudyVolumes
 from stroke_tf.labels import StrokeType
 from stroke_tf.reading.dicom_header import silence
@@ -55,11 +47,10 @@ def write_sr(
         ValueError: If highdicom is missing or the source does not say where its slices lie. The
             message holds no header text.
     """
-    check_extra()
+    sources = read_sources(series)
     import highdicom
     from pydicom import dcmread
 
-    sources = read_sources(series)
     segmentation = dcmread(seg, specific_tags=[*_SEG_TAGS])
 
     def build() -> Dataset:
@@ -67,14 +58,10 @@ def write_sr(
             evidence=[*sources.images, segmentation],
             content=_report(sources.images[0], segmentation, volumes, model)[0],
             series_instance_uid=highdicom.UID(),
-            series_number=SERIES_NUMBERS["SR"],
             sop_instance_uid=highdicom.UID(),
             instance_number=1,
-            manufacturer=SOFTWARE,
-            manufacturer_model_name=SOFTWARE,
-            software_versions=software_version(),
             device_serial_number="0",
-            series_description=DESCRIPTION,
+            **described("SR"),
         )
 
     return save_dicom(build, series, out)
@@ -110,11 +97,11 @@ def _group(
     from pydicom.sr.codedict import codes
     from pydicom.sr.coding import Code
 
-    described = segmentation.SegmentSequence[int(kind) - 1]
+    segment = segmentation.SegmentSequence[int(kind) - 1]
     name = algorithm(model)[0]
     return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(
-            uid=described.TrackingUID, identifier=described.TrackingID
+            uid=segment.TrackingUID, identifier=segment.TrackingID
         ),
         referenced_segment=sr.ReferencedSegment(
             sop_class_uid=segmentation.SOPClassUID,

@@ -18,11 +18,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stroke_tf.config import BRAIN
 from stroke_tf.deploy.volumes import CLASS_NAMES
 from stroke_tf.files import write_bytes, write_text
 from stroke_tf.labels import LESION_CLASSES
-from stroke_tf.reading.hu_values import window_hu
+from stroke_tf.reading.hu_values import grey_view
 from stroke_tf.reading.mask_pictures import paint_overlay, read_mask, write_mask
 from stroke_tf.reading.pictures import encode_png
 
@@ -134,13 +133,6 @@ def write_slice(
             if row.lesion_px[CLASS_NAMES[kind]]:
                 painted = paint_overlay(painted, mask == kind, kind)
         write_bytes(out / row.path("overlays"), encode_png(np.asarray(painted[..., :3], np.uint8)))
-
-
-def grey_view(pixels: NDArray[np.uint8] | NDArray[np.int16]) -> NDArray[np.uint8]:
-    """Returns a slice as it is shown, uint8, shape (H, W): HU through the brain window."""
-    if pixels.dtype == np.uint8:
-        return np.asarray(pixels, np.uint8)
-    return np.asarray(window_hu(pixels[..., None], (BRAIN,))[..., 0], np.uint8)
 
 
 def lesion_areas(

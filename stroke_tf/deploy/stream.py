@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -76,7 +76,7 @@ class Stream:
         writing: deque[Future[None]] = deque()
         for prediction in predictions:
             place, seen = read.popleft()
-            row = _row(portion, place, seen, prediction)
+            row = _row(portion, place, **_found(seen, prediction))
             rows[place] = row
             writing.append(
                 self._writer.submit(
@@ -117,7 +117,8 @@ class Stream:
                 read.append((place, seen))
                 yield seen.pixels
             elif self.keep_going:
-                rows[place] = _faulty(portion, place, seen)
+                fault = str(seen).removeprefix(f"{portion.slices[place].name}: ")
+                rows[place] = _row(portion, place, fault=fault)
                 self.told()
             else:
                 raise ValueError(f"{seen}\n{KEEP_GOING}") from seen
@@ -147,29 +148,20 @@ def _ahead(
         yield waiting.popleft().result()
 
 
-def _row(portion: Portion, place: int, seen: PixelSlice, prediction: SlicePrediction) -> SliceRow:
-    one, mask = portion.slices[place], prediction.mask
-    pixels, mm2 = lesion_areas(mask, seen.spacing_mm) if mask is not None else ({}, {})
-    return SliceRow(
-        file=one.name,
-        series=portion.series.name,
-        stem=portion.stems[place],
-        position_mm=one.position_mm,
-        scores=prediction.scores,
-        spread=prediction.spread,
-        positive=prediction.positive,
-        lesion_px=pixels,
-        lesion_mm2=mm2,
-        note=seen.repair,
-    )
-
-
-def _faulty(portion: Portion, place: int, error: ValueError) -> SliceRow:
+def _row(portion: Portion, place: int, **found: Any) -> SliceRow:
     one = portion.slices[place]
-    return SliceRow(
-        file=one.name,
-        series=portion.series.name,
-        stem=portion.stems[place],
-        position_mm=one.position_mm,
-        fault=str(error).removeprefix(f"{one.name}: "),
-    )
+    series, stem = portion.series.name, portion.stems[place]
+    return SliceRow(file=one.name, series=series, stem=stem, position_mm=one.position_mm, **found)
+
+
+def _found(seen: PixelSlice, prediction: SlicePrediction) -> dict[str, Any]:
+    mask = prediction.mask
+    pixels, mm2 = lesion_areas(mask, seen.spacing_mm) if mask is not None else ({}, {})
+    return {
+        "scores": prediction.scores,
+        "spread": prediction.spread,
+        "positive": prediction.positive,
+        "lesion_px": pixels,
+        "lesion_mm2": mm2,
+        "note": seen.repair,
+    }

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom import Dataset, uid
@@ -84,13 +85,27 @@ class SourceImages:
         return arranged
 
 
-def check_extra() -> None:
-    """Raises ValueError where highdicom, which DICOM files are written with, is not installed."""
+def _check_extra() -> None:
     if importlib.util.find_spec("highdicom") is None:
         raise ValueError(
             "DICOM files must be written by highdicom: pip install 'stroke_tf[dicom]'. "
             "Received: not installed"
         )
+
+
+def described(kind: str) -> dict[str, Any]:
+    """Returns what every new series says of itself and of what made it, for highdicom.
+
+    Args:
+        kind: A key of `SERIES_NUMBERS`.
+    """
+    return {
+        "series_number": SERIES_NUMBERS[kind],
+        "series_description": DESCRIPTION,
+        "manufacturer": SOFTWARE,
+        "manufacturer_model_name": SOFTWARE,
+        "software_versions": software_version(),
+    }
 
 
 def software_version() -> str:
@@ -105,9 +120,10 @@ def read_sources(series: Series) -> SourceImages:
     """Returns the headers of a series' images, cut down to what refers to them.
 
     Raises:
-        ValueError: If the series has no places in a patient, identifiers are missing, or it is
-            made of several files of several frames.
+        ValueError: If highdicom is not installed, the series has no places in a patient,
+            identifiers are missing, or it is made of several files of several frames.
     """
+    _check_extra()
     geometry = series.geometry
     if geometry is None or geometry.is_assumed:
         raise ValueError(

@@ -57,6 +57,18 @@ def _classification(name: str, md5: str) -> ImagenetFile:
     return ImagenetFile(f"{name}_imagenet_1000_no_top.h5", md5)
 
 
+_EFFICIENT = (
+    "c1421ad80a9fc67c2cc4000f666aa50789ce39eedb4e06d531b0c593890ccff3",
+    "75de265d03ac52fa74f2f510455ba64f9c7c5fd96dc923cd4bfefa3d680c4b68",
+    "433b60584fafba1ea3de07443b74cfd32ce004a012020b07ef69e22ba8669333",
+    "c5d42eb6cfae8567b418ad3845cfd63aa48b87f1bd5df8658a49375a9f3135c7",
+    "7942c1407ff1feb34113995864970cd4d9d91ea64877e8d9c38b6c1e0767c411",
+    "9d197bc2bfe29165c10a2af8c2ebc67507f5d70456f09e584c71b822941b1952",
+    "1d0923bb038f2f8060faaf0a0449db4b96549a881747b7c7678724ac79f427ed",
+    "60b56ff3a8daccc8d96edfd40b204c113e51748da657afd58034d54d3cec2bac",
+)
+"""SHA-256 of the EfficientNets by their number."""
+
 BACKBONE_FILES: dict[str, ImagenetFile] = {
     "mobilenet025": ImagenetFile("mobilenet_2_5_224_tf_no_top.h5"),
     "mobilenetv2": _SMALL,
@@ -86,30 +98,7 @@ BACKBONE_FILES: dict[str, ImagenetFile] = {
 ENCODER_FILES: dict[str, ImagenetFile] = {
     "mobilenet": ImagenetFile("mobilenet_1_0_224_tf_no_top.h5"),
     "mobilenetv2": _SMALL,
-    "efficientnetb0": _efficient(
-        0, "c1421ad80a9fc67c2cc4000f666aa50789ce39eedb4e06d531b0c593890ccff3"
-    ),
-    "efficientnetb1": _efficient(
-        1, "75de265d03ac52fa74f2f510455ba64f9c7c5fd96dc923cd4bfefa3d680c4b68"
-    ),
-    "efficientnetb2": _efficient(
-        2, "433b60584fafba1ea3de07443b74cfd32ce004a012020b07ef69e22ba8669333"
-    ),
-    "efficientnetb3": _efficient(
-        3, "c5d42eb6cfae8567b418ad3845cfd63aa48b87f1bd5df8658a49375a9f3135c7"
-    ),
-    "efficientnetb4": _efficient(
-        4, "7942c1407ff1feb34113995864970cd4d9d91ea64877e8d9c38b6c1e0767c411"
-    ),
-    "efficientnetb5": _efficient(
-        5, "9d197bc2bfe29165c10a2af8c2ebc67507f5d70456f09e584c71b822941b1952"
-    ),
-    "efficientnetb6": _efficient(
-        6, "1d0923bb038f2f8060faaf0a0449db4b96549a881747b7c7678724ac79f427ed"
-    ),
-    "efficientnetb7": _efficient(
-        7, "60b56ff3a8daccc8d96edfd40b204c113e51748da657afd58034d54d3cec2bac"
-    ),
+    **{f"efficientnetb{size}": _efficient(size, it) for size, it in enumerate(_EFFICIENT)},
     "resnet18": _RESNET18,
     "resnet34": _classification("resnet34", "8caaa0ad39d927cb8ba5385bf945d582"),
     "resnet50": _classification("resnet50", "db3b217156506944570ac220086f09b6"),

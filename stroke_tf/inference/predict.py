@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -106,29 +108,31 @@ def segment_slices(
     ids: list[str] = []
     groups: list[str] = []
     images, truth, predicted, sums, types, type_probs = [], [], [], [], [], []
+    counts, lesions = [], []
     for batch in named_batches(dataset):
         outputs = predictor.outputs(batch.images)
         probs = outputs[MASK]
-        images.append(batch.shown[..., 0])
+        images.append(batch.shown[..., 0].copy())  # of a view the whole would be kept
         truth.append(batch.labels[..., 0])
         predicted.append(apply_mask_rule(probs, rule))
         sums.append(soft_sums(truth[-1], probs))
+        counts.append(count_masks(truth[-1], predicted[-1]))
+        lesions.append(count_lesions(truth[-1], predicted[-1]))
         ids += batch.ids
         groups += batch.groups
         if SLICE in outputs:
             types.append(batch.stroke_types)
             type_probs.append(outputs[SLICE])
-    true_masks, drawn = np.concatenate(truth), np.concatenate(predicted)
     joint = slice_frame(np.concatenate(types), np.concatenate(type_probs)) if types else None
     return Segmented(
         ids=ids,
         groups=groups,
-        counts=count_masks(true_masks, drawn),
-        lesions=count_lesions(true_masks, drawn),
+        counts=functools.reduce(operator.add, counts),
+        lesions=functools.reduce(operator.add, lesions),
         sums=np.concatenate(sums),
         images=np.concatenate(images),
-        truth=true_masks,
-        predicted=drawn,
+        truth=np.concatenate(truth),
+        predicted=np.concatenate(predicted),
         slices=joint,
         rule=rule,
     )

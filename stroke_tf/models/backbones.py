@@ -42,7 +42,6 @@ class Backbone:
         blocks: Its last blocks for `unfreeze`, from the last to earlier ones: each is the name, or
             the beginning of the name, of the layer the block starts with.
         min_size: Smallest side of the input in pixels.
-        default_size: Side of the input in pixels it was pretrained with.
         options: Further keyword arguments of the constructor.
     """
 
@@ -50,7 +49,6 @@ class Backbone:
     preprocessing: Preprocessing
     blocks: tuple[str, ...]
     min_size: int = 32
-    default_size: int = 224
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -89,9 +87,7 @@ BACKBONES: dict[str, Backbone] = {
     # preprocessing that it adds for "imagenet".
     "efficientnetb0": Backbone(_APPS.EfficientNetB0, "none", ("top", *_numbered("block", 7))),
     "efficientnetv2b0": Backbone(_APPS.EfficientNetV2B0, "none", ("top", *_numbered("block", 6))),
-    "efficientnetv2s": Backbone(
-        _APPS.EfficientNetV2S, "none", ("top", *_numbered("block", 6)), default_size=384
-    ),
+    "efficientnetv2s": Backbone(_APPS.EfficientNetV2S, "none", ("top", *_numbered("block", 6))),
     "convnexttiny": Backbone(
         _APPS.ConvNeXtTiny, "none", _numbered("convnext_tiny_stage_", 3, first=0)
     ),
@@ -99,18 +95,10 @@ BACKBONES: dict[str, Backbone] = {
     "resnet50": Backbone(_APPS.ResNet50, "caffe", _numbered("conv", 5, first=2)),
     "vgg16": Backbone(_APPS.VGG16, "caffe", _numbered("block", 5)),
     "densenet121": Backbone(_APPS.DenseNet121, "torch", _numbered("conv", 5, first=2)),
-    "inceptionv3": Backbone(
-        _APPS.InceptionV3, "tf", _numbered("mixed", 9, first=0), min_size=75, default_size=299
-    ),
-    "xception": Backbone(
-        _APPS.Xception, "tf", _numbered("block", 14), min_size=71, default_size=299
-    ),
+    "inceptionv3": Backbone(_APPS.InceptionV3, "tf", _numbered("mixed", 9, first=0), min_size=75),
+    "xception": Backbone(_APPS.Xception, "tf", _numbered("block", 14), min_size=71),
     "inceptionresnetv2": Backbone(
-        _APPS.InceptionResNetV2,
-        "tf",
-        ("conv_7b", "mixed_7a", "mixed_6a", "mixed_5b"),
-        min_size=75,
-        default_size=299,
+        _APPS.InceptionResNetV2, "tf", ("conv_7b", "mixed_7a", "mixed_6a", "mixed_5b"), min_size=75
     ),
 }
 

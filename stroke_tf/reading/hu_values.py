@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stroke_tf.config import Window
+from stroke_tf.config import BRAIN, Window
 
 _AIR_BELOW = -500  # HU
 _INT16 = np.iinfo(np.int16)
@@ -28,6 +28,15 @@ def window_hu(hu: np.ndarray, windows: tuple[Window, ...]) -> np.ndarray:
     centre, width = np.array(windows, float).T
     gray = (hu - (centre - width / 2)) * 255 / width
     return gray.clip(0, 255).round().astype(np.uint8)
+
+
+def grey_view(pixels: np.ndarray, *, window: Window = BRAIN) -> NDArray[np.uint8]:
+    """Returns a slice, uint8 grey or int16 HU, shape (H, W), as uint8 grey; HU through a window."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    centre, width = window
+    scaled = (pixels.astype(np.float32) - (centre - width / 2)) * (255 / width)
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
 def hu_of_16_bits(values: NDArray[np.uint16], *, offset: int, name: str) -> NDArray[np.int16]:

@@ -17,6 +17,7 @@ from stroke_tf.labels import LESION_CLASSES, StrokeType, Task
 from stroke_tf.manifest import FOLDS, FoldName, FoldRow, read_manifest
 from stroke_tf.reading.mask_pictures import paint_overlay
 from stroke_tf.reporting.figures import draw_augmentations, figure_augmentations
+from stroke_tf.run_folder import save_figure
 
 Sample = tuple[np.ndarray, np.ndarray]
 """A slice and its label: uint8 (S, S, 3); its mask, uint8 (S, S, 1), or a number."""
@@ -34,8 +35,34 @@ FIGURES = (
     "saucis-3-usth-3-lesions",
 )
 """The names of the figures: the paper's, and what they show."""
+FOLDER = Path("samples", "figures")
+"""Where the figures are kept in a folder of results."""
+SMALL_SAMPLES = {"columns": 2, "image_size": 96}
+"""The figures of a smoke run."""
 _TRAINING: tuple[FoldName, ...] = tuple(range(FOLDS))
 _BATCH = 64
+
+
+def write_samples(
+    records: Path, out: Path, *, names: Sequence[str] = (), seed: int = 0, **shown: int
+) -> list[Path]:
+    """Writes figures to `<out>/samples/figures/<name>-s<seed>.png` and returns where they are.
+
+    Args:
+        records: Folder of records.
+        out: Folder of results.
+        names: Which of FIGURES; all when none is given.
+        seed: Seed of the choice of slices and of the augmentations.
+        shown: As for `draw_samples`, whose errors these are.
+    """
+    if unknown := [name for name in names if name not in FIGURES]:
+        raise ValueError(f"--rows must be of {list(FIGURES)}. Received: {unknown}")
+    paths = []
+    for name, figure in draw_samples(records, seed=seed, **shown):
+        if not names or name in names:
+            paths.append(out / FOLDER / f"{name}-s{seed}.png")
+            save_figure(figure, paths[-1])
+    return paths
 
 
 def draw_samples(

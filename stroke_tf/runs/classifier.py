@@ -34,15 +34,13 @@ from stroke_tf.reporting.figures import (
 from stroke_tf.reporting.grad_cam_figure import figure_grad_cam
 from stroke_tf.run_folder import RunMetrics
 from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
-from stroke_tf.runs.settings import ClassifierRun
+from stroke_tf.runs.settings import HEAD_ONLY, ClassifierRun
 from stroke_tf.training import fit, training_scope
 from stroke_tf.training.classification import class_one_auc, classifier_loss
 from stroke_tf.training.features import FeatureSet, extract_features, feature_dataset
 from stroke_tf.training.probe import fit_probe
 
 FEATURES = "features"
-HEAD_ONLY = ("frozen", "probe")
-"""The ways of training that leave the backbone as it is."""
 _LABELS = {Task.DETECT: ("no stroke", "stroke"), Task.TYPE: ("ischaemia", "haemorrhage")}
 _EXPLAINED = 6
 
@@ -79,7 +77,7 @@ def run_classifier(config: ClassifierRun) -> RunMetrics:
 def train(config: ClassifierRun, run: OpenRun) -> keras.Model:
     """Trains the classifier of a run in its folder and returns it with its best weights."""
     with training_scope(config.fit):
-        model = _build(config)
+        model = build(config)
     if config.training != "full":
         _train_head(config, run, model)
     if config.training not in HEAD_ONLY:
@@ -91,12 +89,13 @@ def train(config: ClassifierRun, run: OpenRun) -> keras.Model:
             run_dir=run.folder.path,
             class_weight=_class_weights(config, run, ratio=config.negatives_per_positive),
             progress=run.folder.title,
-            **_how(config, model),
+            **objective_of(config, model),
         )
     return model
 
 
-def _build(config: ClassifierRun) -> keras.Model:
+def build(config: ClassifierRun) -> keras.Model:
+    """Returns the classifier of a run, to be called inside `training_scope`."""
     from_scratch = config.backbone in CUSTOM_CNNS
     return build_classifier(
         config.backbone,
@@ -130,7 +129,7 @@ def _train_head(config: ClassifierRun, run: OpenRun, model: keras.Model) -> None
         run_dir=run.folder.head_history.parent,
         class_weight=weights,
         progress=f"{run.folder.title}, head",
-        **_how(config, model),
+        **objective_of(config, model),
     )
 
 
@@ -158,8 +157,8 @@ def features_of(
     )
 
 
-def _how(config: ClassifierRun, model: keras.Model) -> dict:
-    """Returns what both phases of a training have in common, for `fit`."""
+def objective_of(config: ClassifierRun, model: keras.Model) -> dict[str, Any]:
+    """Returns loss and metrics for `fit`, in both phases of a training."""
     outputs = model.output_shape[-1]
     return {
         "loss": classifier_loss(outputs, label_smoothing=config.label_smoothing),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,12 @@ from stroke_tf.labels import Task
 from stroke_tf.manifest import FoldName
 from stroke_tf.run_folder import RunMetrics
 from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
-from stroke_tf.runs.settings import ClassifierRun
+from stroke_tf.runs.settings import ClassifierRun, UnetRun
 
-HISTOGRAM = "histogram"
+
+def is_histogram(run: ClassifierRun | UnetRun) -> bool:
+    """Returns whether a run is that of the baseline."""
+    return isinstance(run, ClassifierRun) and run.backbone == HISTOGRAM
 
 
 def run_histogram(config: ClassifierRun) -> RunMetrics:
@@ -31,8 +35,20 @@ def run_histogram(config: ClassifierRun) -> RunMetrics:
     return keep_or_run(config, lambda run: _fit_and_test(config, run))
 
 
+def score_elsewhere(
+    config: ClassifierRun, train: tuple[FoldName, ...], records: Path, folds: tuple[FoldName, ...]
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Fits the baseline of a run again, and returns truth, scores and groups of other records."""
+    model = fit_histogram_baseline(*read_slices(config, train)[:2])
+    elsewhere = dataclasses.replace(config, records=records)
+    images, truth, _, groups = read_slices(elsewhere, folds)
+    return truth, model.predict_proba(images)[:, 1], groups
+
+
 def _fit_and_test(config: ClassifierRun, run: OpenRun) -> Outcome:
-    parts = {name: _slices(config, folds) for name, folds in dataclasses.asdict(run.split).items()}
+    parts = {
+        name: read_slices(config, folds) for name, folds in dataclasses.asdict(run.split).items()
+    }
     model = fit_histogram_baseline(*parts["train"][:2])
     scores = {name: model.predict_proba(part[0])[:, 1] for name, part in parts.items()}
     threshold = choose_threshold(parts["val"][1], scores["val"], rule=config.threshold_rule)
@@ -44,7 +60,7 @@ def _fit_and_test(config: ClassifierRun, run: OpenRun) -> Outcome:
     return Outcome(pd.DataFrame(table), metrics, threshold)
 
 
-def _slices(
+def read_slices(
     config: ClassifierRun, folds: tuple[FoldName, ...]
 ) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
     """Returns uint8 images, truth, ids and groups of some folds."""

@@ -26,8 +26,12 @@ from stroke_tf.config import (
 )
 from stroke_tf.records import Stage
 
+HISTOGRAM = "histogram"
+"""The backbone that stands for a grey histogram: a baseline without a network."""
 SMOKE_SIZE = 96
 _SMOKE_FILTERS = 4
+HEAD_ONLY = ("frozen", "probe")
+"""The ways of training a classifier that leave the backbone as it is."""
 
 TestFold = int | Stage
 
@@ -226,10 +230,15 @@ class ClassifierTraining:
 
     Attributes:
         run: The settings of the run.
+        auto: Choose image size, batch, epochs and learning rate, as far as no flag sets them, from
+            the records, the memory there is and a few timed steps; each is told with its reason.
+        minutes: Time that the training may take; means --auto.
         smoke: Only see that everything runs, in small, on phantoms where there are no records.
     """
 
     run: Annotated[ClassifierRun, tyro.conf.arg(name="")] = ClassifierRun()
+    auto: bool = False
+    minutes: float | None = None
     smoke: bool = False
 
 
@@ -241,11 +250,16 @@ class UnetTraining:
         run: The settings of the run.
         hosts: Processes on this machine that share the training, with Keras on JAX; 1 trains in
             this one, with TensorFlow. For several hosts see the README.
+        auto: Choose image size, batch, epochs and learning rate, as far as no flag sets them, from
+            the records, the memory there is and a few timed steps; each is told with its reason.
+        minutes: Time that the training may take; means --auto.
         smoke: Only see that everything runs, in small, on phantoms where there are no records.
     """
 
     run: Annotated[UnetRun, tyro.conf.arg(name="")] = UnetRun()
     hosts: int = 1
+    auto: bool = False
+    minutes: float | None = None
     smoke: bool = False
 
 

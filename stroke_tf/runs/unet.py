@@ -77,10 +77,10 @@ def train(config: UnetRun, run: OpenRun) -> keras.Model:
     """
     check_lesions(config.records, run.split.train)
     with training_scope(config.fit):  # before the data: what a weight file lacks is told at once
-        model = SEGMENTERS[config.architecture](**config.network)
+        model = build(config)
     training = _examples(config, run.split.train, training=True, decoded=run.decoded)
     val = _examples(config, run.split.val, decoded=run.decoded)
-    objective = _objective(config)
+    objective = objective_of(config)
     fit(
         model,
         training,
@@ -105,7 +105,12 @@ def _examples(config: UnetRun, folds: tuple[FoldName, ...], **options: Any) -> t
     return dataset_of(config, folds, with_ids=True, **options).map(name_labels)
 
 
-def _objective(config: UnetRun) -> dict[str, Any]:
+def build(config: UnetRun) -> keras.Model:
+    """Returns the network of a run, to be called inside `training_scope`."""
+    return SEGMENTERS[config.architecture](**config.network)
+
+
+def objective_of(config: UnetRun) -> dict[str, Any]:
     """Returns losses and metrics for `fit`."""
     loss, metrics = LOSSES[config.loss](), pixel_scores(len(MASK_CLASSES))
     if config.architecture != "joint":

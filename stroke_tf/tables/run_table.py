@@ -93,11 +93,11 @@ def run_table(
             if table.folds == "five":
                 from stroke_tf.tables.cross_tables import cross_tables, cross_validated
 
-                attempt = partial(_attempt, failed=failed)
+                tried = partial(attempt, failed=failed)
                 found = cross_validated(
-                    here, config.seeds, parts=table.parts, run=_run, attempt=attempt
+                    here, config.seeds, parts=table.parts, run=run_row, attempt=tried
                 )
-                parts += cross_tables(found, table, attempt=attempt)
+                parts += cross_tables(found, table, attempt=tried)
                 answers += [
                     (name, seed, result)
                     for name, results in found.items()
@@ -129,7 +129,7 @@ def _keep_answers(
     write_out_of_fold(folder, answers, table.columns)
     if save_ensemble and not failed:
         runs = [folder_of(run).path for *_, result in answers for run in result.runs]
-        _attempt(ENSEMBLE_NAME, partial(save_ensemble, runs, folder / ENSEMBLE_NAME), failed)
+        attempt(ENSEMBLE_NAME, partial(save_ensemble, runs, folder / ENSEMBLE_NAME), failed)
 
 
 def _write_down(folder: Path, parts: Sequence[str], failed: Sequence[str]) -> None:
@@ -178,34 +178,32 @@ def _settled(row: Row, config: TableRun, experiment: str, name: str, records: Pa
     return small(row) if config.smoke else row
 
 
-def _attempt(what: str, run: Callable[[], Any], failed: list[str]) -> Any:
-    """Returns what `run` does; None if it failed, which is noted."""
-    import tensorflow as tf
-
+def attempt(what: str, run: Callable[[], Any], failed: list[str]) -> Any:
+    """Returns what `run` gives; None if it failed, which is noted."""
+    expected = (ValueError, OSError, RuntimeError, FloatingPointError, MemoryError, ImportError)
     try:
         return run()
-    except (
-        ValueError,
-        OSError,
-        RuntimeError,
-        FloatingPointError,
-        MemoryError,
-        tf.errors.OpError,
-    ) as error:
+    except (*expected, *_errors_of_tensorflow()) as error:
         logging.error("%s: %s", what, error)
         failed.append(f"{what}: {str(error).splitlines()[0] if str(error) else type(error)}")
         return None
 
 
-def _run(config: Row) -> RunMetrics:
+def _errors_of_tensorflow() -> tuple[type[Exception], ...]:
+    tensorflow = sys.modules.get("tensorflow")
+    return (tensorflow.errors.OpError,) if tensorflow else ()
+
+
+def run_row(config: Row) -> RunMetrics:
+    """Trains and tests one row, or returns its result if it is done already."""
     if isinstance(config, UnetRun):
         from stroke_tf.runs.unet import run_unet
 
         return run_unet(config)
     from stroke_tf.runs.classifier import run_classifier
-    from stroke_tf.runs.histogram import HISTOGRAM, run_histogram
+    from stroke_tf.runs.histogram import is_histogram, run_histogram
 
-    return run_histogram(config) if config.backbone == HISTOGRAM else run_classifier(config)
+    return run_histogram(config) if is_histogram(config) else run_classifier(config)
 
 
 def _tested_once(
@@ -220,7 +218,7 @@ def _tested_once(
         results = {}
         for name, row in rows.items():
             config = seeded(row, seed)
-            result = _attempt(f"{row.row}-s{seed}", partial(_run, config), failed)
+            result = attempt(f"{row.row}-s{seed}", partial(run_row, config), failed)
             if result is not None:
                 learned = best_epoch(config)
                 results[name] = replace(result, metrics=result.metrics | learned)

@@ -27,6 +27,7 @@ class Table:
         rows: The rows by name.
         published: Keys of the paper's tables that ours stand beside, when rows are tested once.
         folds: How a row is tested.
+        copies: Task that the copies are for which the records of `as-published` hold.
         clean_only: Rows that the protocol `as-published` cannot have.
         smoothed: Standard deviation, in slices, for rows that are shown smoothed too.
         preface: Gives what is to be said of a folder of records before its rows.
@@ -39,6 +40,7 @@ class Table:
     rows: Mapping[str, Row]
     published: tuple[str, ...] = ()
     folds: Folds = "one"
+    copies: Literal["none", "detect", "segment"] = "none"
     clean_only: tuple[str, ...] = ()
     smoothed: Mapping[str, float] = field(default_factory=dict)
     preface: Callable[[Path], str] | None = None

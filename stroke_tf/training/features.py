@@ -32,7 +32,8 @@ from stroke_tf.files import replacing, to_json, write_text
 from stroke_tf.labels import Task
 from stroke_tf.manifest import FoldName, manifest_sha256
 
-_BATCH = 32  # larger ones gain nothing on a CPU; the augmentations drawn depend on it
+BATCH = 32
+"""Slices computed at a time: more gain nothing on a CPU. The augmentations drawn depend on it."""
 
 _logger = logging.getLogger(__name__)
 
@@ -213,12 +214,12 @@ class _Extraction:
     ) -> dict[tuple[FoldName, int], FeatureSet]:
         """Decodes folds once, then computes and saves some of their copies."""
         sizes = {
-            fold: [min(_BATCH, count - start) for start in range(0, count, _BATCH)]
+            fold: [min(BATCH, count - start) for start in range(0, count, BATCH)]
             for fold, count in counts.items()
         }
         # No batch holds slices of two folds: what is drawn for a slice would depend on the call.
         slices = make_dataset(
-            self.records, folds=tuple(counts), batch_size=_BATCH, with_ids=True, **self.shown
+            self.records, folds=tuple(counts), batch_size=BATCH, with_ids=True, **self.shown
         ).rebatch([*itertools.chain(*sizes.values())])
         computed = {}
         for copy in copies:

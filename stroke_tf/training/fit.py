@@ -48,6 +48,7 @@ def fit(
     mode: Mode = "min",
     class_weight: dict[int, float] | None = None,
     progress: str | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> pd.DataFrame:
     """Trains a model and leaves it with the weights of its best epoch.
 
@@ -77,6 +78,7 @@ def fit(
         class_weight: Weight of each class id, for labels of shape (B, 1).
         progress: Title of the progress display, or None for none. It is a bar on a terminal and a
             line for each epoch elsewhere.
+        callbacks: Callbacks that only look on.
 
     Returns:
         A row for each epoch: `epoch` (from 0), `learning_rate`, `loss`, the metrics, and the same
@@ -121,7 +123,7 @@ def fit(
                 epochs=config.epochs,
                 initial_epoch=epoch,
                 class_weight=class_weight,
-                callbacks=[CheckScores(monitor), *watched, log, board, display, backup],
+                callbacks=[CheckScores(monitor), *callbacks, *watched, log, board, display, backup],
                 shuffle=False,
                 verbose=0,
             )
@@ -142,10 +144,15 @@ def strategy() -> tf.distribute.Strategy:
 def training_scope(config: FitConfig) -> Iterator[None]:
     """Context to build a model in: of `strategy()`, and in mixed precision if that is set.
 
+    Once a deterministic training was asked for, all operations of the process are deterministic.
+
     Raises:
         ValueError: If float16 is asked for on a CPU.
     """
     _check_gpu(config)
+    if config.deterministic and keras.backend.backend() == "tensorflow":
+        keras.utils.set_random_seed(config.seed)
+        tf.config.experimental.enable_op_determinism()
     policy = keras.config.dtype_policy()
     if config.precision != "float32":
         keras.config.set_dtype_policy(f"mixed_{config.precision}")

@@ -12,10 +12,10 @@ from data_tools.build_tfrecords import main
 from data_tools.conversion import BadInputError, build_tfrecords
 from data_tools.inspection import inspect_folder, tables, write_page
 from data_tools.options import Conversion, Inspection
-from data_tools.slices import grey_view
 from data_tools.sources import find_slices
 from stroke_tf.labels import StrokeType
 from stroke_tf.manifest import read_folds
+from stroke_tf.reading.hu_values import grey_view
 
 SIDE = 96
 SCOUT = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}

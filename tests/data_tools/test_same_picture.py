@@ -4,7 +4,7 @@ import pytest
 from dicom_files import phantom_hu
 
 from data_tools.same_picture import check_same_picture
-from data_tools.slices import grey_view
+from stroke_tf.reading.hu_values import grey_view
 
 HU = phantom_hu(256)
 WINDOWS = [(40, 80), (28, 60), (300, 1500), (40, 400)]

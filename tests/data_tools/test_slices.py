@@ -4,9 +4,10 @@ import pytest
 from trees import read_slice
 
 from data_tools.scan import SliceFiles
-from data_tools.slices import Reading, Slice, grey_view
+from data_tools.slices import Reading, Slice
 from data_tools.sources import find_slices
 from stroke_tf.labels import StrokeType
+from stroke_tf.reading.hu_values import grey_view
 
 
 def files(**changes):

@@ -131,8 +131,8 @@ def test_runs_are_read_in_order_and_unfinished_ones_left_out(tmp_path):
     ("text", "message"),
     [
         ("{", "metrics.json must be JSON"),
-        ("[]", "metrics.json: keys must be"),
-        ('{"n": 1}', "metrics.json: keys must be .*Received: \\['n'\\]"),
+        ("[]", "metrics.json: schema_version must be 1. Received: <class 'list'>"),
+        ('{"schema_version": 1}', "metrics.json: keys must be .*: \\['schema_version'\\]"),
         (None, "metrics.json: schema_version must be 1. Received: 2"),
     ],
 )

@@ -25,8 +25,8 @@ from data_tools.phantom.anatomy import draw_anatomy, draw_head
 from data_tools.phantom.data_set import make_phantom
 from data_tools.phantom.lesions import _KINDS, add_lesion, draw_lesion
 from data_tools.phantom.patient_files import SLICES, Patient, PatientTask, write_patient
-from data_tools.slices import grey_view
 from stroke_tf.labels import LESION_CLASSES, StrokeType
+from stroke_tf.reading.hu_values import grey_view
 from stroke_tf.reading.mask_pictures import MASK_COLOURS, mask_from_colours, paint_overlay
 
 PATIENTS = 20

@@ -83,7 +83,10 @@ def test_patients_and_calibration_have_their_tables_and_sentences(scored):
     assert list(audited.tables["Calibration"]["scores"]) == [
         *("as they are", "by a temperature from the validation folds"),
     ]
-    assert list(audited.figures) == ["reliability", "reliability-calibrated", "missed"]
+    assert list(audited.figures) == [
+        *("reliability", "reliability-after-the-temperature"),
+        "lesions-missed-with-their-true-outlines",
+    ]
 
 
 def test_a_segmentation_is_scored_by_pixels_and_its_worst_masks_are_drawn(planted, tmp_path):
@@ -101,7 +104,9 @@ def test_a_segmentation_is_scored_by_pixels_and_its_worst_masks_are_drawn(plante
     assert row["dice"].value == pytest.approx(2 * 10 * (n - 1) / (2 * 10 * (n - 1) + 30 * n))
     assert row["lesion-wise recall"].value == pytest.approx((n - 1) / n)
     assert "Calibration" not in audited.tables
-    assert list(audited.figures) == ["missed", "worst-masks"]
+    assert list(audited.figures) == [
+        *("lesions-missed-with-their-true-outlines", "masks-of-least-Dice"),
+    ]
 
 
 def test_slices_of_other_records_are_refused(planted, tmp_path):
@@ -109,5 +114,7 @@ def test_slices_of_other_records_are_refused(planted, tmp_path):
     run = write_run(
         ClassifierRun(out=tmp_path), tiny_network("score"), threshold=0.5, predictions=said
     )
-    with pytest.raises(ValueError, match="of the records. Received: 1 others, such as q-1"):
+    with pytest.raises(
+        ValueError, match="of slices of the records. Received: 1 others, such as q-1"
+    ):
         audit(subject(planted, run))

@@ -37,8 +37,9 @@ def test_an_empty_mask_between_two_lesions_is_not_missing():
 
 
 @pytest.mark.parametrize("wrong", [(12, 12, 6), (0, 0, 2)])
-def test_a_mask_elsewhere_than_both_neighbours_is_apart(wrong):
-    assert rules((2, 2, 6), wrong, (2, 2, 6)) == ["apart"]
+@pytest.mark.parametrize("above", [(2, 2, 6), None])
+def test_a_mask_elsewhere_than_those_beside_it_is_apart(wrong, above):
+    assert rules((2, 2, 6), wrong, above) == ["apart"]
 
 
 def test_a_mask_of_another_class_is_apart():

@@ -6,7 +6,11 @@ from stroke_tf.audits.quick import AucInParts, aucs, out_of_fold, parts_of
 
 
 def test_pairs_of_folds_are_parts():
-    assert parts_of(["0", "1", "4", "9"]).tolist() == [0, 0, 2, 4]
+    assert parts_of(list("0123456789")).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+
+
+def test_each_of_a_few_folds_is_a_part():
+    assert parts_of(["0", "1", "0", "8"]).tolist() == [0, 1, 0, 8]
 
 
 def test_a_slice_is_scored_by_what_has_not_seen_its_part():

@@ -22,7 +22,7 @@ def test_scores_too_sure_are_mended_by_what_the_other_half_says():
     assert after < before / 2
     assert found.table["brier"][1].value < found.table["brier"][0].value
     assert found.finding.level == "fine"
-    assert list(found.figures) == ["reliability", "reliability-calibrated"]
+    assert list(found.figures) == ["reliability", "reliability-after-the-temperature"]
 
 
 def test_the_temperature_of_the_run_is_used_where_there_is_one():

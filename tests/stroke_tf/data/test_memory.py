@@ -4,13 +4,12 @@ import logging
 import os
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
-import psutil
 import pytest
 import tensorflow as tf
 
+from stroke_tf.data import memory
 from stroke_tf.data.memory import load_slices
 from stroke_tf.labels import Task
 from stroke_tf.manifest import read_manifest
@@ -86,12 +85,12 @@ def test_slices_in_a_file_are_those_in_memory_and_leave_nothing_behind(
     assert _deleted_files(tmp_path) == []
 
 
-@pytest.mark.parametrize(("available", "place"), [(3414, "memory"), (3412, "a file in ")])
-def test_auto_keeps_in_memory_what_needs_60_percent_of_it(
+@pytest.mark.parametrize(("available", "place"), [(10240, "memory"), (10239, "a file in ")])
+def test_auto_keeps_in_memory_what_needs_a_fifth_of_it(
     gray_records, tmp_path, monkeypatch, caplog, available, place
 ):
-    # 4 slices of 16 x 16 pixels, image and mask: 2048 bytes, 60 % of 3413.3.
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=available))
+    # 4 slices of 16 x 16 pixels, image and mask: 2048 bytes.
+    monkeypatch.setattr(memory, "available_memory", lambda: available)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with caplog.at_level(logging.INFO):
         slices = load(gray_records)

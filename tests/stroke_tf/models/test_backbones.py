@@ -29,7 +29,7 @@ MODULES = {
     "inceptionresnetv2": keras.applications.inception_resnet_v2,
 }
 
-QUICK = ("mobilenet025", "mobilenetv2", "resnet18")
+QUICK = ("mobilenet025", "resnet18")
 SLOWLY = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in BACKBONES]
 
 MEAN = 255 * np.array([0.485, 0.456, 0.406])

@@ -184,7 +184,7 @@ def test_the_pretrained_mobilenet025_loads(pretrained, monkeypatch):
     assert not np.allclose(statistics, 1)
 
 
-QUICK = ("mobilenet025", "mobilenetv2", "resnet18", "cnn-type")
+QUICK = ("mobilenet025", "resnet18", "cnn-type")
 
 
 @pytest.mark.parametrize(

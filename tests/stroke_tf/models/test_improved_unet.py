@@ -175,6 +175,11 @@ def test_one_class_gives_a_sigmoid(pixels):
     assert model.get_layer("probs").activation is keras.activations.sigmoid
 
 
+def test_all_layers_are_those_of_keras(improved):
+    assert {type(layer).__module__.split(".")[0] for layer in improved.layers} == {"keras"}
+
+
+@pytest.mark.slow
 def test_a_saved_model_loads_without_this_package(improved, pixels, tmp_path):
     improved.save(tmp_path / "model.keras")
     np.save(tmp_path / "pixels.npy", pixels)

@@ -1,6 +1,5 @@
 import dataclasses
 import json
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,16 +9,16 @@ from trees import write_tree
 
 from data_tools.conversion import build_tfrecords
 from data_tools.options import Conversion
-from experiments import train_classifier, train_unet
+from experiments import train_classifier
 from stroke_tf.config import FitConfig
 from stroke_tf.data.memory import load_slices
 from stroke_tf.deploy.load import load_model
 from stroke_tf.deploy.sources import read_source
 from stroke_tf.labels import Task
 from stroke_tf.runs.classifier import run_classifier
-from stroke_tf.runs.settings import ClassifierRun, ClassifierTraining, UnetRun, UnetTraining
-from stroke_tf.runs.unet import run_unet
+from stroke_tf.runs.settings import ClassifierRun, ClassifierTraining
 
+SIZE = 32
 ONE_EPOCH = FitConfig(epochs=1, seed=3)
 
 
@@ -28,7 +27,7 @@ def folder(tmp_path_factory):
     """Records of 60 small slices, lesions of one shape, and room for results."""
     folder = tmp_path_factory.mktemp("training")
     tree = write_tree(folder / "tree", none=30, ischemia=15, hemorrhage=15)
-    build_tfrecords(Conversion(data=tree, out=folder / "records", size=64, jobs=1))
+    build_tfrecords(Conversion(data=tree, out=folder / "records", size=SIZE, jobs=1))
     return folder
 
 
@@ -37,33 +36,18 @@ def classifier(folder):
     config = ClassifierRun(
         records=folder / "records",
         out=folder / "results",
-        backbone="mobilenet025",
+        backbone="cnn-detect",
         weights=None,
-        image_size=64,
+        image_size=SIZE,
         batch_size=16,
         fit=ONE_EPOCH,
     )
     return config, run_classifier(config)
 
 
-@pytest.fixture(scope="module")
-def unet(folder):
-    config = UnetRun(
-        records=folder / "records",
-        out=folder / "results",
-        weights=None,
-        image_size=64,
-        architecture="improved",
-        filters=2,
-        depth=2,
-        fit=ONE_EPOCH,
-    )
-    return config, run_unet(config)
-
-
 def test_a_classifier_run_leaves_all_its_files(classifier):
     config, result = classifier
-    run = config.out / "classifier" / "mobilenet025-s3"
+    run = config.out / "classifier" / "cnn-detect-s3"
     assert {path.name for path in run.iterdir()} >= {
         *("config.json", "env.json", "history.csv", "model.keras", "predictions.csv"),
         *("figures", "metrics.json"),
@@ -81,7 +65,7 @@ def test_a_classifier_run_leaves_all_its_files(classifier):
 
 def test_a_run_says_what_its_model_needs(classifier):
     config, result = classifier
-    description = read_source(config.out / "classifier" / "mobilenet025-s3").description
+    description = read_source(config.out / "classifier" / "cnn-detect-s3").description
     assert (description.task, description.pixels, description.view) == (
         *("detect", "gray8"),
         "windows",
@@ -93,8 +77,8 @@ def test_a_run_says_what_its_model_needs(classifier):
 
 def test_a_loaded_run_gives_the_scores_it_was_tested_with(classifier):
     config, _ = classifier
-    run = config.out / "classifier" / "mobilenet025-s3"
-    slices = load_slices(config.records, (9,), task=Task.DETECT, image_size=64)
+    run = config.out / "classifier" / "cnn-detect-s3"
+    slices = load_slices(config.records, (9,), task=Task.DETECT, image_size=SIZE)
     table = pd.read_csv(run / "predictions.csv", dtype={"id": str}).set_index("id")
     said = load_model(run).predict(slices.images[..., 0])
     expected = table.loc[[row.source_id for row in slices.rows], "score"]
@@ -103,7 +87,7 @@ def test_a_loaded_run_gives_the_scores_it_was_tested_with(classifier):
 
 def test_scores_are_those_of_the_saved_model(classifier):
     config, result = classifier
-    run = config.out / "classifier" / "mobilenet025-s3"
+    run = config.out / "classifier" / "cnn-detect-s3"
     table = pd.read_csv(run / "predictions.csv", dtype={"id": str})
     hits = (table.score >= result.threshold) & (table.truth == 1)
     assert result.metrics["sensitivity"].value == pytest.approx(hits.sum() / table.truth.sum())
@@ -117,7 +101,7 @@ def test_scores_are_those_of_the_saved_model(classifier):
 
 def test_a_finished_run_is_kept(classifier):
     config, result = classifier
-    model = config.out / "classifier" / "mobilenet025-s3" / "model.keras"
+    model = config.out / "classifier" / "cnn-detect-s3" / "model.keras"
     before = model.stat().st_mtime_ns
     assert run_classifier(config).to_json() == result.to_json()  # NaN is not equal to itself
     assert model.stat().st_mtime_ns == before
@@ -126,6 +110,7 @@ def test_a_finished_run_is_kept(classifier):
 def test_the_type_task_sees_lesion_slices_only(classifier):
     config, _ = classifier
     probe = {"task": "type", "row": "type", "training": "probe", "head": "linear"}
+    probe |= {"backbone": "mobilenet025"}
     result = run_classifier(
         dataclasses.replace(config, **probe, test_folds=(8, 9), val_folds=(6, 7))
     )
@@ -134,30 +119,16 @@ def test_the_type_task_sees_lesion_slices_only(classifier):
     assert set(table.truth) == {0, 1}
 
 
-def test_a_unet_run_leaves_all_its_files(unet):
-    config, result = unet
-    run = config.out / "unet" / "improved-s3"
-    assert {path.stem for path in (run / "figures").iterdir()} == {
-        *("augmentations", "history", "segmentation")
-    }
-    table = pd.read_csv(run / "predictions.csv")
-    assert len(table) == result.n
-    assert result.threshold is None
-    tp, fp, fn = (table[f"any_lesion_{cell}"].sum() for cell in ("tp", "fp", "fn"))
-    assert result.metrics["any_lesion_dice"].value == pytest.approx(2 * tp / (2 * tp + fp + fn))
-    assert (table.any_lesion_tp + table.any_lesion_fn).sum() > 0
-
-
-def test_commands_print_the_result_and_where_it_is(classifier, unet, capsys):
-    assert train_classifier.main(ClassifierTraining(classifier[0])) == 0
-    assert train_unet.main(UnetTraining(unet[0])) == 0
+def test_the_command_prints_the_result_and_where_it_is(classifier, capsys):
+    config, _ = classifier
+    assert train_classifier.main(ClassifierTraining(config)) == 0
     printed = capsys.readouterr().out
-    assert "classifier/mobilenet025: n " in printed
+    assert "classifier/cnn-detect: n " in printed
     assert "protocol clean, seed 3" in printed
-    assert f"Kept in {Path(classifier[0].out) / 'classifier' / 'mobilenet025-s3'}" in printed
+    assert f"Kept in {config.out / 'classifier' / 'cnn-detect-s3'}" in printed
 
 
-def test_commands_say_what_is_missing(tmp_path):
+def test_the_command_says_what_is_missing(tmp_path):
     config = ClassifierRun(records=tmp_path, out=tmp_path / "out", weights=None)
     with pytest.raises(FileNotFoundError, match="make tfrecords"):
         train_classifier.main(ClassifierTraining(config))

@@ -10,7 +10,7 @@ from trees import write_tree
 
 from data_tools.conversion import build_tfrecords
 from data_tools.options import Conversion
-from experiments import score_stage2
+from experiments import score_stage2, train_unet
 from experiments.score_stage2 import Stage2, main
 from stroke_tf.config import FitConfig
 from stroke_tf.data import make_dataset
@@ -29,7 +29,7 @@ from stroke_tf.labels import Task
 from stroke_tf.manifest import read_folds
 from stroke_tf.models.segmenters import SEGMENTERS
 from stroke_tf.reading.mask_pictures import read_mask
-from stroke_tf.runs.settings import UnetRun, small
+from stroke_tf.runs.settings import UnetRun, UnetTraining, small
 from stroke_tf.runs.unet import dataset_of, read_mask_rule, run_unet
 
 
@@ -59,7 +59,6 @@ def run(tmp_path_factory):
         weights=None,
         image_size=64,
         architecture="linknet",
-        augment=False,
         mirror_test=True,
         tune_mask=True,
         val_folds=(6, 7),
@@ -73,9 +72,18 @@ def run(tmp_path_factory):
 
 def test_a_run_reports_pixels_lesions_and_the_scores_of_segmentation_models(run):
     _, result, folder = run
+    assert {path.stem for path in (folder / "figures").iterdir()} == {
+        *("augmentations", "history", "segmentation")
+    }
     assert tuple(result.metrics) == (*SEGMENTATION_METRICS, *LESION_METRICS, "sm_iou", "sm_f1")
     assert 0 < result.metrics["sm_iou"].value < result.metrics["sm_f1"].value < 1
     assert keras.models.load_model(folder / "model.keras").name == "linknet_mobilenetv2"
+
+
+def test_the_command_prints_the_result_and_where_it_is(run, capsys):
+    config, _, folder = run
+    assert train_unet.main(UnetTraining(config)) == 0
+    assert f"Kept in {folder}" in capsys.readouterr().out
 
 
 def test_the_tuned_rule_is_kept(run):

@@ -19,7 +19,7 @@ DEADLINE_SECONDS = 900
 
 def command(records, out, *flags):
     return [
-        *(sys.executable, "-m", "experiments.tune_classifier"),
+        *(SCRIPT, "tune-classifier"),
         *("--records", str(records), "--out", str(out), "--training", "full"),
         *("--backbone", "cnn-detect", "--weights", "None", "--image-size", "32"),
         *("--fit.epochs", "2", "--space.batch-size", "32", "64", "--space.unfrozen"),
@@ -88,15 +88,14 @@ def test_a_killed_and_resumed_grid_search_is_whole(tmp_path):
 
 
 def test_a_chief_and_two_workers_share_a_search(phantom_records, tmp_path):
-    start = [SCRIPT, "tune-classifier", "--smoke", "--workers", "2", "--out", tmp_path]
-    start += ["--records", phantom_records[0]]
+    start = command(phantom_records[0], tmp_path, "--trials", "2", "--workers", "2")
     with subprocess.Popen(start, stderr=subprocess.PIPE, text=True) as process:
         for name in ("chief", "worker-1", "worker-2"):
             wait_for(lambda name=name: role(process, name), process)
         _, said = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 0, said
     assert sorted(re.findall(r"Trial (\d): score", said)) == ["0", "1"]
-    folder = tmp_path / "classifier-smoke" / "search-random-s0"
+    folder = tmp_path / "classifier" / "search-random-s0"
     assert [trial.name for trial in read_trials(folder)] == ["0", "1"]
     assert (folder / "best.json").is_file()
 

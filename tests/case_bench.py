@@ -3,8 +3,6 @@
 Knows nothing of single cases.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -21,6 +19,7 @@ import numpy as np
 
 from stroke_tf.records import Record, decode_record
 
+ROOT = Path(__file__).parents[1]
 ENOUGH = 14  # slices for ten folds
 SIDE = 96
 _NOISE = re.compile(r".*━|[IWE]0000 |WARNING: All log|To enable the foll")  # progress, TensorFlow
@@ -53,10 +52,9 @@ def short(line: str) -> str:
 
 @dataclass(frozen=True)
 class Bench:
-    """One case at work: its files, the code, and a folder that is thrown away."""
+    """One case at work: its files, and a folder that is thrown away."""
 
     case: Path
-    code: Path
     scratch: Path
 
     def tree(
@@ -79,10 +77,10 @@ class Bench:
         return root
 
     def run(self, *command: str | Path) -> Done:
-        """Runs a command with the code under test."""
-        env = os.environ | {"PYTHONPATH": str(self.code), "COLUMNS": "400"}
+        """Runs a command."""
+        env = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "400"}
         options = {"capture_output": True, "text": True, "errors": "backslashreplace"}
-        done = subprocess.run([*map(str, command)], cwd=self.code, env=env, **options)
+        done = subprocess.run([*map(str, command)], cwd=ROOT, env=env, **options)
         said = (done.stderr + done.stdout).splitlines()
         return Done(done.returncode, "\n".join(it for it in said if not _NOISE.match(it)))
 

@@ -1,48 +1,25 @@
-"""Runs the cases of public bug reports through the public commands.
+"""The cases of public bug reports, put through the public commands, and what is right.
 
-    python -m benchmarks.cases --cases <folder of cases> [--quick] [--code <another checkout>]
-
-Each case is a folder of bad or odd files; its README.md says what they are and what is right. They
-are put among sound slices and converted (or a training is tried). Records, values, messages and the
-exit code are compared with what is right. It prints a table, and last one line of JSON.
+Each case is a folder of bad or odd files; its README.md says what they are. They are put among
+sound slices and converted, or a training is tried. Records, values, messages and the exit code are
+compared with what is right.
 """
 
-from __future__ import annotations
-
 import csv
-import json
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import tyro
+from case_bench import ENOUGH, SIDE, Bench, Done, decode, short, write, write_head
 
-from benchmarks._case_bench import ENOUGH, SIDE, Bench, Done, decode, short, write, write_head
-from stroke_tf.page import markdown_table
 from stroke_tf.records import HU_OFFSET
 
-
-@dataclass(frozen=True)
-class Settings:
-    """Which cases to run, and on what code.
-
-    Attributes:
-        cases: Folder of cases.
-        code: Checkout whose commands run; by default this one.
-        only: Names of cases to run; by default all.
-        quick: Leave out the cases that start TensorFlow.
-    """
-
-    cases: Path
-    code: Path = Path(__file__).resolve().parents[1]
-    only: tuple[str, ...] = ()
-    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+ROOT = Path(__file__).parents[1]
 
 
 class Outcome(NamedTuple):
@@ -285,7 +262,7 @@ def _weights(bench: Bench) -> Iterator[Outcome]:
 
 
 def _keras(bench: Bench) -> Iterator[Outcome]:
-    said = re.search(r"Keras 3\.\d+ and later", (bench.code / "README.md").read_text())
+    said = re.search(r"Keras 3\.\d+ and later", (ROOT / "README.md").read_text())
     yield Outcome("README", said[0] if said else "says nothing", bool(said))
 
 
@@ -294,7 +271,6 @@ class Case(NamedTuple):
 
     expected: str
     check: Callable[[Bench], Iterator[Outcome]]
-    tensorflow: bool = False
 
 
 _NO_SLICE, _HU = "named as no CT slice", "the expected HU, or a fault"
@@ -331,32 +307,6 @@ CASES: dict[str, Case] = {
     "same_picture_in_two_classes": Case("a fault", _two_classes),
     "tables_in_other_encodings": Case("read", _tables),
     "tiny_lesion_lost_by_size": Case("a lesion pixel", _tiny),
-    "unet_on_records_without_a_lesion": Case("refused", _unet, tensorflow=True),
-    "weights_of_another_backbone": Case("one sentence", _weights, tensorflow=True),
+    "unet_on_records_without_a_lesion": Case("refused", _unet),
+    "weights_of_another_backbone": Case("one sentence", _weights),
 }
-
-
-def main(settings: Settings) -> None:
-    """Prints the table and, last, one line of JSON."""
-    if unknown := {path.name for path in settings.cases.iterdir() if path.is_dir()} - {*CASES}:
-        raise SystemExit(f"{settings.cases}: every case must be known. Received: {sorted(unknown)}")
-    rows, right = [], []
-    for name, case in CASES.items():
-        if (settings.only and name not in settings.only) or (settings.quick and case.tensorflow):
-            continue
-        with tempfile.TemporaryDirectory() as scratch:
-            bench = Bench(settings.cases.resolve() / name, settings.code.resolve(), Path(scratch))
-            outcomes = list(case.check(bench))
-        print(name, file=sys.stderr)
-        for outcome in outcomes:
-            happened = outcome.happened.replace("|", "/")
-            rows.append(
-                (name, case.expected, outcome.kind, happened, "yes" if outcome.right else "NO")
-            )
-        right.append(all(outcome.right for outcome in outcomes))
-    print(markdown_table(("case", "expected", "kind", "what happened", "right"), rows))
-    print(json.dumps({"name": "cases", "right": sum(right), "n": len(right), "kinds": len(rows)}))
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Settings, prog="python -m benchmarks.cases", description=__doc__))

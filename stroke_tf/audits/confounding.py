@@ -1,0 +1,155 @@
+"""Whether the source of a slice can be told, and whether it goes with the class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from stroke_tf.audits.audit import Finding
+from stroke_tf.audits.quick import aucs, out_of_fold
+from stroke_tf.evaluation.intervals import Metric, bootstrap
+from stroke_tf.text_tables import read_columns, read_table
+
+_CONFOUNDED = 0.3  # Cramér's V whose interval lies above this
+_SOURCES = 12  # the largest ones; more are not told apart
+_FEW = 5  # slices, or groups, that a source must have to be told
+
+
+def read_sources(table: Path | None, ids: ArrayLike) -> NDArray[np.str_] | None:
+    """Returns the source of each slice by a table's columns id and source; "" where unknown.
+
+    None without a table, without such a column, or where all slices are of one source.
+    """
+    if table is None or "source" not in read_columns(table):
+        return None
+    named = {row["id"]: row["source"] for _, row in read_table(table, ("id", "source"))}
+    sources = np.array([named.get(str(name), "") for name in np.asarray(ids)])
+    return sources if len(set(sources) - {""}) > 1 else None
+
+
+def cramers_v(classes: ArrayLike, sources: ArrayLike, groups: ArrayLike, **drawn: Any) -> Metric:
+    """Returns how far class and source go together, 0 to 1, with its interval over groups.
+
+    Args:
+        classes: Shape (N,), any labels; so are the others.
+        sources: Shape (N,).
+        groups: Shape (N,): the patient of each slice.
+        drawn: `seed` and `resamples` of the bootstrap.
+    """
+    from scipy.stats.contingency import association
+
+    (names, rows), (others, columns) = (
+        np.unique(np.asarray(it), return_inverse=True) for it in (classes, sources)
+    )
+
+    def statistic(weights: NDArray[np.int64]) -> list[float]:
+        counts = np.zeros((len(names), len(others)), np.int64)
+        np.add.at(counts, (rows, columns), weights)
+        counts = counts[counts.any(axis=1)][:, counts.any(axis=0)]
+        return [float("nan") if min(counts.shape) < 2 else float(association(counts))]
+
+    return bootstrap(statistic, groups, **drawn)[0]
+
+
+def source_findings(
+    classes: NDArray[np.str_],
+    sources: NDArray[np.str_],
+    groups: NDArray[np.str_],
+    parts: NDArray[Any],
+    views: Mapping[str, NDArray[np.float32]],
+    **drawn: Any,
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """Returns a table of the sources and what it says: how they go with classes, and show.
+
+    Args:
+        classes: Shape (N,): class of each slice.
+        sources: Shape (N,).
+        groups: Shape (N,).
+        parts: Shape (N,): the part that each slice is held out in.
+        views: Features by the name of a view, each of shape (N, D).
+        drawn: `seed` and `resamples` of the bootstrap.
+    """
+    counts = pd.crosstab(sources, classes)
+    by_source = pd.Series(groups).groupby(sources).nunique()
+    told = {name: _told(name, sources, groups, parts, views, **drawn) for name in counts.index}
+    table = pd.DataFrame(
+        [
+            {"source": name, "slices": int(row.sum()), "groups": int(by_source[name])}
+            | {str(label): int(number) for label, number in row.items()}
+            | {f"told by {view}": told[name].get(view, "–") for view in views}
+            for name, row in counts.iterrows()
+        ]
+    )
+    v = cramers_v(classes, sources, groups, **drawn)
+    n = f"n {len(sources)}, {len(counts)} sources"
+    share = counts.max(axis=1).sum() / len(sources)
+    confounded = v.low > _CONFOUNDED
+    findings = [
+        Finding(
+            "warning" if confounded else "fine",
+            f"Class and source {'go together' if confounded else 'are not one'}: Cramér's V "
+            f"{v.text()} ({n}). Naming the commonest class of its source is right for {share:.0%} "
+            "of the slices."
+            + (" What a classifier says of the class may be of the source." if confounded else ""),
+        )
+    ]
+    for view in views:
+        values = {name: it[view] for name, it in told.items() if view in it}
+        if values:
+            name = max(values, key=lambda it: values[it].value)
+            findings.append(
+                Finding(
+                    "warning" if confounded and values[name].low > 0.6 else "note",
+                    f"The source can be told by the {view}: ROC AUC of {name} against the others "
+                    f"{values[name].text()} ({n}).",
+                )
+            )
+    return table, findings
+
+
+def _told(
+    source: str,
+    sources: NDArray[np.str_],
+    groups: NDArray[np.str_],
+    parts: NDArray[Any],
+    views: Mapping[str, NDArray[np.float32]],
+    **drawn: Any,
+) -> dict[str, Metric]:
+    """Returns by view the AUC of a source against the others; nothing of a source of few."""
+    truth = sources == source
+    few = min(truth.sum(), (~truth).sum(), len(set(groups[truth])), len(set(groups[~truth])))
+    if few < _FEW:
+        return {}
+    scores = {
+        view: out_of_fold(features, truth, parts, seed=drawn["seed"])
+        for view, features in views.items()
+    }
+    return {view: it.auc for view, it in aucs(truth, scores, parts, groups, **drawn).items()}
+
+
+def within_sources(
+    truth: NDArray[np.bool_],
+    scores: NDArray[np.float64],
+    parts: NDArray[Any],
+    sources: NDArray[np.str_],
+    groups: NDArray[np.str_],
+    **drawn: Any,
+) -> Finding:
+    """Returns how well scores of the class do among slices of one source, beside all slices."""
+    inside = np.array([f"{part} {source}" for part, source in zip(parts, sources, strict=True)])
+    both = {"all": scores, "inside": scores}
+    found = aucs(truth, both, {"all": parts, "inside": inside}, groups, **drawn)
+    everywhere, apart = found["all"].auc, found["inside"]
+    if apart.auc.value != apart.auc.value:
+        text = "Inside a source there is one class: what is told there is not known"
+        return Finding("warning", f"{text} ({len(set(sources))} sources, n {len(truth)}).")
+    return Finding(
+        "warning" if apart.first_minus.low > 0 else "note",
+        f"Inside a source the class is told with ROC AUC {apart.auc.text()}, over all of them with "
+        f"{everywhere.text()} (difference {apart.first_minus.text(sign=True)}, n {len(truth)}).",
+    )

@@ -1,0 +1,65 @@
+"""The classifiers that audits fit, from a nearest neighbour to a frozen network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from stroke_tf.audits.quick import fit_and_score
+from stroke_tf.audits.relatives import rounds_of
+
+Classifier = Callable[
+    [NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]], NDArray[np.float64]
+]
+"""Takes features and truth of training slices and features of others; gives the scores of these."""
+
+
+def small_pixels(images: NDArray[np.uint8], *, side: int) -> NDArray[np.float32]:
+    """Returns pictures as rows of their pixels at a small size, shape (N, side * side)."""
+    small = [cv2.resize(it, (side, side), interpolation=cv2.INTER_AREA) for it in images]
+    return np.stack(small).reshape(len(images), -1).astype(np.float32)
+
+
+def nearest_neighbour(
+    features: NDArray[np.float32], truth: NDArray[np.bool_], new: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Returns d0 / (d0 + d1) of each new slice: its distances to the nearest of either class."""
+    nearest = []
+    for of_class in (features[~truth], features[truth]):
+        squares = (new**2).sum(1)[:, None] + (of_class**2).sum(1) - 2 * new @ of_class.T
+        nearest.append(np.sqrt(squares.min(axis=1, initial=np.inf).clip(0)))
+    none, some = nearest
+    return np.where(none + some > 0, none / np.maximum(none + some, 1e-9), 0.5).astype(float)
+
+
+def deal(truth: ArrayLike, groups: ArrayLike | None, *, parts: int, seed: int) -> NDArray[np.str_]:
+    """Returns folds of our own, stratified by class: by group, or slice by slice without groups."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    truth = np.asarray(truth)
+    splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
+    folds = np.zeros(len(truth), int)
+    dealt = splitter(parts, shuffle=True, random_state=seed).split(truth, truth, groups)
+    for fold, (_, held_out) in enumerate(dealt):
+        folds[held_out] = fold
+    return folds.astype(str)
+
+
+def held_out(
+    features: NDArray[np.float32],
+    truth: NDArray[np.bool_],
+    folds: NDArray[np.str_],
+    classifier: Classifier = fit_and_score,
+) -> NDArray[np.float64]:
+    """Returns the score of each slice by a classifier that may not see its fold, see `rounds_of`.
+
+    0.5 where a slice is not tested, or where what its fold is tested against lacks a class.
+    """
+    scores = np.full(len(truth), 0.5)
+    for test, training in rounds_of(folds):
+        if truth[training].any() and not truth[training].all():
+            scores[test] = classifier(features[training], truth[training], features[test])
+    return scores

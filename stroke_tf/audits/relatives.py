@@ -1,0 +1,82 @@
+"""Which slices are related, by what folds they are parted, and who has a relative in training."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stroke_tf.fold_audit import relations
+from stroke_tf.near_duplicates import dhash, turned_hashes
+from stroke_tf.records import STAGE_FOLDS
+
+NO_FOLD = ""
+_TRAINING = ("train", "training")
+
+
+def related_slices(
+    ids: Sequence[str], images: NDArray[np.uint8], patients: Sequence[str | None]
+) -> dict[str, Sequence[object]]:
+    """Returns what `relations` gives of pictures, uint8 grey, shape (N, S, S)."""
+    return relations(
+        ids,
+        patients=patients,
+        pictures=[hashlib.sha256(image.tobytes()).digest() for image in images],
+        hashes=[dhash(image) for image in images],
+        turned=[turned_hashes(image) for image in images],
+    )
+
+
+def folds_of_file(names: Mapping[str, str], ids: Sequence[str]) -> NDArray[np.str_]:
+    """Returns the fold of each slice that a file names, or NO_FOLD.
+
+    An id of the file is that of a slice, or its file name, with or without folders and ending.
+
+    Raises:
+        ValueError: If the file names none of the slices.
+    """
+    folds = {}
+    for name, fold in names.items():
+        path = PurePath(name)
+        folds |= dict.fromkeys((path.stem, str(path.with_suffix(""))), fold)
+    folds |= names
+    found = [folds.get(name, folds.get(PurePath(name).name, NO_FOLD)) for name in ids]
+    if not any(found):
+        raise ValueError(
+            "a split must name slices of the records. Received: ids such as "
+            f"{sorted(names)[:2]}, for slices such as {sorted(ids)[:2]}"
+        )
+    return np.array(found)
+
+
+def rounds_of(folds: NDArray[np.str_]) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Yields for each fold that is tested its slices and those that a model may be trained on.
+
+    Where a fold is called train, that alone is trained on. Test sessions never are.
+    """
+    names = sorted(set(folds) - {NO_FOLD})
+    fixed = [name for name in names if name.lower() in _TRAINING]
+    for name in names:
+        if name not in fixed:
+            never = [name, NO_FOLD, *STAGE_FOLDS]
+            training = np.isin(folds, fixed) if fixed else ~np.isin(folds, never)
+            yield folds == name, training
+
+
+def with_relative(labels: Sequence[object], folds: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Returns whether each slice has a relative among those that it is tested against.
+
+    Args:
+        labels: Of each slice, equal for relatives; None where unknown.
+        folds: Fold of each slice.
+    """
+    numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
+    of_slices = np.array([-1 if label is None else numbers[label] for label in labels])
+    found = np.zeros(len(folds), bool)
+    for test, training in rounds_of(folds):
+        known = set(of_slices[training]) - {-1}
+        found[test] = np.isin(of_slices[test], list(known))
+    return found

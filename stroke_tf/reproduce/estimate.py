@@ -1,0 +1,95 @@
+"""What a training takes at most: the speed of its network times its slices and epochs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from stroke_tf.data.selection import drawn_negatives, is_used, label_of, rows_of_folds
+from stroke_tf.labels import Task
+from stroke_tf.manifest import FoldName, read_manifest
+from stroke_tf.reproduce.speed import Speed, time_network
+from stroke_tf.runs.classifier import HEAD_ONLY
+from stroke_tf.runs.histogram import is_histogram
+from stroke_tf.runs.keep_or_run import Split
+from stroke_tf.runs.settings import ClassifierRun
+from stroke_tf.tables.jobs import Estimate
+from stroke_tf.tables.table import Row
+
+_FIGURES_BYTES = 3 << 20  # what a run leaves beside its network
+_TRACES = 2  # a network is traced for its training, and again for its test
+
+
+def estimate_runs(runs: Sequence[Row], outside: Sequence[Path]) -> list[Estimate]:
+    """Returns what each of some runs of one network takes, see `same_network`.
+
+    Args:
+        runs: The runs; their epochs are taken to be as many as they may be.
+        outside: Folders of records that finished runs are scored on.
+
+    Raises:
+        ValueError: If a setting or a folder of records is not valid.
+        OSError: If initial weights cannot be had.
+    """
+    speed = time_network(runs[0])
+    return [_estimate(run, speed, outside) for run in runs]
+
+
+def _estimate(run: Row, speed: Speed, outside: Sequence[Path]) -> Estimate:
+    split = Split.holding_out(val=run.val_folds, test=run.test_folds)
+    train, val, test = (
+        len(_labels(run, run.records, folds)) for folds in (split.train, split.val, split.test)
+    )
+    elsewhere = sum(len(_labels(run, it, _folds(it))) for it in outside)
+    memory = speed.memory + (train + val) * run.image_size**2 * _bytes_of_pixel(run)
+    disk = speed.disk + _FIGURES_BYTES + (train + val) * speed.features * 4
+    if is_histogram(run):
+        seconds = speed.start + speed.per_slice * (train + val + test + elsewhere)
+        return Estimate(seconds, memory, disk)
+    views = 1 + run.mirror_test
+    seconds = _TRACES * speed.start
+    seconds += (val + test + elsewhere) / run.batch_size * speed.val_step * views
+    steps = _steps(train, run), _steps(val, run)
+    if isinstance(run, ClassifierRun) and run.training != "full":
+        seconds += (train * (run.copies + 1) + val) * speed.per_slice
+        seconds += run.head_fit.epochs * sum(steps) * speed.head_step
+    if not isinstance(run, ClassifierRun) or run.training not in HEAD_ONLY:
+        drawn = _steps(_drawn(run, split.train), run)
+        seconds += run.fit.epochs * (drawn * speed.step + steps[1] * speed.val_step)
+    return Estimate(seconds, memory, disk)
+
+
+def _steps(slices: int, run: Row) -> int:
+    return math.ceil(slices / run.batch_size)
+
+
+def _bytes_of_pixel(run: Row) -> int:
+    of_image = 1 if read_manifest(run.records).pixels == "gray8" else 2
+    return of_image + (not isinstance(run, ClassifierRun))  # and of its mask
+
+
+def _folds(records: Path) -> tuple[FoldName, ...]:
+    return tuple(fold.fold for fold in read_manifest(records).folds)
+
+
+def _labels(run: Row, records: Path, folds: tuple[FoldName, ...]) -> list[int]:
+    """Returns the label of each slice of some folds that a run uses, of a U-Net as for DETECT."""
+    of_unet = not isinstance(run, ClassifierRun)
+    task = Task.SEGMENT if of_unet else Task(run.task)
+    used = (
+        row
+        for row in rows_of_folds(records, folds)
+        if is_used(row, task=task, lesions_only=of_unet and run.lesions_only)
+    )
+    return [label_of(row, task=Task.DETECT if of_unet else task) for row in used]
+
+
+def _drawn(run: Row, folds: tuple[FoldName, ...]) -> int:
+    """Returns how many slices an epoch of training holds."""
+    labels = _labels(run, run.records, folds)
+    if run.negatives_per_positive is None:
+        return len(labels)
+    positives = sum(labels)
+    negatives = len(labels) - positives
+    return positives + drawn_negatives(positives, negatives, ratio=run.negatives_per_positive)

@@ -1,0 +1,77 @@
+"""Work in a process of its own: what it does to memory, and how it ends, touches nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, TypeVar
+
+from stroke_tf.tables.run_table import attempt
+
+Result = TypeVar("Result")
+
+_POLL_SECONDS = 0.5
+
+
+def in_own_process(
+    function: Callable[..., Result], *args: Any, watch: Callable[[], None] = lambda: None
+) -> Result:
+    """Returns what a function gives that runs in a new process, which does not outlive this one.
+
+    Args:
+        function: A function of a module.
+        args: What to call it with.
+        watch: Called now and then meanwhile.
+
+    Raises:
+        RuntimeError: If the work failed, or its process was killed; says how.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(sender, function, args), daemon=True)
+    process.start()
+    sender.close()
+    try:
+        while not receiver.poll(_POLL_SECONDS):
+            watch()
+        result, failed = receiver.recv()
+    except EOFError:
+        process.join()
+        raise RuntimeError(_ended(process.exitcode)) from None
+    finally:
+        process.kill()
+        process.join()
+    if failed:
+        raise RuntimeError(failed)
+    return result
+
+
+def _ended(code: int | None) -> str:
+    if code == -signal.SIGKILL:
+        return "its process was killed, perhaps for want of memory"
+    return f"its process ended with exit code {code}"
+
+
+def _work(sender: Connection, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    failed: list[str] = []
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        result = attempt("", lambda: function(*args), failed)
+    sender.send((result, failed[0].removeprefix(": ") if failed else None))
+    sender.close()
+    sys.stderr.flush()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from audit_slices import PATIENTS, SLICES, drawn_slices, warnings_of
+
+from stroke_tf.audits.leakage import audit
+
+pytestmark = pytest.mark.usefixtures("pixels_for_features")
+
+
+@pytest.fixture(scope="module")
+def clean(pixels_for_features, clean_records, subject_of):
+    return audit(subject_of(clean_records))
+
+
+def test_clean_folds_give_no_warning(clean):
+    assert warnings_of(clean) == []
+    assert clean.findings[0].text.startswith("No patient and no copy")
+    assert f"{PATIENTS * SLICES} slices in {PATIENTS} groups" in clean.about
+    table = clean.tables["Relatives in several folds"]
+    assert table["in several folds"].tolist() == [0, 0, 0, 0, 0]
+
+
+def test_clean_folds_are_scored_beside_folds_by_slice(clean):
+    (table,) = (it for title, it in clean.tables.items() if title.startswith("ROC AUC"))
+    assert list(table.columns) == [
+        *("classifier", "folds as dealt", "folds by slice", "folds by slice add"),
+    ]
+    assert len(table) == 4
+
+
+def leaky_slices():
+    """Returns slices of patients whose own picture, not a lesion, tells their class."""
+    random = np.random.default_rng(3)
+    rows = []
+    for patient in range(PATIENTS):
+        (*_, image), label = drawn_slices(seed=patient)[0], int(random.integers(2))
+        for number in range(SLICES):
+            noise = random.normal(0, 8, image.shape)
+            picture = (image + noise).clip(0, 255).astype(np.uint8)
+            rows.append((f"{patient}-{number}", f"p{patient}", label, picture))
+    return rows
+
+
+def test_a_planted_leak_is_found_and_worth_what_a_patient_tells(convert_slices, subject_of):
+    records = convert_slices(leaky_slices(), protocol="as-published")
+    warnings = warnings_of(audit(subject_of(records)))
+    assert any(text.startswith(f"patients: {PATIENTS} lie in several folds") for text in warnings)
+    assert any("folds as dealt add +0." in text for text in warnings)
+
+
+def test_mirrored_and_identical_copies_across_folds_of_others_are_found(
+    convert_slices, subject_of, tmp_path
+):
+    rows = drawn_slices(seed=5)
+    rows[2] = (*rows[2][:3], rows[0][3])
+    rows[8] = (*rows[8][:3], np.ascontiguousarray(rows[4][3][:, ::-1]))
+    records = convert_slices(rows)
+    split = tmp_path / "split.csv"
+    names = [row[0] for row in rows]
+    lines = [f"{name}.png,{'test' if it in (2, 8) else 'train'}" for it, name in enumerate(names)]
+    split.write_text("\n".join(["id,fold", *lines]))
+    found = audit(subject_of(records, split=split))
+    table = found.tables["Relatives in several folds"].set_index("what")
+    seen = table["tested with one in training"]
+    assert seen["identical pictures"] == 1
+    assert seen["flipped or turned copies"] >= 1
+    assert "in the 2 folds of split.csv" in found.about

@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from stroke_tf.audits.relatives import folds_of_file, rounds_of, with_relative
+
+
+def test_a_fold_is_tested_against_the_others_and_sessions_are_never_trained_on():
+    folds = np.array(["0", "1", "1", "stage1", ""])
+    found = [(test.tolist(), training.tolist()) for test, training in rounds_of(folds)]
+    assert found == [
+        ([1, 0, 0, 0, 0], [0, 1, 1, 0, 0]),
+        ([0, 1, 1, 0, 0], [1, 0, 0, 0, 0]),
+        ([0, 0, 0, 1, 0], [1, 1, 1, 0, 0]),
+    ]
+
+
+def test_where_a_fold_is_called_train_that_alone_is_trained_on():
+    folds = np.array(["test", "Train", "val"])
+    found = [(test.tolist(), training.tolist()) for test, training in rounds_of(folds)]
+    assert found == [([1, 0, 0], [0, 1, 0]), ([0, 0, 1], [0, 1, 0])]
+
+
+def test_a_relative_counts_in_training_alone():
+    folds = np.array(["train", "test", "test", "val", "test"])
+    labels = ["a", "a", "b", "b", None]
+    assert with_relative(labels, folds).tolist() == [False, True, False, False, False]
+    assert with_relative([None] * 5, folds).tolist() == [False] * 5
+
+
+def test_ids_of_a_split_may_be_file_names():
+    names = {"PNG/7.png": "1", "8": "2", "x/9": "0"}
+    assert folds_of_file(names, ["8", "a/7", "9.1", "x/9"]).tolist() == ["2", "1", "", "0"]
+
+
+def test_a_split_of_other_slices_is_refused():
+    with pytest.raises(ValueError, match=r"must name slices .* Received: ids such as \['z'\]"):
+        folds_of_file({"z": "0"}, ["1", "2"])
