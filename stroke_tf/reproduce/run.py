@@ -87,7 +87,7 @@ def reproduce(
         _time_networks(record, clock, progress)
         print("\n".join(_estimates(record)), flush=True)
         _run_all(record, clock, progress)
-        page = in_own_process(work.report, config.out)
+        page = in_own_process(work.report, config.out, config.records)
     return _summarise(record, page)
 
 

@@ -36,8 +36,8 @@ def draw_samples(records: Path, out: Path, seed: int, smoke: bool) -> None:
     write_samples(records, out, seed=seed, **(SMALL_SAMPLES if smoke else {}))
 
 
-def report(out: Path) -> Path:
+def report(out: Path, records: Sequence[Path]) -> Path:
     """Writes the report of a reproduction; returns its page."""
     from stroke_tf.tables.reproduction import write_reproduction
 
-    return write_reproduction(out)
+    return write_reproduction(out, records=records)

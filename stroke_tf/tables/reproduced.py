@@ -18,7 +18,7 @@ import pandas as pd
 from stroke_tf.evaluation.intervals import UNDEFINED, Metric
 from stroke_tf.files import read_json
 from stroke_tf.manifest import Protocol
-from stroke_tf.run_folder import RunFolder, RunMetrics, read_metrics
+from stroke_tf.run_folder import RunFolder, RunMetrics, metrics_of_json, read_metrics
 from stroke_tf.runs.best_epoch import best_of_run
 
 PLAN_NAME = "reproduce.json"
@@ -261,12 +261,7 @@ def _outside(folders: Sequence[RunFolder]) -> dict[str, tuple[Outside, ...]]:
     found: dict[str, tuple[Outside, ...]] = {}
     for path in (path for it in folders for path in sorted(it.path.glob("outside-*.json"))):
         values = read_json(path)
-        metrics = {
-            name: Metric(
-                *(math.nan if score[key] is None else score[key] for key in Metric._fields)
-            )
-            for name, score in values["metrics"].items()
-        }
+        metrics = metrics_of_json(values["metrics"])
         scores = Outside(values["n"], values.get("patients"), metrics)
         found[values["name"]] = (*found.get(values["name"], ()), scores)
     return found

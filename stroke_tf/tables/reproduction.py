@@ -6,15 +6,17 @@ are still to come.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from stroke_tf.files import read_json, write_text
+from stroke_tf.manifest import manifest_sha256
 from stroke_tf.page import markdown_table, plain_text, render_page
 from stroke_tf.reporting.report import environment_section
 from stroke_tf.tables.beside_paper import PROTOCOLS, paper_table, scores_table
+from stroke_tf.tables.differences import differences_table
 from stroke_tf.tables.paper_figures import FIGURES, SAMPLES, PaperFigure
 from stroke_tf.tables.papers import SAUCIS, TABLES, USTH
 from stroke_tf.tables.published import PublishedRow
@@ -49,11 +51,13 @@ _DETERMINISTIC = (
 )
 
 
-def write_reproduction(out: Path) -> Path:
+def write_reproduction(out: Path, *, records: Sequence[Path] = ()) -> Path:
     """Writes REPORT.md and report.html of a reproduction, finished or not, into its folder.
 
     Args:
         out: Folder of results, with reproduce.json.
+        records: Its folders of records: they know the patients, over whom classifiers are compared
+            with the first row of their table. Without them no rows are compared.
 
     Returns:
         The path of report.html.
@@ -62,13 +66,13 @@ def write_reproduction(out: Path) -> Path:
         FileNotFoundError: If there is no reproduce.json.
         ValueError: If a file is not valid; names it.
     """
-    markdown = "\n\n".join(_sections(read_reproduction(out))) + "\n"
+    markdown = "\n\n".join(_sections(read_reproduction(out), records)) + "\n"
     write_text(out / "REPORT.md", markdown)
     write_text(out / "report.html", render_page(markdown, out, title=TITLE))
     return out / "report.html"
 
 
-def _sections(found: Reproduction) -> Iterator[str]:
+def _sections(found: Reproduction, records: Sequence[Path]) -> Iterator[str]:
     yield f"# {TITLE}"
     states = [job.state for cell in found.cells.values() for job in cell.planned]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
@@ -93,6 +97,8 @@ def _sections(found: Reproduction) -> Iterator[str]:
         if rows and not keys:
             yield f"## Not in the papers: {plain_text(experiment)}"
             yield from scores_table(found, rows, dict.fromkeys(rows, experiment))
+    for experiment in found.tables:
+        yield from _compared(found, experiment, records)
     yield from _not_run(found)
     yield from _made(found)
 
@@ -122,6 +128,26 @@ def _pictures(found: Reproduction, figure: PaperFigure) -> tuple[list[Path], str
             if there := [path for path in paths if path.is_file()]:
                 return there, f": {experiment}, {figure.row}, {protocol}, seed {job.seed}"
     return [], ""
+
+
+def _compared(found: Reproduction, experiment: str, records: Sequence[Path]) -> Iterator[str]:
+    """Yields how the clean classifiers of the first seed differ from the first row."""
+    known = found.records_of(experiment, "clean")
+    paths = [it for it in records if known and manifest_sha256(it) == known.manifest_sha256]
+    cells = {row: found.cell(experiment, row, "clean") for row in found.rows(experiment)}
+    runs = {
+        row: job.folder(found.out)
+        for row, cell in cells.items()
+        for job in cell.planned
+        for run in cell.runs
+        if job.seed == run.seed == found.seeds[0] and run.threshold is not None
+        if "roc_auc" in run.metrics
+    }
+    if paths and len(runs) > 1:
+        first = next(iter(runs))
+        yield f"## {plain_text(experiment)} against its {plain_text(first)}"
+        yield f"Protocol clean, seed {found.seeds[0]}."
+        yield differences_table(runs, paths[0])
 
 
 def _why_not_drawn(found: Reproduction, figure: PaperFigure) -> str:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stroke_tf.evaluation.intervals import INTERVALS, p_text
+from stroke_tf.evaluation.intervals import INTERVALS
 from stroke_tf.runs.settings import ClassifierRun, UnetRun, small
 from stroke_tf.tables.settings import TableRun, seeded
 from stroke_tf.tables.table import Row, Table
@@ -27,12 +27,6 @@ TABLE_NAME = "TABLE.md"
 ENSEMBLE_NAME = "ensemble"
 _SMOKE_ROWS = 2
 _INTERVALS = f"Test slices, with 95 % intervals of a bootstrap over groups ({INTERVALS})"
-_PAIRED = (
-    "Differences on the same test slices, with 95 % intervals of a paired bootstrap over groups, "
-    "and p values: each column of them is corrected by Holm for the comparisons of this table "
-    "({}). McNemar's test takes slices to be independent, so its p is too small where patients "
-    "have many."
-)
 _TESTED_ONCE: dict[type, tuple[tuple[str, ...], str]] = {
     ClassifierRun: (
         (
@@ -216,6 +210,8 @@ def _tested_once(
     rows: Mapping[str, Row], seeds: Sequence[int], failed: list[str], published: Sequence[str]
 ) -> Iterator[str]:
     from stroke_tf.runs.best_epoch import best_epoch
+    from stroke_tf.runs.keep_or_run import folder_of
+    from stroke_tf.tables.differences import differences_table
     from stroke_tf.tables.papers import comparison_table
 
     for seed in seeds:
@@ -236,7 +232,8 @@ def _tested_once(
             if of_kind:
                 yield _own_table(of_kind, columns, note)
             if kind is ClassifierRun and len(of_kind) > 1:
-                yield _differences({name: seeded(rows[name], seed) for name in of_kind}, of_kind)
+                runs = {name: folder_of(seeded(rows[name], seed)) for name in of_kind}
+                yield differences_table(runs, next(iter(rows.values())).records)
 
 
 def _own_table(results: Mapping[str, RunMetrics], columns: Sequence[str], note: str) -> str:
@@ -247,38 +244,3 @@ def _own_table(results: Mapping[str, RunMetrics], columns: Sequence[str], note: 
         for name, run in results.items()
     ]
     return f"{markdown_table(('row', 'n', *columns), lines)}\n\n{_INTERVALS}{note}"
-
-
-def _differences(rows: Mapping[str, ClassifierRun], results: Mapping[str, RunMetrics]) -> str:
-    """Returns what each classifier differs in from the first one, on the same test slices."""
-    import pandas as pd
-
-    from stroke_tf.evaluation.comparisons import holm, mcnemar, paired_bootstrap
-    from stroke_tf.manifest import read_folds
-    from stroke_tf.page import markdown_table
-    from stroke_tf.runs.keep_or_run import folder_of
-
-    tables = {
-        name: pd.read_csv(folder_of(rows[name]).predictions, dtype={"id": str})
-        for name, run in results.items()
-    }
-    (first, one), *others = tables.items()
-    groups = {it.source_id: it.group_id for it in read_folds(rows[first].records)}
-    calls = one["score"] >= results[first].threshold
-    gains, tests = [], []
-    for name, table in others:
-        other = table.set_index("id").loc[one["id"]].reset_index()
-        gains.append(
-            paired_bootstrap(
-                one["truth"], other["score"], one["score"], groups=one["id"].map(groups)
-            )
-        )
-        tests.append(mcnemar(one["truth"], other["score"] >= results[name].threshold, calls))
-    p_values = [map(p_text, holm([it.p_value for it in column])) for column in (gains, tests)]
-    lines = [
-        [name, gain.difference.text(sign=True), p, f"{test.only_a} / {test.only_b}", mcnemar_p]
-        for (name, _), gain, test, p, mcnemar_p in zip(others, gains, tests, *p_values, strict=True)
-    ]
-    right = f"right where the other is wrong: row / {first}"
-    header = ("row", f"AUC - {first}", "p (Holm)", right, "McNemar p (Holm)")
-    return f"{markdown_table(header, lines)}\n\n{_PAIRED.format(len(lines))}"
