@@ -106,7 +106,9 @@ def choose(
         return _with(run, reasons), reasons
     own_batch = "batch_size" in set_by_user
     fitting = partial(_fitting, facts=facts, memory=memory, own_batch=own_batch, measure=measure)
-    step, why_batch, why_smaller = _largest(run, sizes, facts, minutes=minutes, fitting=fitting)
+    least = run.fit.epochs if "epochs" in set_by_user else LEAST_EPOCHS
+    timed = partial(_too_long, facts=facts, epochs=least, minutes=minutes)
+    step, why_batch, why_smaller = _largest(run, sizes, fitting=fitting, timed=timed)
     default_batch = type(run)().batch_size if own_batch else run.batch_size
     epochs, rate = run.fit.epochs, run.fit.learning_rate
     chosen = {
@@ -153,10 +155,9 @@ def _sizes(run: Run, facts: Facts, *, own: bool) -> tuple[list[int], str]:
 def _largest(
     run: Run,
     sizes: Sequence[int],
-    facts: Facts,
     *,
-    minutes: float | None,
     fitting: Callable[[Run], tuple[Step, str] | None],
+    timed: Callable[[Step], str],
 ) -> tuple[Step, str, str]:
     """Returns the step of the first size that fits memory and time, or the last that fits memory.
 
@@ -169,16 +170,23 @@ def _largest(
             smaller = f"; a step of {size} does not fit the memory"
             continue
         found = (*fitted, smaller)
-        needed = LEAST_EPOCHS * epoch_seconds(facts, fitted[0]) / 60
-        if minutes is None or needed <= minutes:
+        smaller = timed(fitted[0])
+        if not smaller:
             break
-        smaller = f"; {LEAST_EPOCHS} epochs at {size} would take {needed:.0f} minutes"
     if found is None:
         raise ValueError(
             "memory must hold a training step of one slice (or of the batch that was set) at size "
             f"{sizes[-1]}, with the slices; a smaller network may fit. Received: too little"
         )
     return found
+
+
+def _too_long(step: Step, *, facts: Facts, epochs: int, minutes: float | None) -> str:
+    """Returns why a size takes too long; empty where so many epochs fit the minutes."""
+    needed = epochs * epoch_seconds(facts, step) / 60
+    if minutes is None or needed <= minutes:
+        return ""
+    return f"; {epochs} epochs at {step.size} would take {needed:.0f} minutes"
 
 
 def _fitting(

@@ -1,7 +1,7 @@
 """A few training steps of a run's real network: what they take of memory and time.
 
-The pixels are noise, the network, the losses and `fit` those of the run. The settings are measured
-in a process of its own, which is new each time: memory that was freed is not always given back.
+The pixels are noise; network, losses and `fit` are those of the run. Each batch is measured in a
+new process: memory that a process has freed is not always given back.
 """
 
 from __future__ import annotations

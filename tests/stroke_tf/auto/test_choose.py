@@ -94,6 +94,13 @@ def test_few_minutes_take_a_smaller_size_and_then_fewer_epochs():
     assert values(run)[:3] == (128, 8, 2)
 
 
+def test_the_epochs_that_the_user_sets_must_fit_the_minutes():
+    # At 288 a step of 8 takes 5 s: 125 + 13/4 s of them are 11 minutes an epoch.
+    one = replace(RUN, fit=replace(RUN.fit, epochs=1))
+    run, _ = choose(one, memory=24 * GIB, minutes=12, set_by_user=["epochs"], measure=Measure())
+    assert values(run)[:3] == (288, 8, 1)
+
+
 @pytest.mark.parametrize("name", CHOICES)
 def test_what_the_user_sets_stays(name):
     given = {"image_size": 320, "batch_size": 2, "epochs": 3, "learning_rate": 1e-5}
