@@ -90,7 +90,9 @@ def _sections(found: Mapping[str, dict[str, Any]]) -> Iterator[str]:
         yield f"{plain_text(kept['about'])} It took {kept['seconds']:.0f} s."
         yield "\n".join(
             f"- {_MARKS[finding['level']]} {plain_text(finding['text'])}"
+            for level in _MARKS
             for finding in kept["findings"]
+            if finding["level"] == level
         )
         for title, table in kept["tables"].items():
             yield f"### {plain_text(title)}"

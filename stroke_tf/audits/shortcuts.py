@@ -145,7 +145,7 @@ def _told_by(measured: Mapping[str, Auc], n: str) -> Iterator[Finding]:
             yield Finding("fine", f"{reached}.")
     for view, meaning in _TAKEN_AWAY.items():
         auc, lost = measured[view]
-        text = f"{view}: ROC AUC {auc.text()}, {lost.text(sign=True)} less ({n})"
+        text = f"{view}: ROC AUC {auc.text()}, {FULL} minus it {lost.text(sign=True)} ({n})"
         if lost.low > 0 and lost.value > _LOST:
             yield Finding("warning", f"{text}: {meaning}.")
         else:
