@@ -35,7 +35,8 @@ def whole_head(image: np.ndarray) -> np.ndarray:
     head = head_mask(image)
     if not head.any():
         return np.ones_like(image)
-    hull = cv2.fillConvexPoly(np.zeros_like(image), cv2.convexHull(cv2.findNonZero(head)), 1)
+    hull = np.zeros_like(image)
+    cv2.fillConvexPoly(hull, cv2.convexHull(cv2.findNonZero(head)), 1)
     near = _bright(image) & cv2.dilate(hull, disc(image, 0.2)) * np.uint8(255)
     _, labels = cv2.connectedComponents(near)
     hanging = np.isin(labels, np.setdiff1d(labels[head > 0], [0])).astype(np.uint8)
