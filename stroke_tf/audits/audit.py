@@ -33,7 +33,7 @@ class Audited:
     Attributes:
         title: Its heading.
         about: What was done, in two sentences: slices, patients, protocol, folds, seed.
-        findings: What was found, what matters most first.
+        findings: What was found; the page shows warnings first.
         tables: Tables by their title; a cell is text, a number or a `Metric`.
         figures: Figures by the stem of their file, which is their caption too.
     """

@@ -10,26 +10,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from stroke_tf.audits.audit import Finding
+from stroke_tf.audits.audit import Finding, Level
 from stroke_tf.audits.quick import aucs, out_of_fold
-from stroke_tf.evaluation.intervals import Metric, bootstrap
+from stroke_tf.evaluation.intervals import UNDEFINED, Metric, bootstrap
 from stroke_tf.text_tables import read_columns, read_table
 
 _CONFOUNDED = 0.3  # Cramér's V whose interval lies above this
-_SOURCES = 12  # the largest ones; more are not told apart
+_TOLD = 0.6  # an AUC whose interval lies above this tells the source
+_UNKNOWN = "unknown"
 _FEW = 5  # slices, or groups, that a source must have to be told
 
 
 def read_sources(table: Path | None, ids: ArrayLike) -> NDArray[np.str_] | None:
-    """Returns the source of each slice by a table's columns id and source; "" where unknown.
+    """Returns the source of each slice by a table's columns id and source.
 
     None without a table, without such a column, or where all slices are of one source.
     """
     if table is None or "source" not in read_columns(table):
         return None
     named = {row["id"]: row["source"] for _, row in read_table(table, ("id", "source"))}
-    sources = np.array([named.get(str(name), "") for name in np.asarray(ids)])
-    return sources if len(set(sources) - {""}) > 1 else None
+    sources = np.array([named.get(str(name)) or _UNKNOWN for name in np.asarray(ids)])
+    return sources if len(set(sources) - {_UNKNOWN}) > 1 else None
 
 
 def cramers_v(classes: ArrayLike, sources: ArrayLike, groups: ArrayLike, **drawn: Any) -> Metric:
@@ -75,41 +76,34 @@ def source_findings(
         drawn: `seed` and `resamples` of the bootstrap.
     """
     counts = pd.crosstab(sources, classes)
-    by_source = pd.Series(groups).groupby(sources).nunique()
     told = {name: _told(name, sources, groups, parts, views, **drawn) for name in counts.index}
-    table = pd.DataFrame(
-        [
-            {"source": name, "slices": int(row.sum()), "groups": int(by_source[name])}
-            | {str(label): int(number) for label, number in row.items()}
-            | {f"told by {view}": told[name].get(view, "–") for view in views}
-            for name, row in counts.iterrows()
-        ]
-    )
-    v = cramers_v(classes, sources, groups, **drawn)
-    n = f"n {len(sources)}, {len(counts)} sources"
-    share = counts.max(axis=1).sum() / len(sources)
-    confounded = v.low > _CONFOUNDED
-    findings = [
-        Finding(
-            "warning" if confounded else "fine",
-            f"Class and source {'go together' if confounded else 'are not one'}: Cramér's V "
-            f"{v.text()} ({n}). Naming the commonest class of its source is right for {share:.0%} "
-            "of the slices."
-            + (" What a classifier says of the class may be of the source." if confounded else ""),
-        )
-    ]
+    table = counts.reset_index(names="source")
+    table.insert(1, "groups", pd.Series(groups).groupby(sources).nunique().to_numpy())
     for view in views:
-        values = {name: it[view] for name, it in told.items() if view in it}
-        if values:
-            name = max(values, key=lambda it: values[it].value)
-            findings.append(
-                Finding(
-                    "warning" if confounded and values[name].low > 0.6 else "note",
-                    f"The source can be told by the {view}: ROC AUC of {name} against the others "
-                    f"{values[name].text()} ({n}).",
-                )
-            )
-    return table, findings
+        table[f"told by {view}"] = [it.get(view, UNDEFINED) for it in told.values()]
+    v = cramers_v(classes, sources, groups, **drawn)
+    confounded, n = v.low > _CONFOUNDED, f"n {len(sources)}, {len(counts)} sources"
+    share = counts.max(axis=1).sum() / len(sources)
+    text = (
+        f"Class and source {'go together' if confounded else 'are not one'}: Cramér's V {v.text()} "
+        f"({n}). The commonest class of its source is right for {share:.0%} of the slices"
+    )
+    if confounded:
+        found = [Finding("warning", f"{text}: what is said of the class may be of the source.")]
+    else:
+        found = [Finding("fine", f"{text}.")]
+    level: Level = "warning" if confounded else "note"
+    for view in views:
+        best = max(told, key=lambda name: _known(told[name].get(view, UNDEFINED).value))
+        if view in told[best]:
+            auc = told[best][view].text()
+            told_by = f"The source can be told by the {view}: {best} with ROC AUC {auc} ({n})."
+            found.append(Finding(level if told[best][view].low > _TOLD else "fine", told_by))
+    return table, found
+
+
+def _known(value: float) -> float:
+    return -1.0 if value != value else value
 
 
 def _told(

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from stroke_tf.audits.audit import Audited, cell_text, plain_cell
 from stroke_tf.audits.entries import AUDITS
-from stroke_tf.files import read_json, write_json, write_text
+from stroke_tf.files import read_json, to_json, write_json, write_text
 from stroke_tf.page import markdown_table, plain_text, render_page
 from stroke_tf.run_folder import save_figure
 
@@ -65,7 +65,10 @@ def write_page(out: Path, name: str, settings: Mapping[str, Any]) -> Path:
     """
     found = {name: kept for name in AUDITS if (kept := read_kept(out, name, settings))}
     title = f"Audit of {name}"
-    text = "\n\n".join([f"# {plain_text(title)}", *_summary(found), *_sections(found)]) + "\n"
+    last = ["## Settings", f"```json\n{to_json(settings)}```"]
+    text = (
+        "\n\n".join([f"# {plain_text(title)}", *_summary(found), *_sections(found), *last]) + "\n"
+    )
     write_text(out / TEXT, text)
     write_text(out / PAGE, render_page(text, out, title=title))
     return out / PAGE
@@ -90,7 +93,9 @@ def _sections(found: Mapping[str, dict[str, Any]]) -> Iterator[str]:
         yield f"{plain_text(kept['about'])} It took {kept['seconds']:.0f} s."
         yield "\n".join(
             f"- {_MARKS[finding['level']]} {plain_text(finding['text'])}"
+            for level in _MARKS
             for finding in kept["findings"]
+            if finding["level"] == level
         )
         for title, table in kept["tables"].items():
             yield f"### {plain_text(title)}"

@@ -94,7 +94,7 @@ class AucInParts:
 
     def __call__(self, weights: NDArray[np.int64]) -> float:
         """Returns the AUC when each slice is drawn as often as the weights, shape (N,), say."""
-        found = [_auc(weights[places], *of_part) for places, *of_part in self._parts]
+        found = [_auc(weights[places], truth, starts) for places, truth, starts in self._parts]
         defined = [auc for auc in found if auc == auc]
         return float(np.mean(defined)) if defined else float("nan")
 

@@ -38,7 +38,7 @@ def folds_of_file(names: Mapping[str, str], ids: Sequence[str]) -> NDArray[np.st
     Raises:
         ValueError: If the file names none of the slices.
     """
-    folds = {}
+    folds: dict[str, str] = {}
     for name, fold in names.items():
         path = PurePath(name)
         folds |= dict.fromkeys((path.stem, str(path.with_suffix(""))), fold)

@@ -104,10 +104,10 @@ def _score(
     features: Mapping[str, NDArray[np.float32]],
 ) -> None:
     """Adds what a task's classes can be told by, and their sources where these are known."""
-    truth, groups, parts = slices.truth(task), slices.groups, slices.parts
+    truth, groups = slices.truth(task), slices.groups
     drawn: dict[str, Any] = {"seed": subject.seed, "resamples": subject.resamples}
-    if not clean:
-        parts = deal(truth, groups, parts=min(PARTS, len(set(groups))), seed=subject.seed)
+    own = {"parts": min(PARTS, len(set(groups))), "seed": subject.seed}
+    parts: NDArray[Any] = slices.parts if clean else deal(truth, groups, **own)
     scores = {
         view: out_of_fold(columns, truth, parts, seed=subject.seed)
         for view, columns in features.items()
@@ -145,7 +145,7 @@ def _told_by(measured: Mapping[str, Auc], n: str) -> Iterator[Finding]:
             yield Finding("fine", f"{reached}.")
     for view, meaning in _TAKEN_AWAY.items():
         auc, lost = measured[view]
-        text = f"{view}: ROC AUC {auc.text()}, {lost.text(sign=True)} less ({n})"
+        text = f"{view}: ROC AUC {auc.text()}, {FULL} minus it {lost.text(sign=True)} ({n})"
         if lost.low > 0 and lost.value > _LOST:
             yield Finding("warning", f"{text}: {meaning}.")
         else:

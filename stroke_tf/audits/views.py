@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from stroke_tf.audits.plain import small_pixels
 from stroke_tf.audits.slices import SliceSet
-from stroke_tf.data.head_mask import disc, head_mask
+from stroke_tf.data.head_mask import whole_head
 from stroke_tf.evaluation.baselines import histogram_features
 
 FULL, HEAD, OUTSIDE = "full picture", "head alone", "outside of the head alone"
 OUTLINE, EQUALISED = "outline of the head alone", "windows equalised"
 THUMBNAIL, HISTOGRAM = "16 x 16 thumbnail", "grey histogram"
 WINDOW, SIZE = "window alone", "size and format alone"
-_RIM = 0.04  # diameter of the disc that the head grows by before it is taken out
 _SIDE = 16
 _PERCENTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
 
@@ -26,16 +25,8 @@ Images = NDArray[np.uint8]
 
 
 def head_masks(images: Images) -> Images:
-    """Returns uint8 1 in the head of each slice; all of a slice where no head is found."""
-    masks = np.stack([head_mask(image) for image in images])
-    masks[~masks.any(axis=(1, 2))] = 1
-    return masks
-
-
-def outside(images: Images, heads: Images) -> Images:
-    """Returns slices with the head, and a rim around it, in black."""
-    grown = np.stack([cv2.dilate(head, disc(head, _RIM)) for head in heads])
-    return images * (1 - grown)
+    """Returns uint8 1 in the head of each slice and a rim around it, see `whole_head`."""
+    return np.stack([whole_head(image) for image in images])
 
 
 def equalised(images: Images, heads: Images) -> Images:
@@ -45,11 +36,11 @@ def equalised(images: Images, heads: Images) -> Images:
     """
     counts = np.stack(
         [
-            np.bincount(image[head > 0], minlength=256)
+            np.bincount(image[(head > 0) & (image > 0)], minlength=256)
             for image, head in zip(images, heads, strict=True)
         ]
     )
-    reached = np.cumsum(counts / counts.sum(axis=1, keepdims=True), axis=1)
+    reached = np.cumsum(counts / counts.sum(axis=1, keepdims=True).clip(1), axis=1)
     wanted = reached.mean(axis=0)
     tables = np.stack([np.interp(it, wanted, np.arange(256)) for it in reached])
     tables[:, 0] = 0
@@ -60,7 +51,7 @@ def equalised(images: Images, heads: Images) -> Images:
 PICTURES: dict[str, Callable[[Images, Images], Images]] = {
     FULL: lambda images, heads: images,
     HEAD: lambda images, heads: images * heads,
-    OUTSIDE: outside,
+    OUTSIDE: lambda images, heads: images * (1 - heads),
     OUTLINE: lambda images, heads: heads * np.uint8(255),
     EQUALISED: equalised,
 }

@@ -20,6 +20,7 @@ def test_the_page_holds_counts_of_the_folds_and_loads_nothing(phantom_records, t
     page = run_audits(config(phantom_records[0], tmp_path)).read_text()
     assert "Audit of clean" in page
     assert "Protocol clean" in page
+    assert "&quot;records_sha256&quot;" in page
     assert not re.search(r'(src|href)="(?!data:)', page)
     kept = json.loads((tmp_path / "data.json").read_text())
     (table,) = kept["tables"].values()

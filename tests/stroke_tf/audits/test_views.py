@@ -2,7 +2,15 @@ import numpy as np
 from audit_slices import drawn_head
 
 from stroke_tf.audits.slices import SliceSet
-from stroke_tf.audits.views import equalised, head_masks, outside, size_numbers, window_numbers
+from stroke_tf.audits.views import (
+    HEAD,
+    OUTSIDE,
+    PICTURES,
+    equalised,
+    head_masks,
+    size_numbers,
+    window_numbers,
+)
 from stroke_tf.manifest import FoldRow
 
 
@@ -11,18 +19,13 @@ def heads():
     return images, head_masks(images)
 
 
-def test_outside_of_the_head_the_head_is_black():
+def test_head_and_outside_part_a_slice():
     images, masks = heads()
     images[:, 2, 2] = 90
-    shown = outside(images, masks)
-    assert shown[:, 2, 2].tolist() == [90, 90]
-    assert (shown > 0).sum() == 2
-
-
-def test_a_slice_without_a_head_is_all_head():
-    dark = np.full((1, 32, 32), 5, np.uint8)
-    assert head_masks(dark).all()
-    assert not outside(dark, head_masks(dark)).any()
+    head, outside = (PICTURES[view](images, masks) for view in (HEAD, OUTSIDE))
+    assert (head + outside == images).all()
+    assert outside[:, 2, 2].tolist() == [90, 90]
+    assert (outside > 0).sum() == 2
 
 
 def test_windows_of_the_same_head_are_equalised():

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stroke_tf.data.head_mask import head_mask
+from stroke_tf.data.head_mask import head_mask, whole_head
 
 
 def head(size=128):
@@ -39,3 +39,17 @@ def test_the_head_is_found_at_any_size(size):
 
 def test_a_dark_slice_has_no_head():
     assert not head_mask(np.full((64, 64), 30, np.uint8)).any()
+
+
+def test_a_nose_hangs_on_the_whole_head_and_a_table_does_not():
+    image, truth = head()
+    cv2.rectangle(image, (62, 4), (65, 24), 110, -1)  # too thin for the head mask
+    cv2.line(image, (20, 122), (108, 122), 200, 2)
+    whole = whole_head(image)
+    assert whole[truth > 0].all()
+    assert whole[6:24, 62:66].all() and not head_mask(image)[4:12].any()
+    assert not whole[120:].any()
+
+
+def test_where_no_head_is_found_all_is_head():
+    assert whole_head(np.zeros((32, 32), np.uint8)).all()

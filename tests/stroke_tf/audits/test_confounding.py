@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from stroke_tf.audits.confounding import cramers_v, read_sources, source_findings, within_sources
+
+DRAWN = {"seed": 0, "resamples": 50}
+
+
+def test_cramers_v_is_one_for_one_thing_and_zero_for_two():
+    groups = np.arange(40)
+    classes = np.repeat(["a", "b"], 20)
+    assert cramers_v(classes, classes, groups, **DRAWN) == (1, 1, 1)
+    assert cramers_v(classes, np.tile(["x", "y"], 20), groups, **DRAWN).value == 0
+
+
+def test_cramers_v_of_a_table_by_hand():
+    # chi2 = 40 (30 * 30 - 10 * 10)^2 / 40^4 / ... = 20 of n 80, so V = sqrt(20 / 80)
+    classes = np.repeat(["a", "b"], 40)
+    sources = np.array(["x"] * 30 + ["y"] * 10 + ["x"] * 10 + ["y"] * 30)
+    assert cramers_v(classes, sources, np.arange(80), **DRAWN).value == pytest.approx(0.5)
+
+
+def test_sources_are_those_of_the_table(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("id,source\n1,a\n2,b\n")
+    assert read_sources(table, ["2", "1", "3"]).tolist() == ["b", "a", "unknown"]
+    assert read_sources(table, ["1", "3"]) is None
+    assert read_sources(None, ["1"]) is None
+
+
+def test_sources_that_show_but_do_not_go_with_the_class_are_no_warning():
+    groups, parts = np.arange(80), np.arange(80) % 5
+    sources, classes = np.repeat(["a", "b"], 40), np.tile(["NONE", "ISCHEMIA"], 40)
+    views = {"view": (sources == "a").astype(float)[:, None]}
+    table, found = source_findings(classes, sources, groups, parts, views, **DRAWN)
+    assert [it.level for it in found] == ["fine", "note"]
+    assert table["told by view"].tolist() == [(1, 1, 1), (1, 1, 1)]
+    assert table["groups"].tolist() == [40, 40]
+
+
+def test_a_score_that_only_tells_the_source_tells_nothing_inside_it():
+    groups, parts = np.arange(100), np.zeros(100, int)
+    sources = np.repeat(["a", "b"], 50)
+    truth = np.r_[np.arange(50) < 40, np.arange(50) < 10]
+    scores = (sources == "a") * 0.8
+    found = within_sources(truth, scores, parts, sources, groups, **DRAWN)
+    assert found.level == "warning"
+    assert "Inside a source the class is told with ROC AUC 0.500 [0.500, 0.500]" in found.text
