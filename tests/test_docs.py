@@ -11,6 +11,7 @@ from benchmarks import (
     frozen_features,
     mask_geometry,
     pipeline,
+    planted_mistakes,
     predict,
     search,
     tfrecords,
@@ -41,6 +42,7 @@ ROOT = Path(__file__).parents[1]
 SETTINGS = {
     "benchmarks.frozen_features": frozen_features.Settings,
     "benchmarks.mask_geometry": mask_geometry.Settings,
+    "benchmarks.planted_mistakes": planted_mistakes.Settings,
     "benchmarks.pipeline": pipeline.Settings,
     "benchmarks.predict": predict.Settings,
     "benchmarks.search": search.Settings,

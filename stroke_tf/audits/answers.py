@@ -62,6 +62,7 @@ def read_answers(folder: Path) -> Answers:
     frame = pd.read_csv(path, dtype={name: str for name in ("id", "group", "row")})
     if "row" in frame:
         frame = frame[frame["row"] == frame["row"].iloc[0]]
+        frame = frame.dropna(axis=1, how="all").infer_objects()  # rows of another kind beside it
     if "score" in frame:
         return _of_scores(frame, folder)
     if "any_lesion_tp" not in frame:

@@ -99,8 +99,8 @@ def _overall(answers: Answers, frame: pd.DataFrame, whole: pd.DataFrame, **drawn
     off = not lesions / _OFF <= called <= _OFF * lesions
     return Finding(
         "warning" if off else "note",
-        f"{lesions} of {len(frame)} slices, of {row['patients']} patients, show "
-        f"{answers.labels[1]}; {called} are called: {', '.join(told)}.",
+        f"{lesions} of {len(frame)} slices are positive ({answers.labels[1]}; {row['patients']} "
+        f"patients), {called} are called: {', '.join(told)}.",
     )
 
 

@@ -131,9 +131,7 @@ def _odd(
     neighbours = neighbours_of(slices.rows)
     judged = int(compared(masks, neighbours, known=known).sum())
     if not patients or not judged:
-        text = (
-            "No mask is compared with its neighbours: no ids that follow each other in a patient."
-        )
+        text = "No mask is compared with its neighbours: there is none in a series of a patient."
         return _Part([Finding("note", text)], {}, {})
     odd = odd_masks(masks, neighbours, known=known)
     findings = [_odd_finding(odd[odd["rule"] == rule], rule, judged, slices) for rule in RULES]

@@ -70,6 +70,16 @@ def test_seeds_of_a_cross_validation_are_one_answer_of_its_first_row(tmp_path):
     assert frame["part"].tolist() == [0, 1]
 
 
+def test_a_row_of_masks_stands_beside_rows_of_scores(tmp_path):
+    drawn = masks(["a", "b"], tp=[5, 0], fp=[0, 0], fn=[1, 0], part=0, row="unet")
+    said = {"id": ["a", "b"], "truth": [1, 0], "score": [0.9, 0.1], "called": [True, False]}
+    both = pd.concat([drawn, pd.DataFrame(said).assign(part=0, row="cnn")])
+    both.to_csv(tmp_path / "predictions.csv", index=False)
+    answers = read_answers(tmp_path)
+    assert (answers.has_scores, answers.has_masks) == (False, True)
+    assert answers.frame["called"].tolist() == [True, False]
+
+
 def test_predictions_of_another_kind_are_named(tmp_path):
     pd.DataFrame({"id": ["1"]}).to_csv(tmp_path / "predictions.csv", index=False)
     with pytest.raises(ValueError, match="predictions.csv must have the column score or any_l"):
