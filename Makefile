@@ -14,6 +14,7 @@ RECORDS ?= records
 RESULTS ?= results
 PROTOCOL ?= clean
 SIZE ?= 512
+TASK ?= detect
 JOBS ?= $(shell nproc)
 STRATEGY ?= random
 TRIALS ?= 24
@@ -32,11 +33,11 @@ TRAIN = --records "$$RECORDS_" --out "$$RESULTS_"
 SEARCH = $(TRAIN) --strategy $(STRATEGY) --trials $(TRIALS) --workers $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tfrecords inspect train-classifier train-unet tune-classifier tune-unet audit predict serve report bench test test-all lint docs wheel clean
+.PHONY: help setup demo tfrecords inspect train-classifier train-unet cv tune-classifier tune-unet audit predict serve report bench test test-all lint docs wheel clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
-	@echo "Variables: DATA OUT INPUT MODEL RECORDS RESULTS PROTOCOL SIZE JOBS STRATEGY TRIALS WORKERS HOSTS, and ARGS for any further flag:"
+	@echo "Variables: DATA OUT INPUT MODEL RECORDS RESULTS PROTOCOL SIZE TASK JOBS STRATEGY TRIALS WORKERS HOSTS, and ARGS for any further flag:"
 	@echo "  make tfrecords DATA=folder OUT=records PROTOCOL=clean SIZE=512 JOBS=2 ARGS='--max-bad 3'"
 
 setup: $(VENV)/.installed ## create .venv and install everything at its pinned version
@@ -62,6 +63,9 @@ train-classifier: $(VENV)/.installed ## [RECORDS=records] train a stroke detecto
 
 train-unet: $(VENV)/.installed ## [RECORDS=records HOSTS=2] train a lesion segmentation
 	$(RUN) train-unet $(TRAIN) --hosts $(HOSTS) $(ARGS)
+
+cv: $(VENV)/.installed ## [RECORDS=records TASK=detect] cross-validate a network on all of your slices
+	$(RUN) cross-validate "$$RECORDS_" --out "$$RESULTS_" --task $(TASK) $(ARGS)
 
 tune-classifier: $(VENV)/.installed ## [STRATEGY=bayesian TRIALS=24 WORKERS=2] search for a detector's settings
 	$(RUN) tune-classifier $(SEARCH) $(ARGS)

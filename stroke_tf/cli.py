@@ -12,6 +12,7 @@ VERBS = {
     "demo": ("experiments.demo", "the whole road in minutes, on phantoms or your slices"),
     "train-classifier": ("experiments.train_classifier", "train and test a stroke detector"),
     "train-unet": ("experiments.train_unet", "train and test a lesion segmentation"),
+    "cross-validate": ("experiments.cross_validate", "test one network on all of your slices"),
     "tune-classifier": ("experiments.tune_classifier", "search for a detector's settings"),
     "tune-unet": ("experiments.tune_unet", "search for a segmentation's settings"),
     "audit": ("stroke_tf.audits.run_audits", "leaks, shortcuts, wrong labels and failures"),

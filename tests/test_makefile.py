@@ -23,7 +23,7 @@ def test_help_lists_every_target():
     printed = make("help").stdout
     for target in ("demo", "setup", "tfrecords", "inspect", "train-classifier", "train-unet"):
         assert f"make {target}" in printed
-    for target in ("tune-classifier", "tune-unet", "predict"):
+    for target in ("cv", "tune-classifier", "tune-unet", "predict"):
         assert f"make {target}" in printed
     for target in ("report", "bench", "test", "test-all", "lint", "docs", "wheel", "clean"):
         assert f"make {target}" in printed
@@ -77,4 +77,8 @@ def test_folders_reach_the_command_as_they_are_named(told, name):
 def test_processes_are_asked_for_by_a_variable(told):
     where = ["--records", "records", "--out", "results"]
     assert told("train-unet", "HOSTS=2") == ["train-unet", *where, "--hosts", "2"]
+    crossed = told("cv", "RECORDS=mine", "TASK=joint", "ARGS=--folds 10")
+    assert crossed == [
+        *("cross-validate", "mine", "--out", "results", "--task", "joint", "--folds", "10"),
+    ]
     assert told("tune-unet", "WORKERS=2")[-2:] == ["--workers", "2"]

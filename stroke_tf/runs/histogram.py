@@ -17,8 +17,6 @@ from stroke_tf.run_folder import RunMetrics
 from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
 from stroke_tf.runs.settings import ClassifierRun
 
-HISTOGRAM = "histogram"
-
 
 def run_histogram(config: ClassifierRun) -> RunMetrics:
     """Fits and tests the histogram baseline on the folds and at the size of a classifier's run.

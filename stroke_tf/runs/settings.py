@@ -26,6 +26,8 @@ from stroke_tf.config import (
 )
 from stroke_tf.records import Stage
 
+HISTOGRAM = "histogram"
+"""The backbone that stands for a grey histogram: a baseline without a network."""
 SMOKE_SIZE = 96
 _SMOKE_FILTERS = 4
 

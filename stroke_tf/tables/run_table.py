@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stroke_tf.evaluation.intervals import INTERVALS, p_text
-from stroke_tf.runs.settings import ClassifierRun, UnetRun, small
+from stroke_tf.runs.settings import HISTOGRAM, ClassifierRun, UnetRun, small
 from stroke_tf.tables.settings import TableRun, seeded
 from stroke_tf.tables.table import Row, Table
 
@@ -209,7 +209,7 @@ def _run(config: Row) -> RunMetrics:
 
         return run_unet(config)
     from stroke_tf.runs.classifier import run_classifier
-    from stroke_tf.runs.histogram import HISTOGRAM, run_histogram
+    from stroke_tf.runs.histogram import run_histogram
 
     return run_histogram(config) if config.backbone == HISTOGRAM else run_classifier(config)
 

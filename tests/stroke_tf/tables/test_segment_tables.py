@@ -3,17 +3,13 @@ import importlib
 import re
 from dataclasses import replace
 
-import keras
 import pandas as pd
 import pytest
 
 from experiments import saucis_ablation
 from experiments.open_stroke_segment import main as open_stroke
 from stroke_tf.config import FitConfig
-from stroke_tf.labels import MASK, SLICE
 from stroke_tf.manifest import FOLDS, read_folds, read_manifest
-from stroke_tf.models.segmenters import SEGMENTERS
-from stroke_tf.runs import settings
 from stroke_tf.runs.best_epoch import best_epoch
 from stroke_tf.runs.cross_validation import read_out_of_fold
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
@@ -47,33 +43,6 @@ def config_for(name, records, out, **options):
 
 def table(out, name):
     return (out / f"{module(name).TABLE.experiment}-smoke" / "TABLE.md").read_text()
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    """Networks of two layers at 32 pixels stand for those that take a minute to trace."""
-
-    def network(*, image_size, seed, **options):
-        keras.utils.set_random_seed(seed)
-        images = keras.Input((image_size, image_size, 3))
-        x = keras.layers.Rescaling(1 / 255)(images)
-        x = keras.layers.Conv2D(4, 5, padding="same", activation="relu")(x)
-        return images, x, keras.layers.Conv2D(3, 5, padding="same", activation="softmax")(x)
-
-    def build(**options):
-        images, _, mask = network(**options)
-        return keras.Model(images, mask)
-
-    def build_joint(**options):
-        images, x, mask = network(**options)
-        pooled = keras.layers.GlobalAveragePooling2D()(x)
-        of_slice = keras.layers.Dense(3, activation="softmax", name=SLICE)(pooled)
-        mask = keras.layers.Identity(name=MASK)(mask)
-        return keras.Model(images, {MASK: mask, SLICE: of_slice})
-
-    for name in SEGMENTERS:
-        monkeypatch.setitem(SEGMENTERS, name, build_joint if name == "joint" else build)
-    monkeypatch.setattr(settings, "SMOKE_SIZE", 32)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,57 @@
+"""Cross-validates a network on your records: each slice is answered by a model that never saw it.
+
+    stroke-tf cross-validate RECORDS --task detect|type|segment|joint [--model NETWORK] [--folds 5]
+
+The folds of the records, ten as they are converted, are dealt to 2, 5 or 10 parts. Each part is
+tested by a model that was trained on the others, its epoch, threshold, temperature and mask rule
+chosen on the fold after it. Under the protocol clean no patient is ever on two sides.
+
+OUT/EXPERIMENT/ gets TABLE.md, with 95 % intervals by patient; predictions.csv, a line for each
+slice and seed; a report; the runs; and `ensemble`, all models as one, which `stroke-tf predict
+--model` takes. Stopped at any time, the same command goes on. Flags but the first ones are those of
+train-classifier or, for masks, train-unet: `--task segment --help` shows them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from data_tools.smoke import smoke_records
+from stroke_tf import command
+from stroke_tf.runs.settings import HISTOGRAM, ClassifierRun
+from stroke_tf.tables.cross_settings import (
+    ClassifierCrossValidation,
+    UnetCrossValidation,
+    kind_of,
+)
+from stroke_tf.tables.run_table import run_table
+
+
+def main(config: ClassifierCrossValidation | UnetCrossValidation) -> int:
+    """Runs all parts and writes the table; returns the exit code."""
+    row = config.row
+    if config.smoke:
+        row = replace(row, records=smoke_records((row.records,), out=row.out)[0])
+    is_network = not isinstance(row, ClassifierRun) or row.backbone != HISTOGRAM
+    return run_table(
+        config.table_run(row),
+        config.table(row),
+        save_ensemble=save_ensemble if is_network else None,
+    )
+
+
+def save_ensemble(runs: Sequence[Path], out: Path) -> None:
+    """Saves the models of some runs as one, in the place of an earlier one."""
+    from stroke_tf.deploy.save_model import save_model
+
+    if out.exists():
+        shutil.rmtree(out)
+    save_model(runs, out)
+
+
+if __name__ == "__main__":
+    command.run(main, kind_of(sys.argv[1:]), doc=__doc__)
