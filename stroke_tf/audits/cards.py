@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from stroke_tf.audits.audit import Audited, Finding, Subject
-from stroke_tf.audits.claim import AUTHOR, answers, claim_checklist
+from stroke_tf.audits.claim import AUTHOR, Item, answers, claim_checklist, tally
 from stroke_tf.audits.data_card import data_card
 from stroke_tf.audits.evidence import UNKNOWN, Evidence, read_evidence
 from stroke_tf.deploy.card import model_card
@@ -48,9 +48,8 @@ def _missing(known: Evidence, files: dict[str, str]) -> list[Finding]:
     return found
 
 
-def _left(told: list[tuple], card: str) -> list[Finding]:
-    answered = sum(text is not None for *_, text in told)
+def _left(told: list[tuple[int, Item, str | None]], card: str) -> list[Finding]:
     return [
-        Finding("note", f"CLAIM 2024: files answer {answered} of {len(told)} items."),
+        Finding("note", f"CLAIM 2024: {tally(told)}"),
         Finding("note", f"The data card has {card.count(UNKNOWN)} gaps for a person to fill in."),
     ]

@@ -7,7 +7,7 @@ words of our own, so hand in the checklist itself with a paper.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from stroke_tf.audits.data_card import groups_of
@@ -43,6 +43,16 @@ def answers(known: Evidence) -> list[tuple[int, Item, str | None]]:
     ]
 
 
+def tally(found: Sequence[tuple[int, Item, str | None]]) -> str:
+    """Returns in a sentence how many items files answer, wholly or in part."""
+    told = [text for *_, text in found if text is not None]
+    part = sum(AUTHOR in text for text in told)
+    return (
+        f"Files answer {len(told) - part} of {len(found)} items and {part} more in part; "
+        f"{len(found) - len(told)} are for the author."
+    )
+
+
 def claim_checklist(known: Evidence) -> str:
     """Returns the checklist as Markdown."""
     found = answers(known)
@@ -50,19 +60,12 @@ def claim_checklist(known: Evidence) -> str:
         [str(number), item.section, item.asks, plain_text(AUTHOR if told is None else told)]
         for number, item, told in found
     ]
-    answered = sum(told is not None for *_, told in found)
-    return (
-        "\n\n".join(
-            [
-                "# CLAIM 2024 checklist",
-                f"{answered} of {len(ITEMS)} items have an answer in files, the rest are for the "
-                "author, who also knows what files cannot: read every line. Items are in short words "
-                "of our own; their text is in doi 10.1148/ryai.240300.",
-                markdown_table(("item", "section", "what it asks", "where it is answered"), rows),
-            ]
-        )
-        + "\n"
+    about = (
+        f"{tally(found)} Read every line: the author knows what files cannot. Items are in short "
+        "words of our own; their text is in doi 10.1148/ryai.240300."
     )
+    header = ("item", "section", "what it asks", "where it is answered")
+    return f"# CLAIM 2024 checklist\n\n{about}\n\n{markdown_table(header, rows)}\n"
 
 
 def _goal(known: Evidence) -> str | None:

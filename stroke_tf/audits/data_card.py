@@ -44,9 +44,8 @@ def groups_of(known: Evidence) -> str:
 def _motivation(known: Evidence) -> Iterator[str]:
     yield f"- Why the slices were collected, by whom and with whose money: {UNKNOWN}."
     yield "- Why they are records here: to train and test models that find strokes in brain CT."
-    if known.settings:
-        task = known.settings.get("task") or known.settings.get("architecture")
-        yield f"- The run of this card asked them for: {task}."
+    if known.model is not None:
+        yield f"- The run of this card asked them for: {known.model.task}."
 
 
 def _composition(known: Evidence) -> Iterator[str]:
