@@ -118,7 +118,7 @@ def train(config: Demo, records: Path) -> list[RunMetrics]:
 def classifier_run(config: Demo, records: Path) -> ClassifierRun:
     """Returns the settings of the demo's classifier."""
     weights = _find_weights(config)
-    backbone = "mobilenet025" if config.smoke else "mobilenetv2"
+    backbone = "cnn-detect" if config.smoke else "mobilenetv2"
     rate = 1e-4 if weights else 1e-3
     return ClassifierRun(
         **_shared(config, records),
@@ -143,7 +143,7 @@ def unet_run(config: Demo, records: Path) -> UnetRun:
     if not config.smoke:
         return run
     return dataclasses.replace(
-        run, row="unet-improved", architecture="improved", filters=2, depth=2
+        run, row="unet-improved", architecture="improved", filters=2, depth=1
     )
 
 

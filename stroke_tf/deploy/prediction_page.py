@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from stroke_tf.page import whole_page
 
 if TYPE_CHECKING:
     from stroke_tf.deploy.studies import Study
+    from stroke_tf.deploy.volumes import StudyVolumes
 
 EMBEDDED = 300
 """Most slices whose pictures a page holds itself: some 15 MB."""
@@ -109,7 +110,8 @@ def _section(study: Study) -> Iterator[str]:
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in study.notes)
         yield f"<ul>{notes}</ul>\n"
     yield _VIEWER.format(legend=_legend(own))
-    yield from _volumes(study)
+    if study.volumes is not None:
+        yield from volumes_html(study.volumes, most=_LISTED, key=_key, go=_go)
     yield from _slices(own)
     faults = [(html.escape(row.file), html.escape(row.fault)) for row in own if row.fault]
     if faults:
@@ -117,30 +119,39 @@ def _section(study: Study) -> Iterator[str]:
     yield "</section>\n"
 
 
-def _volumes(study: Study) -> Iterator[str]:
-    if study.volumes is None:
-        return
-    volumes = study.volumes
-    yield "<h3>Volumes</h3>\n"
-    yield html_table(
-        ("class", "ml"), [(_key(name), f"{volumes.ml[name]:.2f}") for name in volumes.ml]
-    )
+def volumes_html(
+    volumes: StudyVolumes,
+    *,
+    most: int,
+    key: Callable[[str], str] = html.escape,
+    go: Callable[[int], str] = lambda place: str(place + 1),
+) -> Iterator[str]:
+    """Yields the volumes and lesions of a series as HTML.
+
+    Args:
+        volumes: Those of the series.
+        most: Most lesions in the table.
+        key: What stands for a class.
+        go: What stands for the place of a slice.
+    """
+    ml = [(key(name), f"{value:.2f}") for name, value in volumes.ml.items()]
+    yield "<h3>Volumes</h3>\n" + html_table(("class", "ml"), ml)
     yield f"<p>{html.escape(volumes.rule)}</p>\n"
-    if volumes.lesions:
-        yield "<h3>Lesions</h3>\n"
-        yield html_table(
-            ("lesion", "slices", "ml", "largest on", "diameter, mm"),
-            [
-                (
-                    _key(it.kind),
-                    f"{it.first + 1} to {it.last + 1}",
-                    f"{it.ml:.2f}",
-                    _go(it.largest),
-                    f"{it.diameter_mm:.0f}",
-                )
-                for it in volumes.lesions[:_LISTED]
-            ],
+    rows = [
+        (
+            key(it.kind),
+            f"{it.first + 1} to {it.last + 1}",
+            f"{it.ml:.2f}",
+            go(it.largest),
+            f"{it.diameter_mm:.0f}",
         )
+        for it in volumes.lesions[:most]
+    ]
+    if rows:
+        header = ("lesion", "slices", "ml", "largest on", "diameter, mm")
+        yield "<h3>Lesions</h3>\n" + html_table(header, rows)
+    if (more := len(volumes.lesions) - most) > 0:
+        yield f"<p>and {more} smaller ones: studies.json lists all</p>\n"
 
 
 def _slices(own: Sequence[SliceRow]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from stroke_tf.config import BRAIN, STROKE, SUBDURAL, Window
 from stroke_tf.deploy.model import StrokeModel
 from stroke_tf.deploy.predict import Prediction, predict_inputs
-from stroke_tf.deploy.prediction_page import html_table, weight_of
+from stroke_tf.deploy.prediction_page import html_table, volumes_html, weight_of
 from stroke_tf.deploy.studies import Study
 from stroke_tf.deploy.views import ViewMaker
 from stroke_tf.labels import LESION_CLASSES
@@ -254,25 +254,8 @@ def explain(model: StrokeModel, pixels: NDArray[Any]) -> NDArray[np.float32]:
 
 def describe_series(one: ShownSeries, visit: Visit) -> str:
     """Returns volumes, lesions and notes of a series, and the visit's faults, as HTML."""
-    study, parts = one.study, []
-    if study.volumes is not None:
-        ml = [(name, f"{value:.2f}") for name, value in study.volumes.ml.items()]
-        parts += ["<h3>Volumes</h3>", html_table(("class", "ml"), ml)]
-        parts.append(f"<p>{escape(study.volumes.rule)}</p>")
-        rows = [
-            (
-                it.kind,
-                f"{it.ml:.2f}",
-                f"{it.first + 1} to {it.last + 1}",
-                str(it.largest + 1),
-                f"{it.diameter_mm:.0f}",
-            )
-            for it in study.volumes.lesions[:_LESIONS]
-        ]
-        header = ("lesion", "ml", "slices", "largest on", "diameter, mm")
-        parts += ["<h3>Lesions</h3>", html_table(header, rows)] if rows else []
-        if (more := len(study.volumes.lesions) - _LESIONS) > 0:
-            parts.append(f"<p>and {more} smaller ones: report.html lists all</p>")
+    study = one.study
+    parts = [*volumes_html(study.volumes, most=_LESIONS)] if study.volumes else []
     notes = "".join(f"<li>{escape(note)}</li>" for note in study.notes)
     parts += ["<h3>Notes</h3>", f"<ul>{notes}</ul>"] if notes else []
     faults = [(escape(name), escape(reason)) for name, reason in visit.faults[:_LISTED]]

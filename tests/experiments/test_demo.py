@@ -15,7 +15,7 @@ def test_the_demo_ends_with_a_report_of_both_models(smoke, tmp_path, capsys):
     assert last == f"Report: {folder / 'report.html'} and {folder / 'REPORT.md'}"
     text = (folder / "REPORT.md").read_text()
     assert "no medical result" in text
-    assert ("classifier-mobilenet025" if smoke else "classifier-mobilenetv2") in text
+    assert ("classifier-cnn-detect" if smoke else "classifier-mobilenetv2") in text
     assert ("unet-improved" if smoke else "unet-mobilenetv2") in text
     assert "data:image/png" in (folder / "report.html").read_text()
 
