@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from stroke_tf.text_tables import read_table
@@ -40,6 +40,23 @@ def read_columns(path: Path | None, names: Sequence[str] = ()) -> dict[str, dict
         else:
             logging.info("%s: column %s has %d values: not shown apart", path, name, found)
     return columns
+
+
+def check_columns(columns: Mapping[str, Mapping[str, str]], ids: Collection[str]) -> None:
+    """Says in the log which slices the columns do not name.
+
+    Raises:
+        ValueError: If they name none of them.
+    """
+    for name, values in columns.items():
+        unknown = [source_id for source_id in ids if source_id not in values]
+        if len(unknown) == len(ids):
+            raise ValueError(
+                f"column {name} must name slices by their ids, such as {unknown[:1]}. "
+                f"Received: {[*values][:1]}"
+            )
+        if unknown:
+            logging.info("column %s does not name %d slices: %s", name, len(unknown), unknown[:3])
 
 
 def value_of(values: Mapping[str, str], source_id: str) -> str:

@@ -14,7 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stroke_tf.manifest import read_folds
 from stroke_tf.runs.settings import HISTOGRAM, ClassifierRun, UnetRun, small
+from stroke_tf.tables.columns import check_columns
 from stroke_tf.tables.settings import TableRun, seeded
 from stroke_tf.tables.table import Row, Table
 
@@ -93,6 +95,8 @@ def run_table(
             parts.append(f"## Protocol {protocol}")
             if table.preface:
                 parts.append(table.preface(records))
+            if table.columns and not config.smoke:
+                check_columns(table.columns, [row.source_id for row in read_folds(records)])
             if table.folds == "five":
                 from stroke_tf.tables.cross_tables import cross_tables, cross_validated
 
