@@ -10,7 +10,12 @@ from stroke_tf.text_tables import read_table
 
 MOST_VALUES = 20
 ID = "id"
-_TAKEN = ("group", "part", "seed", "row", "protocol", "truth", "score", "called", "calibrated")
+_OF_PERSONS = (ID, "patient", "series")
+"""Columns that are shown only when they are named."""
+_TAKEN = (
+    *("group", "part", "seed", "row", "protocol"),
+    *("truth", "score", "called", "calibrated", "stroke_type"),
+)
 
 
 def read_columns(path: Path | None, names: Sequence[str] = ()) -> dict[str, dict[str, str]]:
@@ -18,7 +23,8 @@ def read_columns(path: Path | None, names: Sequence[str] = ()) -> dict[str, dict
 
     Args:
         path: CSV or TSV with the column `id`; None has no columns.
-        names: The columns; when none is named, all with 2 to 20 values. The log names the others.
+        names: The columns; when none is named, all with 2 to 20 values but patient and series. The
+            log names the others.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -28,7 +34,8 @@ def read_columns(path: Path | None, names: Sequence[str] = ()) -> dict[str, dict
     if path is None:
         return {}
     rows = [row.values for row in read_table(path, (ID, *names))]
-    wanted = names or [name for name in (rows[0] if rows else ()) if name and name != ID]
+    heading = rows[0] if rows else ()
+    wanted = names or [name for name in heading if name and name not in _OF_PERSONS]
     columns: dict[str, dict[str, str]] = {}
     for name in wanted:
         values = {row[ID]: row[name] for row in rows}

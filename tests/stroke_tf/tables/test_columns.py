@@ -2,7 +2,10 @@ import pytest
 
 from stroke_tf.tables.columns import check_columns, read_columns, value_of
 
-TABLE = "id;hospital;kv;file;same\n01;A;100;a.png;x\n2;B;120;b.png;x\n3;A;;c.png;x\n"
+TABLE = (
+    "id;patient;hospital;kv;file;same\n"
+    "01;Ann;A;100;a.png;x\n2;Bob;B;120;b.png;x\n3;Bob;A;;c.png;x\n"
+)
 
 
 @pytest.fixture
