@@ -90,6 +90,8 @@ def run_table(
             parts.append(f"## Protocol {protocol}")
             if table.preface:
                 parts.append(table.preface(records))
+            if table.columns and not config.smoke:
+                check_columns(table.columns, [row.source_id for row in read_folds(records)])
             if table.folds == "five":
                 from stroke_tf.tables.cross_tables import cross_tables, cross_validated
 

@@ -1,8 +1,11 @@
 import pytest
 
-from stroke_tf.tables.columns import read_columns, value_of
+from stroke_tf.tables.columns import check_columns, read_columns, value_of
 
-TABLE = "id;hospital;kv;file;same\n01;A;100;a.png;x\n2;B;120;b.png;x\n3;A;;c.png;x\n"
+TABLE = (
+    "id;patient;hospital;kv;file;same\n"
+    "01;Ann;A;100;a.png;x\n2;Bob;B;120;b.png;x\n3;Bob;A;;c.png;x\n"
+)
 
 
 @pytest.fixture
@@ -28,6 +31,15 @@ def test_columns_that_are_named_are_taken_whatever_they_hold(path):
 
 def test_without_a_table_there_is_no_column():
     assert read_columns(None) == {}
+
+
+def test_columns_that_name_no_slice_are_refused(path, caplog):
+    caplog.set_level("INFO")
+    columns = read_columns(path, ("hospital",))
+    with pytest.raises(ValueError, match=r"by their ids, such as \['1'\]. Received: \['01'\]"):
+        check_columns(columns, ["1"])
+    check_columns(columns, ["01", "1"])
+    assert "column hospital does not name 1 slices: ['1']" in caplog.text
 
 
 def test_a_table_without_its_columns_is_refused(path, tmp_path):
