@@ -84,6 +84,9 @@ class AugmentStrength:
         brightness: Added brightness, uniform in [-x, x] of the full range of 255.
         mirror: Probability of a left-right mirror image.
         roi: ROI crop: a square of side uniform in [1 - x, 1] of the slice, scaled back to its size.
+        gamma: Grey values over 255 to a power of 1 / (1 + x) to 1 + x.
+        noise: Standard deviation of Gaussian noise, uniform in [0, x] of the full range of 255.
+        elastic: Smooth bending by up to this share of the side.
     """
 
     rotation_deg: float = 10.0
@@ -91,6 +94,9 @@ class AugmentStrength:
     brightness: float = 0.05
     mirror: float = 0.5
     roi: float = 0.15
+    gamma: float = 0.0
+    noise: float = 0.0
+    elastic: float = 0.0
 
 
 @dataclass(frozen=True)

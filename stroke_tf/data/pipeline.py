@@ -21,7 +21,13 @@ from stroke_tf.data.augment import draw_change
 from stroke_tf.data.memory import Cache, Slices, empty_array, load_slices
 from stroke_tf.data.parallel import parallel_map
 from stroke_tf.data.rendering import batch_renderer, gray_images
-from stroke_tf.data.selection import count_samples, drawn_negatives, is_used, label_of
+from stroke_tf.data.selection import (
+    count_samples,
+    drawn_negatives,
+    is_used,
+    label_of,
+    rows_of_folds,
+)
 from stroke_tf.data.upright import HEAD_SIZE, upright_views
 from stroke_tf.labels import StrokeType, Task
 from stroke_tf.manifest import FoldName, Manifest, read_manifest
@@ -67,8 +73,9 @@ def make_dataset(
         windows: One or three HU windows, (centre, width), for slices stored in HU: one for each
             channel, or one for all. Slices stored as 8-bit grey have the grey in all channels.
         view: What the channels show. "windows": the slice through each window. "neighbours": the
-            slice before, the slice itself and the slice after it in the patient's series, for task
-            DETECT, records whose patients are known, the `clean` protocol and one window.
+            slice before, the slice itself and the slice after it in the patient's series, where
+            every slice is used, for records of known patients in the `clean` protocol, and one
+            window.
             "upright": the head upright and centred, its brain at one grey (see `upright_views`),
             for DETECT and TYPE; slices in HU are seen through the brain window first.
         lesions_only: Whether slices of class NONE are left out.
@@ -101,7 +108,9 @@ def make_dataset(
     _check_folds(folds, training=training)
     _check_arguments(image_size=image_size, batch_size=batch_size, windows=windows)
     _check_negatives(negatives_per_positive, training=training)
-    _check_view(view, read_manifest(records), task=task, windows=windows, lesions=lesions_only)
+    _check_view(view, read_manifest(records), task=task, windows=windows)
+    if view == "neighbours":
+        _check_whole(records, folds, task=task, lesions_only=lesions_only)
     slices = decoded or decode_slices(
         records,
         folds,
@@ -165,9 +174,7 @@ def _check_arguments(*, image_size: int, batch_size: int, windows: tuple[Window,
         raise ValueError(f"`windows` must be one or three of a width > 0. Received: {windows}")
 
 
-def _check_view(
-    view: View, manifest: Manifest, *, task: Task, windows: tuple[Window, ...], lesions: bool
-) -> None:
+def _check_view(view: View, manifest: Manifest, *, task: Task, windows: tuple[Window, ...]) -> None:
     if view not in get_args(View):
         raise ValueError(f"`view` must be one of {get_args(View)}. Received: {view!r}")
     if view == "upright" and task == Task.SEGMENT:
@@ -179,12 +186,20 @@ def _check_view(
             "view 'neighbours' needs records of known patients in the clean protocol, whose series "
             f"are whole in a fold. Received: {manifest.protocol}, groups by {manifest.grouping}"
         )
-    if task != Task.DETECT or lesions:
-        raise ValueError(
-            f"view 'neighbours' needs every slice, so task {Task.DETECT}. Received: {task}"
-        )
     if manifest.pixels != "gray8" and len(windows) != 1:
         raise ValueError(f"view 'neighbours' needs one window. Received: {windows}")
+
+
+def _check_whole(
+    records: Path | str, folds: tuple[FoldName, ...], *, task: Task, lesions_only: bool
+) -> None:
+    rows = rows_of_folds(records, folds)
+    used = sum(is_used(row, task=task, lesions_only=lesions_only) for row in rows)
+    if used < len(rows):
+        raise ValueError(
+            f"view 'neighbours' needs every slice of a series. Received: {used} of {len(rows)} "
+            f"slices for task {task}"
+        )
 
 
 def _check_negatives(ratio: float | None, *, training: bool) -> None:

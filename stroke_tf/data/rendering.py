@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from stroke_tf.config import BRAIN, View, Window
-from stroke_tf.data.augment import change_image, change_mask
+from stroke_tf.data.augment import OF_MASKS, change_image, change_mask
 from stroke_tf.data.buffers import Buffers
 from stroke_tf.data.memory import Slices
 from stroke_tf.data.selection import neighbours_of
@@ -60,7 +60,7 @@ def batch_renderer(
 
     def render_both(places: np.ndarray, *change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         masks = masks_of.take(len(places))
-        for mask, place, *moves in zip(masks, places, *change[:1], strict=True):
+        for mask, place, *moves in zip(masks, places, *change[:OF_MASKS], strict=True):
             stored = stored_masks[place]
             mask[...] = change_mask(stored, *moves) if moves else stored
         return render_images(places, *change), masks

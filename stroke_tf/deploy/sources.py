@@ -185,10 +185,11 @@ def _classifier(
 
 def _segmenter(folder: Path, settings: dict[str, Any], shared: dict[str, Any]) -> ModelDescription:
     task: ModelTask = "joint" if settings["architecture"] == "joint" else "segment"
-    rule = folder / "mask_rule.json"
+    rule, between = folder / "mask_rule.json", settings["view"] == "neighbours"
     return ModelDescription(
         task=task,
-        windows=_windows(shared["pixels"], THREE_WINDOWS),
+        windows=_windows(shared["pixels"], (BRAIN,) if between else THREE_WINDOWS),
+        view=settings["view"],
         threshold=THRESHOLD if task == "joint" else None,
         mask_rule=MaskRule(**read_json(rule)) if rule.is_file() else None,
         **shared,

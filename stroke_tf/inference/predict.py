@@ -90,6 +90,7 @@ def segment_slices(
     *,
     rule: MaskRule | None = None,
     tune_on: tf.data.Dataset | None = None,
+    shown: int = 0,
 ) -> Segmented:
     """Segments every slice of a data set made `with_ids`.
 
@@ -99,6 +100,7 @@ def segment_slices(
         dataset: Batches of (images, masks, ids).
         rule: Which pixels are lesion; with None each pixel takes its likeliest class.
         tune_on: Batches of validation (images, masks), which the rule is chosen on, if any.
+        shown: The channel that shows the slice itself.
 
     Raises:
         ValueError: If a rule is to be chosen and no slice of validation has a lesion.

@@ -151,6 +151,8 @@ class UnetRun:
         val_folds: Folds for early stopping.
         test_folds: Folds for the result: 0 to 9, stage1, stage2.
         fit: How the model is trained.
+        view: What the channels show: the slice through three windows, or between its neighbours,
+            all three through the brain window.
         architecture: What stands on the encoder: a network of segmentation_models; composed: a
             U-Net put together on any backbone; joint: the same with a second head that names what
             the slice shows; improved: the U-Net of SAUCIS, without encoder.
@@ -185,6 +187,7 @@ class UnetRun:
     val_folds: tuple[int, ...] = (8,)
     test_folds: tuple[TestFold, ...] = (9,)
     fit: FitConfig = FitConfig(learning_rate=3e-4)
+    view: Literal["windows", "neighbours"] = "windows"
     architecture: Architecture = "unet"
     decoder: DecoderName = "plain"
     filters: int = 32
@@ -200,6 +203,11 @@ class UnetRun:
         """The row's name, or what stands for it."""
         named = self.architecture in ("composed", "joint", "improved")
         return self.row or (self.architecture if named else self.encoder)
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The HU windows of the channels."""
+        return (BRAIN,) if self.view == "neighbours" else THREE_WINDOWS
 
     @property
     def network(self) -> dict[str, Any]:

@@ -47,7 +47,12 @@ def run_unet(config: UnetRun, *, train_elsewhere: Callable[[], None] | None = No
         val = dataset_of(config, run.split.val)
         slices = dataset_of(config, run.split.test, with_ids=True)
         predictor = Predictor(model, mirror=config.mirror_test)
-        test = segment_slices(predictor, slices, tune_on=val if config.tune_mask else None)
+        test = segment_slices(
+            predictor,
+            slices,
+            tune_on=val if config.tune_mask else None,
+            shown=int(config.view == "neighbours"),
+        )
         figures = {"segmentation": figure_segmentation(*test.panels())}
         if config.augment:
             shown = draw_augmentations(val, strength=config.strength, seed=config.fit.seed)
@@ -147,6 +152,8 @@ def dataset_of(
         training=training,
         augment=config.strength if training and config.augment else None,
         negatives_per_positive=config.negatives_per_positive if training else None,
+        windows=config.windows,
+        view=config.view,
         lesions_only=config.lesions_only,
         with_ids=with_ids,
         seed=config.fit.seed,

@@ -200,7 +200,9 @@ def test_neighbours_of_hu_slices_are_windowed_alike(series_hu_records, hu_image)
 
 
 def test_neighbours_are_refused_where_a_series_is_not_whole(series_records, tmp_path):
-    with pytest.raises(ValueError, match="needs every slice.*Received: type"):
+    with pytest.raises(
+        ValueError, match="needs every slice of a series. Received: 0 of 4 slices for task type"
+    ):
         dataset(series_records, folds=(0,), view="neighbours", task=Task.TYPE)
     unknown = shutil.copytree(series_records, tmp_path / "unknown")
     text = (unknown / "manifest.json").read_text()
