@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stroke_tf.evaluation.intervals import INTERVALS
+from stroke_tf.manifest import read_folds
 from stroke_tf.runs.settings import ClassifierRun, UnetRun, small
+from stroke_tf.tables.columns import check_columns
 from stroke_tf.tables.settings import TableRun, seeded
 from stroke_tf.tables.table import Row, Table
 
