@@ -13,7 +13,7 @@ from stroke_tf.audits.audit import Finding
 from stroke_tf.evaluation.intervals import UNDEFINED, Metric, bootstrap, wilson
 
 FEWEST = 10
-"""Lesion slices of a kind that is worth a finding."""
+"""Slices of a kind that is worth a finding."""
 Kind: TypeAlias = tuple[str, NDArray[np.bool_]]
 """Name of a kind of slices, and which of N slices are of it: bool, shape (N,)."""
 
@@ -33,10 +33,11 @@ def breakdown(
         A row for each kind: `slices`; `lesions`, those with one, and their `patients`;
         `sensitivity`; of masks `drawn`, the share of lesion slices with any lesion drawn, `dice` of
         all their pixels and `lesion-wise recall`; and `specificity`. A column without any number
-        is left out.
+        is left out, and so is a kind without slices.
     """
     drawn: dict[str, Any] = {"seed": seed, "resamples": resamples}
-    table = pd.DataFrame([{"kind": name, **_scores(frame[of], drawn)} for name, of in kinds])
+    rows = [{"kind": name, **_scores(frame[of], drawn)} for name, of in kinds if of.any()]
+    table = pd.DataFrame(rows)
     empty = [name for name in table if all(_undefined(cell) for cell in table[name])]
     return table.drop(columns=empty)
 
@@ -47,16 +48,27 @@ def kinds_of(column: pd.Series) -> Iterator[Kind]:
         yield str(value), (column == value).to_numpy(bool)
 
 
-def worse_kinds(table: pd.DataFrame, whole: Metric, *, score: str = "sensitivity") -> list[Finding]:
-    """Returns a warning for each kind whose interval lies below the score of all slices."""
+def worse_kinds(table: pd.DataFrame, whole: pd.Series, *, score: str) -> list[Finding]:
+    """Returns a warning for each kind whose interval lies below the score of all slices.
+
+    Args:
+        table: What `breakdown` returns.
+        whole: Its row of all slices.
+        score: A column: specificity is of slices without a lesion, all others of those with one.
+    """
+    healthy = score == "specificity"
+    named = [
+        (row, row["slices"] - row["lesions"] if healthy else row["lesions"])
+        for row in table.to_dict("records")
+    ]
     return [
         Finding(
             "warning",
-            f"{row['kind']}: {score} {row[score].text()} on {row['lesions']} lesion slices of "
-            f"{row['patients']} patients, {whole.value:.3f} on all.",
+            f"{row['kind']}: {score} {row[score].text()} on {n} slices "
+            f"{'without' if healthy else 'with'} a lesion, {whole[score].value:.3f} on all.",
         )
-        for row in table.to_dict("records")
-        if row["lesions"] >= FEWEST and row[score].high < whole.value
+        for row, n in named
+        if n >= FEWEST and row[score].high < whole[score].value
     ]
 
 

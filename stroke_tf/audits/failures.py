@@ -45,7 +45,8 @@ def audit(subject: Subject) -> Audited:
     frame = answers.frame.assign(group=slices.groups[at])
     drawn = {"seed": subject.seed, "resamples": subject.resamples}
     kinds = _kinds(subject, slices, at, masks[at])
-    tables = {title: breakdown(frame, it, **drawn) for title, it in kinds.items() if it}
+    divided = {title: breakdown(frame, it, **drawn) for title, it in kinds.items()}
+    tables = {title: table for title, table in divided.items() if len(table)}
     findings = [_overall(answers, frame, tables[_ALL], **drawn), *_worse(answers, tables)]
     figures = draw_wrong(frame, slices.images[at], masks[at])
     if answers.has_scores:
@@ -105,14 +106,17 @@ def _overall(answers: Answers, frame: pd.DataFrame, whole: pd.DataFrame, **drawn
 
 
 def _worse(answers: Answers, tables: dict[str, pd.DataFrame]) -> list[Finding]:
-    """Returns a finding for each kind that is found less often than all are."""
-    score = "drawn" if answers.has_masks else "sensitivity"
-    whole = tables[_ALL]
-    if score not in whole:
-        return []
-    kinds = [table for title, table in tables.items() if title != _ALL and score in table]
-    found = [one for table in kinds for one in worse_kinds(table, whole[score][0], score=score)]
-    told = f"No kind of lesion is found less often than all are ({sum(map(len, kinds))} kinds)."
+    """Returns a finding for each kind that is found, or passed, less often than all are."""
+    whole = tables[_ALL].iloc[0]
+    kinds = [table for title, table in tables.items() if title != _ALL]
+    found = [
+        one
+        for score in ("drawn" if answers.has_masks else "sensitivity", "specificity")
+        for table in kinds
+        if score in table
+        for one in worse_kinds(table, whole, score=score)
+    ]
+    told = f"No kind of slices is answered worse than all are ({sum(map(len, kinds))} kinds)."
     return found or [Finding("fine", told)]
 
 

@@ -69,7 +69,16 @@ def test_kinds_keep_the_order_of_a_category():
 def test_a_kind_is_worse_when_its_interval_lies_below_the_whole_and_it_is_not_rare():
     scores = [Metric(0.2, 0.1, 0.4), Metric(0.2, 0.1, 0.6), Metric(0.0, 0.0, 0.3)]
     table = pd.DataFrame({"kind": ["epidural", "wide", "rare"], "lesions": [12, 12, 9]})
-    table = table.assign(patients=3, sensitivity=scores)
-    (found,) = worse_kinds(table, Metric(0.5, 0.4, 0.6))
+    table = table.assign(slices=30, sensitivity=scores, specificity=scores)
+    whole = pd.Series({"sensitivity": Metric(0.5, 0.4, 0.6), "specificity": Metric(0.35, 0.3, 0.4)})
+    (found,) = worse_kinds(table, whole, score="sensitivity")
     assert found.level == "warning"
-    assert found.text.startswith("epidural: sensitivity 0.200 [0.100, 0.400] on 12 lesion slices")
+    assert found.text.startswith("epidural: sensitivity 0.200 [0.100, 0.400] on 12 slices with a")
+    (found,) = worse_kinds(table, whole, score="specificity")
+    assert found.text.startswith("rare: specificity 0.000 [0.000, 0.300] on 21 slices without a")
+
+
+def test_a_kind_without_slices_is_left_out():
+    kinds = [("all", np.ones(4, bool)), ("none", np.zeros(4, bool))]
+    assert breakdown(frame(), kinds, **DRAWN)["kind"].tolist() == ["all"]
+    assert breakdown(frame(), kinds[1:], **DRAWN).empty
