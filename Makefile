@@ -33,7 +33,7 @@ TRAIN = --records "$$RECORDS_" --out "$$RESULTS_"
 SEARCH = $(TRAIN) --strategy $(STRATEGY) --trials $(TRIALS) --workers $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tfrecords inspect train-classifier train-unet cv tune-classifier tune-unet audit predict serve report bench test test-all lint docs wheel clean
+.PHONY: help setup demo tfrecords inspect train-classifier train-unet cv tune-classifier tune-unet audit predict serve reproduce report bench test test-all lint docs wheel clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -81,6 +81,9 @@ predict: need-input $(VENV)/.installed ## INPUT=slices MODEL=run OUT=folder: sco
 
 serve: need-model $(VENV)/.installed ## MODEL=run: a page in the browser that takes slices and answers
 	$(RUN) serve --model "$$MODEL_" $(ARGS)
+
+reproduce: $(VENV)/.installed ## [RECORDS="records records-published"] every table and figure of both papers
+	@set -f; $(RUN) reproduce --records $$RECORDS_ --out "$$RESULTS_" $(ARGS)
 
 report: $(VENV)/.installed ## [RESULTS=results] write REPORT.md and report.html of all runs
 	$(RUN) report --out "$$RESULTS_" $(ARGS)

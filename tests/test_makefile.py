@@ -25,7 +25,7 @@ def test_help_lists_every_target():
         assert f"make {target}" in printed
     for target in ("cv", "tune-classifier", "tune-unet", "predict"):
         assert f"make {target}" in printed
-    for target in ("report", "bench", "test", "test-all", "lint", "docs", "wheel", "clean"):
+    for target in ("reproduce", "report", "bench", "test", "test-all", "lint", "docs", "wheel", "clean"):
         assert f"make {target}" in printed
 
 
@@ -72,6 +72,14 @@ def test_folders_reach_the_command_as_they_are_named(told, name):
     assert told("report", f"RESULTS={name}") == ["report", "--out", name]
     predicted = told("predict", f"INPUT={name}", f"MODEL={name}", f"OUT={name}")
     assert predicted == ["predict", name, "--model", name, "--out", name]
+
+
+def test_a_reproduction_takes_several_folders_of_records(told):
+    records = "RECORDS=records $HOME-published *"
+    assert told("reproduce", records, "ARGS=--budget-hours 10") == [
+        *("reproduce", "--records", "records", "$HOME-published", "*"),
+        *("--out", "results", "--budget-hours", "10"),
+    ]
 
 
 def test_processes_are_asked_for_by_a_variable(told):

@@ -149,16 +149,20 @@ def _time_networks(record: Record, clock: _Clock, progress: Progress) -> None:
         if clock.left() <= 0:
             reason = f"outside the budget of {record.config.budget_hours:g} h: not even timed"
             _end_all(together, "not run", reason)
-            continue
-        try:
-            runs = [job.run for _, job in together]
-            found = in_own_process(work.estimate, runs, outside)
-            for (entry, _), estimate in zip(together, found, strict=True):
-                entry.estimate = estimate
-        except RuntimeError as error:
-            _end_all(together, "failed", str(error))
+        else:
+            _time_one(together, outside)
         progress("networks timed", number + 1, len(networks))
         record.write()
+
+
+def _time_one(together: Sequence[tuple[Entry, Job]], outside: Sequence[Path]) -> None:
+    try:
+        found = in_own_process(work.estimate, [job.run for _, job in together], outside)
+    except RuntimeError as error:
+        _end_all(together, "failed", str(error))
+    else:
+        for (entry, _), estimate in zip(together, found, strict=True):
+            entry.estimate = estimate
 
 
 def _end_all(together: Sequence[tuple[Entry, Job]], state: State, reason: str) -> None:
@@ -194,7 +198,8 @@ def _estimates(record: Record) -> Iterator[str]:
 def _run_all(record: Record, clock: _Clock, progress: Progress) -> None:
     entries = {job.key: entry for entry, job in _waiting(record)}
     estimates = {key: entry.estimate for key, entry in entries.items() if entry.estimate}
-    jobs = in_order([job for _, job in _waiting(record)], estimates)
+    waiting = [job for _, job in _waiting(record)]
+    jobs = in_order(waiting, estimates, seeds=record.config.seeds)
     for number, job in enumerate(jobs):
         progress("trainings", number, len(jobs))
         entry = entries[job.key]

@@ -157,9 +157,10 @@ ORDER = (
 """The order in which trainings are run, in words."""
 
 
-def in_order(jobs: Sequence[Job], estimates: Mapping[Key, Estimate]) -> list[Job]:
-    """Returns jobs as they are run, see ORDER."""
-    seeds = list(dict.fromkeys(job.key.seed for job in jobs))
+def in_order(
+    jobs: Sequence[Job], estimates: Mapping[Key, Estimate], *, seeds: Sequence[int]
+) -> list[Job]:
+    """Returns jobs as they are run, see ORDER; `seeds` are those of all rows."""
 
     def rank(job: Job) -> tuple[int, int, float]:
         place = seeds.index(job.key.seed), PROTOCOLS.index(job.key.protocol)

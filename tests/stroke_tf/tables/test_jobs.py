@@ -84,7 +84,9 @@ def test_the_first_seed_comes_first_then_clean_then_the_quickest():
     rows = dict.fromkeys(hours, ROW)
     found = jobs(Table("t", rows), [CLEAN, PLAIN], seeds=(4, 1))
     estimates = {job.key: Estimate(3600 * hours[job.key.row], 0, 0) for job in found}
-    ordered = [str(job.key).removeprefix("t/") for job in in_order(found, estimates)]
+    ordered = [
+        str(job.key).removeprefix("t/") for job in in_order(found[::-1], estimates, seeds=(4, 1))
+    ]
     assert ordered == [
         *("quick-clean-s4", "slow-clean-s4", "quick-as-published-s4", "slow-as-published-s4"),
         *("quick-clean-s1", "slow-clean-s1", "quick-as-published-s1", "slow-as-published-s1"),
