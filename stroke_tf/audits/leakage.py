@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stroke_tf.audits.audit import Audited, Finding, Subject
 from stroke_tf.audits.plain import Classifier, deal, held_out, nearest_neighbour, small_pixels
-from stroke_tf.audits.quick import PARTS, Auc, aucs, fit_and_score
+from stroke_tf.audits.quick import Auc, aucs, fit_and_score
 from stroke_tf.audits.relatives import (
     NO_FOLD,
     OF_PICTURES,
@@ -234,9 +234,8 @@ class _Worth:
     def __init__(self, dealt: _Dealt, places: _Places, task: Task, subject: Subject):
         self._dealt, self._places, self._subject = dealt, places, subject
         self.truth, self.groups = dealt.slices.truth(task)[places], dealt.groups[places]
-        parts = min(PARTS, len(set(self.groups)), self.truth.sum(), (~self.truth).sum())
-        by_group = deal(self.truth, self.groups, parts=parts, seed=subject.seed)
-        by_slice = deal(self.truth, None, parts=parts, seed=subject.seed)
+        by_group = deal(self.truth, self.groups, seed=subject.seed)
+        by_slice = deal(self.truth, None, seed=subject.seed)
         self.deals = {DEALT: dealt.folds[places], BY_GROUP: by_group, BY_SLICE: by_slice}
         self.honest = BY_GROUP
         if dealt.is_clean:
