@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from stroke_tf.audits.audit import Audited, Finding, Subject
 from stroke_tf.audits.plain import Classifier, deal, held_out, nearest_neighbour, small_pixels
-from stroke_tf.audits.quick import PARTS, Auc, aucs, fit_and_score
+from stroke_tf.audits.quick import Auc, aucs, fit_and_score
 from stroke_tf.audits.relatives import (
     NO_FOLD,
+    OF_PICTURES,
     folds_of_file,
     related_slices,
     rounds_of,
@@ -37,12 +38,10 @@ DEALT, BY_GROUP, BY_SLICE = "folds as dealt", "folds by group", "folds by slice"
 _SIDE = 32  # of the pictures of the plain classifiers, in pixels
 _RELATIVES = {
     "the same patient": ("patients",),
-    "a copy or near-duplicate": (
-        *("identical pictures", "near-duplicates", "flipped or turned copies"),
-        "ids that name copies",
-    ),
+    "a copy or near-duplicate": (*OF_PICTURES, "ids that name copies"),
 }
 _ALIKE = ("near-duplicates", "flipped or turned copies")
+_FEW = 30  # slices, which an AUC of their own says little of
 _CHANCE = 0.01  # of the slices, which look alike without being copies
 _Places = NDArray[np.int64]
 
@@ -195,7 +194,7 @@ def _gain(name: str, row: dict[str, Any], folds: str, honest: str, n: str) -> Fi
     return Finding(
         "warning" if leaked and gain.low > 0 else "note",
         f"{folds} {'add' if leaked else 'would add'} {gain.text(sign=True)} to the ROC AUC of "
-        f"{name}: {row[folds].text()}, and {row[honest].text()} by {honest} ({n}).",
+        f"{name}: {row[folds].text()}, and {row[honest].text()} with {honest} ({n}).",
     )
 
 
@@ -203,7 +202,7 @@ def _relatives(name: str, related: pd.DataFrame) -> Iterator[Finding]:
     if not related["with"].any():
         yield Finding("fine", "No test slice has a relative in training to be scored apart.")
     for row in related.to_dict("records"):
-        if row["difference"].low > 0:
+        if row["difference"].low > 0 and min(row["with"], row["without"]) >= _FEW:
             yield Finding(
                 "warning",
                 f"{name} scores {row['difference'].text(sign=True)} higher on test slices with "
@@ -235,9 +234,8 @@ class _Worth:
     def __init__(self, dealt: _Dealt, places: _Places, task: Task, subject: Subject):
         self._dealt, self._places, self._subject = dealt, places, subject
         self.truth, self.groups = dealt.slices.truth(task)[places], dealt.groups[places]
-        parts = min(PARTS, len(set(self.groups)), self.truth.sum(), (~self.truth).sum())
-        by_group = deal(self.truth, self.groups, parts=parts, seed=subject.seed)
-        by_slice = deal(self.truth, None, parts=parts, seed=subject.seed)
+        by_group = deal(self.truth, self.groups, seed=subject.seed)
+        by_slice = deal(self.truth, None, seed=subject.seed)
         self.deals = {DEALT: dealt.folds[places], BY_GROUP: by_group, BY_SLICE: by_slice}
         self.honest = BY_GROUP
         if dealt.is_clean:

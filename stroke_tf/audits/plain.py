@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stroke_tf.audits.quick import fit_and_score
+from stroke_tf.audits.quick import PARTS, fit_and_score
 from stroke_tf.audits.relatives import rounds_of
 
 Classifier = Callable[
@@ -35,11 +35,16 @@ def nearest_neighbour(
     return np.where(none + some > 0, none / np.maximum(none + some, 1e-9), 0.5).astype(float)
 
 
-def deal(truth: ArrayLike, groups: ArrayLike | None, *, parts: int, seed: int) -> NDArray[np.str_]:
-    """Returns folds of our own, stratified by class: by group, or slice by slice without groups."""
+def deal(truth: ArrayLike, groups: ArrayLike | None, *, seed: int) -> NDArray[np.str_]:
+    """Returns folds of our own, stratified by class: by group, or slice by slice without groups.
+
+    There are five, or as many as the rarer class has slices, or there are groups, but at least two.
+    """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    truth = np.asarray(truth)
+    truth = np.asarray(truth, int)
+    units = len(truth) if groups is None else len(np.unique(np.asarray(groups)))
+    parts = max(2, min(PARTS, units, *np.bincount(truth, minlength=2)))
     splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
     folds = np.zeros(len(truth), int)
     dealt = splitter(parts, shuffle=True, random_state=seed).split(truth, truth, groups)

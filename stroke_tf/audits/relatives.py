@@ -9,25 +9,36 @@ from pathlib import PurePath
 import numpy as np
 from numpy.typing import NDArray
 
+from stroke_tf.data.head_mask import HEAD_GREY
 from stroke_tf.fold_audit import relations
 from stroke_tf.near_duplicates import dhash, turned_hashes
 from stroke_tf.records import STAGE_FOLDS
 
 NO_FOLD = ""
+OF_PICTURES = ("identical pictures", "near-duplicates", "flipped or turned copies")
+_EMPTY = 0.01  # share of bright pixels below which a picture shows nothing
 _TRAINING = ("train", "training")
 
 
 def related_slices(
     ids: Sequence[str], images: NDArray[np.uint8], patients: Sequence[str | None]
 ) -> dict[str, Sequence[object]]:
-    """Returns what `relations` gives of pictures, uint8 grey, shape (N, S, S)."""
-    return relations(
+    """Returns what `relations` gives of pictures, uint8 grey, shape (N, S, S).
+
+    Pictures that show next to nothing are alike without being copies: they have no such label.
+    """
+    empty = (images > HEAD_GREY).mean(axis=(1, 2)) < _EMPTY
+    found = relations(
         ids,
         patients=patients,
         pictures=[hashlib.sha256(image.tobytes()).digest() for image in images],
         hashes=[dhash(image) for image in images],
         turned=[turned_hashes(image) for image in images],
     )
+    for kind in OF_PICTURES:
+        labels = zip(found[kind], empty, strict=True)
+        found[kind] = [None if nothing else label for label, nothing in labels]
+    return found
 
 
 def folds_of_file(names: Mapping[str, str], ids: Sequence[str]) -> NDArray[np.str_]:

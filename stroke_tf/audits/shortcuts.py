@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stroke_tf.audits.audit import Audited, Finding, Subject
 from stroke_tf.audits.confounding import read_sources, source_findings, within_sources
 from stroke_tf.audits.plain import deal
-from stroke_tf.audits.quick import PARTS, Auc, aucs, out_of_fold
+from stroke_tf.audits.quick import Auc, aucs, out_of_fold
 from stroke_tf.audits.slices import SliceSet, backbone_features, read_slices
 from stroke_tf.audits.views import (
     EQUALISED,
@@ -36,6 +36,7 @@ from stroke_tf.manifest import read_manifest
 from stroke_tf.reporting.figures import figure_augmentations
 
 _TELLS = 0.6  # an AUC whose interval lies above tells the class
+_CHANCE = 0.5
 _LOST = 0.02  # of the AUC, when something is taken away that should not matter
 _SHOWN = 5  # slices in the figure
 _CLASSES = {Task.DETECT: "lesion or none", Task.TYPE: "ischaemia or haemorrhage"}
@@ -64,8 +65,8 @@ def audit(subject: Subject) -> Audited:
     clean = manifest.protocol == "clean"
     for task in _CLASSES:
         places = np.flatnonzero(slices.used(task))
-        truth = slices.truth(task)[places]
-        if truth.any() and not truth.all():
+        truth, groups = slices.truth(task)[places], slices.groups[places]
+        if truth.any() and not truth.all() and len(set(groups)) > 1:
             _score(found, slices.take(places), task, clean, subject, _rows(features, places))
     if not found.tables:
         found.findings.append(Finding("note", "No view is scored: the slices are of one class."))
@@ -106,8 +107,7 @@ def _score(
     """Adds what a task's classes can be told by, and their sources where these are known."""
     truth, groups = slices.truth(task), slices.groups
     drawn: dict[str, Any] = {"seed": subject.seed, "resamples": subject.resamples}
-    own = {"parts": min(PARTS, len(set(groups))), "seed": subject.seed}
-    parts: NDArray[Any] = slices.parts if clean else deal(truth, groups, **own)
+    parts: NDArray[Any] = slices.parts if clean else deal(truth, groups, seed=subject.seed)
     scores = {
         view: out_of_fold(columns, truth, parts, seed=subject.seed)
         for view, columns in features.items()
@@ -142,7 +142,7 @@ def _told_by(measured: Mapping[str, Auc], n: str) -> Iterator[Finding]:
         if auc.low > _TELLS:
             yield Finding("warning", f"{reached}: {meaning}.")
         else:
-            yield Finding("fine", f"{reached}.")
+            yield Finding("note" if auc.low > _CHANCE else "fine", f"{reached}.")
     for view, meaning in _TAKEN_AWAY.items():
         auc, lost = measured[view]
         text = f"{view}: ROC AUC {auc.text()}, {FULL} minus it {lost.text(sign=True)} ({n})"

@@ -40,7 +40,7 @@ def whole_head(image: np.ndarray) -> np.ndarray:
     near = _bright(image) & cv2.dilate(hull, disc(image, 0.2)) * np.uint8(255)
     _, labels = cv2.connectedComponents(near)
     hanging = np.isin(labels, np.setdiff1d(labels[head > 0], [0])).astype(np.uint8)
-    return cv2.dilate(hull | hanging, disc(image, 0.05))
+    return cv2.dilate(hull | hanging, disc(image, 0.1))  # skin lies off the skull, beyond fat
 
 
 def _bright(image: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@ import pytest
 from audit_slices import PATIENTS, SLICES, drawn_slices, warnings_of
 
 from stroke_tf.audits.leakage import audit
+from stroke_tf.manifest import read_folds
 
 pytestmark = pytest.mark.usefixtures("pixels_for_features")
 
@@ -65,3 +66,11 @@ def test_mirrored_and_identical_copies_across_folds_of_others_are_found(
     assert seen["identical pictures"] == 1
     assert seen["flipped or turned copies"] >= 1
     assert "in the 2 folds of split.csv" in found.about
+
+
+def test_test_sessions_are_looked_at_and_not_scored(phantom_records, subject_of):
+    found = audit(subject_of(phantom_records[0]))
+    assert "in the 12 folds of the records" in found.about
+    (table,) = (it for title, it in found.tables.items() if title.startswith("Test slices"))
+    in_folds = [it for it in read_folds(phantom_records[0]) if it.fold.isdigit()]
+    assert (table["with"] + table["without"]).tolist() == [len(in_folds)] * 2

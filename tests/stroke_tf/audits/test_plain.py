@@ -16,11 +16,17 @@ def test_small_pixels_are_means_of_squares():
 
 def test_slices_dealt_by_group_stay_together_and_others_do_not():
     groups, truth = np.repeat(np.arange(10), 4), np.tile([0, 1], 20)
-    by_group = deal(truth, groups, parts=5, seed=0).reshape(10, 4)
+    by_group = deal(truth, groups, seed=0).reshape(10, 4)
     assert (by_group == by_group[:, :1]).all()
-    by_slice = deal(truth, None, parts=5, seed=0).reshape(10, 4)
+    by_slice = deal(truth, None, seed=0).reshape(10, 4)
     assert (by_slice != by_slice[:, :1]).any()
     assert set(by_slice.ravel()) == set("01234")
+
+
+def test_few_slices_of_a_class_or_few_groups_give_few_folds():
+    truth = np.array([1, 1, 1, 0, 0, 0, 0, 0])
+    assert set(deal(truth, None, seed=0)) == set("012")
+    assert set(deal(truth, [1, 1, 2, 2, 1, 1, 2, 2], seed=0)) == set("01")
 
 
 def test_a_slice_is_scored_by_a_model_of_the_folds_it_is_tested_against():

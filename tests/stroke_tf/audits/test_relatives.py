@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
+from audit_slices import drawn_head
 
-from stroke_tf.audits.relatives import folds_of_file, rounds_of, with_relative
+from stroke_tf.audits.relatives import (
+    OF_PICTURES,
+    folds_of_file,
+    related_slices,
+    rounds_of,
+    with_relative,
+)
 
 
 def test_a_fold_is_tested_against_the_others_and_sessions_are_never_trained_on():
@@ -35,3 +42,12 @@ def test_ids_of_a_split_may_be_file_names():
 def test_a_split_of_other_slices_is_refused():
     with pytest.raises(ValueError, match=r"must name slices .* Received: ids such as \['z'\]"):
         folds_of_file({"z": "0"}, ["1", "2"])
+
+
+def test_empty_slices_are_no_copies_of_each_other_and_heads_are():
+    head = drawn_head(np.random.default_rng(0), lesion=False)
+    images = np.stack([head, np.zeros_like(head), head, np.zeros_like(head)])
+    related = related_slices(["1", "2", "3", "4"], images, [None] * 4)
+    for kind in OF_PICTURES:
+        first, *others = related[kind]
+        assert others == [None, first, None]

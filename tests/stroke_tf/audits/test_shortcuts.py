@@ -71,3 +71,11 @@ def test_a_source_that_is_one_with_the_class_is_said_with_a_number(
     assert any("Cramér's V 1.000 [1.000, 1.000]" in it for it in warnings)
     assert any("Inside a source there is one class" in it for it in warnings)
     assert found.tables["Sources"]["source"].tolist() == ["here", "there"]
+
+
+def test_records_of_three_classes_are_asked_two_questions(phantom_records, subject_of):
+    found = audit(subject_of(phantom_records[1]))
+    assert list(found.tables) == [
+        "ROC AUC of each view: lesion or none",
+        "ROC AUC of each view: ischaemia or haemorrhage",
+    ]
