@@ -25,7 +25,17 @@ def test_help_lists_every_target():
         assert f"make {target}" in printed
     for target in ("cv", "tune-classifier", "tune-unet", "predict"):
         assert f"make {target}" in printed
-    for target in ("reproduce", "report", "bench", "test", "test-all", "lint", "docs", "wheel", "clean"):
+    for target in (
+        "reproduce",
+        "report",
+        "bench",
+        "test",
+        "test-all",
+        "lint",
+        "docs",
+        "wheel",
+        "clean",
+    ):
         assert f"make {target}" in printed
 
 
