@@ -17,19 +17,14 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from stroke_tf.audits.audit import Subject
-from stroke_tf.audits.issues import rank_labels
-from stroke_tf.audits.masks import read_masks
-from stroke_tf.audits.odd_masks import compared, odd_masks
-from stroke_tf.audits.quick import out_of_fold
-from stroke_tf.audits.slices import SliceSet, backbone_features, read_slices
-from stroke_tf.audits.stacks import neighbours_of
-from stroke_tf.labels import Task
+if TYPE_CHECKING:
+    from stroke_tf.audits.slices import SliceSet
 
 WRONG = 0.05
 _CHAIN = np.array([[-1, -1], [0, 2], [-1, -1]])  # the middle one of three slices is judged
@@ -63,6 +58,10 @@ class Settings:
 
 def main(settings: Settings) -> None:
     """Prints what is found of labels, then of masks."""
+    from stroke_tf.audits.audit import Subject
+    from stroke_tf.audits.masks import read_masks
+    from stroke_tf.audits.slices import backbone_features, read_slices
+
     slices = read_slices(settings.records, image_size=settings.image_size)
     subject = Subject(
         settings.records, None, settings.backbone, settings.weights, settings.image_size
@@ -76,6 +75,10 @@ def main(settings: Settings) -> None:
 
 
 def _labels(slices: SliceSet, features: NDArray[np.float32], seed: int) -> dict[str, float]:
+    from stroke_tf.audits.issues import rank_labels
+    from stroke_tf.audits.quick import out_of_fold
+    from stroke_tf.labels import Task
+
     truth = slices.truth(Task.DETECT)
     wrong = np.zeros(len(truth), bool)
     chosen = np.random.default_rng(seed).choice(len(truth), int(WRONG * len(truth)), replace=False)
@@ -95,6 +98,9 @@ def _labels(slices: SliceSet, features: NDArray[np.float32], seed: int) -> dict[
 def _masks(
     slices: SliceSet, masks: NDArray[np.uint8], known: NDArray[np.bool_], change: Change
 ) -> dict[str, int]:
+    from stroke_tf.audits.odd_masks import compared, odd_masks
+    from stroke_tf.audits.stacks import neighbours_of
+
     neighbours, lesion = neighbours_of(slices.rows), masks.any(axis=(1, 2))
     rng = np.random.default_rng(0)
     counts = dict.fromkeys(("inside", "inside_named", "ends", "ends_named"), 0)

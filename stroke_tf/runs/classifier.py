@@ -39,6 +39,7 @@ from stroke_tf.training import fit, training_scope
 from stroke_tf.training.classification import class_one_auc, classifier_loss
 from stroke_tf.training.features import FeatureSet, extract_features, feature_dataset
 from stroke_tf.training.probe import fit_probe
+from stroke_tf.training.recipe import encoder_weights
 
 FEATURES = "features"
 _LABELS = {Task.DETECT: ("no stroke", "stroke"), Task.TYPE: ("ischaemia", "haemorrhage")}
@@ -88,12 +89,7 @@ def train(config: ClassifierRun, run: OpenRun) -> keras.Model:
             config=config.fit,
             run_dir=run.folder.path,
             class_weight=_class_weights(config, run, ratio=config.negatives_per_positive),
-            slow=[
-                weight
-                for layer in model.layers
-                if isinstance(layer, keras.Model)
-                for weight in layer.trainable_variables
-            ],
+            slow=encoder_weights(model),
             progress=run.folder.title,
             **objective_of(config, model),
         )

@@ -22,6 +22,7 @@ from stroke_tf.run_folder import RunMetrics
 from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
 from stroke_tf.runs.settings import UnetRun
 from stroke_tf.training import LOSSES, fit, pixel_scores, training_scope
+from stroke_tf.training.recipe import encoder_weights
 
 MASK_RULE_NAME = "mask_rule.json"
 
@@ -92,17 +93,11 @@ def train(config: UnetRun, run: OpenRun) -> keras.Model:
         val,
         config=config.fit,
         run_dir=run.folder.path,
-        slow=_encoder_weights(config, model),
+        slow=encoder_weights(model) if config.architecture in ("composed", "joint") else [],
         progress=run.folder.title,
         **objective,
     )
     return model
-
-
-def _encoder_weights(config: UnetRun, model: keras.Model) -> list[keras.Variable]:
-    if config.architecture not in ("composed", "joint"):
-        return []
-    return model.get_layer(config.encoder).trainable_variables
 
 
 def _examples(config: UnetRun, folds: tuple[FoldName, ...], **options: Any) -> tf.data.Dataset:

@@ -43,6 +43,12 @@ def check_recipe(config: FitConfig, *, has_slow: bool) -> None:
         )
 
 
+def encoder_weights(model: keras.Model) -> list[keras.Variable]:
+    """Returns what trains of the network that is a layer of a model, if it has one."""
+    networks = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    return [weight for network in networks for weight in network.trainable_variables]
+
+
 def optimizer_of(config: FitConfig, slow: Collection[keras.Variable]) -> keras.optimizers.Optimizer:
     """Returns the optimizer of a training.
 

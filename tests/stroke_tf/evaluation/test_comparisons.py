@@ -107,7 +107,7 @@ def test_delong_needs_two_slices_of_each_class():
 
 def test_paired_bootstrap_of_independent_slices_agrees_with_delong():
     truth, a, b = _pair(300)
-    found = paired_bootstrap(truth, a, b, groups=np.arange(300)).difference
+    found = paired_bootstrap(truth, a, b, groups=np.arange(300), resamples=1000).difference
     expected = delong(truth, a, b).difference
     assert found.value == pytest.approx(expected.value)
     assert found[1:] == pytest.approx(expected[1:], abs=0.015)
