@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from data_tools.options import CopiesFor
+    from stroke_tf.manifest import Protocol
 
 SMOKE_DATA = "smoke-data"
 _PATIENTS, _SIZE = 24, 96
 
 
 def smoke_records(
-    records: tuple[Path, ...], *, out: Path, copies: Sequence[str] = ("none",)
+    records: tuple[Path, ...],
+    *,
+    out: Path,
+    copies: Sequence[CopiesFor | Literal["none"]] = ("none",),
 ) -> tuple[Path, ...]:
     """Returns folders of records, or, where none of them is there, those of phantoms.
 
@@ -37,18 +46,14 @@ def smoke_records(
     folder = out / SMOKE_DATA
     slices = folder / "slices"
     make_phantom(PhantomConfig(slices, patients=_PATIENTS, size=_SIZE))
-    made = [("clean", "none"), *(("as-published", task) for task in copies)]
+    made: list[tuple[Protocol, CopiesFor | Literal["none"]]] = [("clean", "none")]
+    made += [("as-published", task) for task in copies]
     paths = tuple(folder / f"{protocol}-{task}".removesuffix("-none") for protocol, task in made)
     for path, (protocol, task) in zip(paths, made, strict=True):
-        with_copies = {} if task == "none" else {"augment_before_folding": True, "copies_for": task}
-        build_tfrecords(
-            Conversion(
-                data=slices,
-                out=path,
-                protocol=protocol,
-                groups=slices / PATIENTS_NAME,
-                size=_SIZE,
-                **with_copies,
-            )
+        conversion = Conversion(
+            data=slices, out=path, protocol=protocol, groups=slices / PATIENTS_NAME, size=_SIZE
         )
+        if task != "none":
+            conversion = replace(conversion, augment_before_folding=True, copies_for=task)
+        build_tfrecords(conversion)
     return paths

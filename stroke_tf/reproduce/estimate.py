@@ -75,14 +75,16 @@ def _folds(records: Path) -> tuple[FoldName, ...]:
 
 def _labels(run: Row, records: Path, folds: tuple[FoldName, ...]) -> list[int]:
     """Returns the label of each slice of some folds that a run uses, of a U-Net as for DETECT."""
-    of_unet = not isinstance(run, ClassifierRun)
-    task = Task.SEGMENT if of_unet else Task(run.task)
-    used = (
-        row
+    if isinstance(run, ClassifierRun):
+        task = labelled = Task(run.task)
+        lesions_only = False
+    else:
+        task, labelled, lesions_only = Task.SEGMENT, Task.DETECT, run.lesions_only
+    return [
+        label_of(row, task=labelled)
         for row in rows_of_folds(records, folds)
-        if is_used(row, task=task, lesions_only=of_unet and run.lesions_only)
-    )
-    return [label_of(row, task=Task.DETECT if of_unet else task) for row in used]
+        if is_used(row, task=task, lesions_only=lesions_only)
+    ]
 
 
 def _drawn(run: Row, folds: tuple[FoldName, ...]) -> int:

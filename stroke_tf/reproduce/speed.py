@@ -65,10 +65,8 @@ def time_network(run: Row) -> Speed:
         ValueError: If a setting is not valid.
         OSError: If initial weights cannot be had.
     """
-    if is_histogram(run):
-        speed = _time_histogram(run)
-    elif isinstance(run, ClassifierRun):
-        speed = _time_classifier(run)
+    if isinstance(run, ClassifierRun):
+        speed = _time_histogram(run) if is_histogram(run) else _time_classifier(run)
     else:
         with training_scope(run.fit):
             model = unet.build(run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from stroke_tf.tables.jobs import Estimate
 from stroke_tf.tables.run_table import attempt, run_row
@@ -33,7 +34,8 @@ def draw_samples(records: Path, out: Path, seed: int, smoke: bool) -> None:
     """Draws the figures that show slices."""
     from stroke_tf.reporting.samples import SMALL_SAMPLES, write_samples
 
-    write_samples(records, out, seed=seed, **(SMALL_SAMPLES if smoke else {}))
+    small: dict[str, Any] = SMALL_SAMPLES if smoke else {}
+    write_samples(records, out, seed=seed, **small)
 
 
 def report(out: Path, records: Sequence[Path]) -> Path:

@@ -184,10 +184,13 @@ def _settled(row: Row, config: TableRun, experiment: str, name: str, records: Pa
 
 def attempt(what: str, run: Callable[[], Any], failed: list[str]) -> Any:
     """Returns what `run` gives; None if it failed, which is noted."""
-    expected = (ValueError, OSError, RuntimeError, FloatingPointError, MemoryError, ImportError)
+    expected: tuple[type[Exception], ...] = (
+        *(ValueError, OSError, RuntimeError, FloatingPointError, MemoryError, ImportError),
+        *_errors_of_tensorflow(),
+    )
     try:
         return run()
-    except (*expected, *_errors_of_tensorflow()) as error:
+    except expected as error:
         logging.error("%s: %s", what, error)
         failed.append(f"{what}: {str(error).splitlines()[0] if str(error) else type(error)}")
         return None
