@@ -33,6 +33,7 @@ from stroke_tf.deploy.serve import ServeConfig
 from stroke_tf.deploy.weights import WeightFiles
 from stroke_tf.reporting.report import ReportConfig
 from stroke_tf.reporting.track import Tracking
+from stroke_tf.reproduce.settings import Reproduction
 from stroke_tf.runs.settings import ClassifierTraining, UnetTraining
 from stroke_tf.search.settings import ClassifierSearch, UnetSearch
 from stroke_tf.tables.cross_settings import kind_of
@@ -56,6 +57,7 @@ SETTINGS = {
     "experiments.ct_ich_segment": TableRun,
     "experiments.demo": Demo,
     "experiments.joint_phase2": TableRun,
+    "experiments.reproduce": Reproduction,
     "experiments.open_stroke_segment": ByColumns,
     "experiments.saucis_ablation": TableRun,
     "experiments.saucis_f1_f2_f3_samples": Samples,
