@@ -5,6 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stroke_tf.manifest import Protocol
 
 SMOKE_DATA = "smoke-data"
 _PATIENTS, _SIZE = 24, 96
@@ -37,18 +41,19 @@ def smoke_records(
     folder = out / SMOKE_DATA
     slices = folder / "slices"
     make_phantom(PhantomConfig(slices, patients=_PATIENTS, size=_SIZE))
-    made = [("clean", "none"), *(("as-published", task) for task in copies)]
+    made: list[tuple[Protocol, str]] = [("clean", "none")]
+    made += [("as-published", task) for task in copies]
     paths = tuple(folder / f"{protocol}-{task}".removesuffix("-none") for protocol, task in made)
     for path, (protocol, task) in zip(paths, made, strict=True):
-        with_copies = {} if task == "none" else {"augment_before_folding": True, "copies_for": task}
         build_tfrecords(
             Conversion(
                 data=slices,
                 out=path,
                 protocol=protocol,
                 groups=slices / PATIENTS_NAME,
+                augment_before_folding=task != "none",
+                copies_for="segment" if task == "segment" else "detect",
                 size=_SIZE,
-                **with_copies,
             )
         )
     return paths

@@ -75,14 +75,14 @@ def _folds(records: Path) -> tuple[FoldName, ...]:
 
 def _labels(run: Row, records: Path, folds: tuple[FoldName, ...]) -> list[int]:
     """Returns the label of each slice of some folds that a run uses, of a U-Net as for DETECT."""
-    of_unet = not isinstance(run, ClassifierRun)
-    task = Task.SEGMENT if of_unet else Task(run.task)
-    used = (
-        row
-        for row in rows_of_folds(records, folds)
-        if is_used(row, task=task, lesions_only=of_unet and run.lesions_only)
-    )
-    return [label_of(row, task=Task.DETECT if of_unet else task) for row in used]
+    if isinstance(run, ClassifierRun):
+        task = label = Task(run.task)
+        lesions_only = False
+    else:
+        task, label, lesions_only = Task.SEGMENT, Task.DETECT, run.lesions_only
+    rows = rows_of_folds(records, folds)
+    used = (row for row in rows if is_used(row, task=task, lesions_only=lesions_only))
+    return [label_of(row, task=label) for row in used]
 
 
 def _drawn(run: Row, folds: tuple[FoldName, ...]) -> int:

@@ -72,8 +72,12 @@ def _classify(
         dataset = classifier.dataset_of(replace(run, records=records), folds, with_ids=True)
         scored = classifier.score(run, model, dataset)
         truth, scores, groups = scored.truth, scored.scores, list(scored.groups)
-    options = {"groups": groups, "seed": run.fit.seed}
-    return groups, classification_metrics(truth, scores, threshold=done.threshold, **options)
+    if done.threshold is None:
+        raise ValueError(f"{folder_of(run).metrics} must hold a threshold. Received: none")
+    metrics = classification_metrics(
+        truth, scores, threshold=done.threshold, groups=groups, seed=run.fit.seed
+    )
+    return groups, metrics
 
 
 def _segment(run: UnetRun, records: Path, folds: tuple[FoldName, ...]) -> Scores:

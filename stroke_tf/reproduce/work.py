@@ -33,7 +33,8 @@ def draw_samples(records: Path, out: Path, seed: int, smoke: bool) -> None:
     """Draws the figures that show slices."""
     from stroke_tf.reporting.samples import SMALL_SAMPLES, write_samples
 
-    write_samples(records, out, seed=seed, **(SMALL_SAMPLES if smoke else {}))
+    shown = SMALL_SAMPLES if smoke else {}
+    write_samples(records, out, names=(), seed=seed, **shown)
 
 
 def report(out: Path, records: Sequence[Path]) -> Path:

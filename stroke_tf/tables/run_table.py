@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 TABLE_NAME = "TABLE.md"
 ENSEMBLE_NAME = "ensemble"
 _SMOKE_ROWS = 2
+_EXPECTED: tuple[type[Exception], ...] = (
+    ValueError,
+    OSError,
+    RuntimeError,
+    FloatingPointError,
+    MemoryError,
+    ImportError,
+)
 _INTERVALS = f"Test slices, with 95 % intervals of a bootstrap over groups ({INTERVALS})"
 _TESTED_ONCE: dict[type, tuple[tuple[str, ...], str]] = {
     ClassifierRun: (
@@ -184,10 +192,9 @@ def _settled(row: Row, config: TableRun, experiment: str, name: str, records: Pa
 
 def attempt(what: str, run: Callable[[], Any], failed: list[str]) -> Any:
     """Returns what `run` gives; None if it failed, which is noted."""
-    expected = (ValueError, OSError, RuntimeError, FloatingPointError, MemoryError, ImportError)
     try:
         return run()
-    except (*expected, *_errors_of_tensorflow()) as error:
+    except (*_EXPECTED, *_errors_of_tensorflow()) as error:
         logging.error("%s: %s", what, error)
         failed.append(f"{what}: {str(error).splitlines()[0] if str(error) else type(error)}")
         return None
