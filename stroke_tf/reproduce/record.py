@@ -13,9 +13,9 @@ from typing import Any, Literal
 from stroke_tf.files import flat, plain, read_json, write_json
 from stroke_tf.reproduce.settings import Reproduction
 from stroke_tf.tables.jobs import ORDER, Estimate, Job, Key, NotRun, Records
+from stroke_tf.tables.reproduced import PLAN_NAME
 from stroke_tf.tables.table import Table
 
-RECORD_NAME = "reproduce.json"
 _SCHEMA_VERSION = 1
 
 State = Literal["waiting", "done", "not run", "failed"]
@@ -88,7 +88,7 @@ class Record:
     @property
     def path(self) -> Path:
         """Where it is kept."""
-        return self.config.out / RECORD_NAME
+        return self.config.out / PLAN_NAME
 
     def take_up(self) -> None:
         """Takes over what an earlier start knew: estimates, and figures that are drawn.

@@ -61,7 +61,7 @@ class Hands:
     def draw_samples(self, records, out, seed, smoke):
         self.done.append("samples")
 
-    def report(self, out):
+    def report(self, out, records):
         return out / "report.html"
 
     @staticmethod
