@@ -33,6 +33,7 @@ from stroke_tf.deploy.serve import ServeConfig
 from stroke_tf.deploy.weights import WeightFiles
 from stroke_tf.reporting.report import ReportConfig
 from stroke_tf.reporting.track import Tracking
+from stroke_tf.reproduce.settings import Reproduction
 from stroke_tf.runs.settings import ClassifierTraining, UnetTraining
 from stroke_tf.search.settings import ClassifierSearch, UnetSearch
 from stroke_tf.tables.cross_settings import kind_of
@@ -40,6 +41,7 @@ from stroke_tf.tables.settings import ByColumns, TableRun
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
+    "reproduce": Reproduction,
     "benchmarks.frozen_features": frozen_features.Settings,
     "benchmarks.mask_geometry": mask_geometry.Settings,
     "benchmarks.planted_mistakes": planted_mistakes.Settings,
