@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
 from stroke_tf.runs.settings import HISTOGRAM, ClassifierRun, UnetRun
 
 
-def is_histogram(run: ClassifierRun | UnetRun) -> bool:
+def is_histogram(run: ClassifierRun | UnetRun) -> TypeGuard[ClassifierRun]:
     """Returns whether a run is that of the baseline."""
     return isinstance(run, ClassifierRun) and run.backbone == HISTOGRAM
 
