@@ -41,7 +41,6 @@ from stroke_tf.tables.settings import ByColumns, TableRun
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
-    "reproduce": Reproduction,
     "benchmarks.frozen_features": frozen_features.Settings,
     "benchmarks.mask_geometry": mask_geometry.Settings,
     "benchmarks.planted_mistakes": planted_mistakes.Settings,
