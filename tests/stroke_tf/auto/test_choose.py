@@ -148,6 +148,7 @@ def first(tmp_path, monkeypatch):
     measure = Measure()
     monkeypatch.setattr(chooser, "choose", lambda *args, **kw: choose(*args, measure=measure, **kw))
     monkeypatch.setattr(chooser, "available_memory", lambda: 3 * GIB)
+    monkeypatch.setattr(chooser, "memory_limit", lambda: 3 * GIB)  # whatever this process holds
     run = replace(RUN, records=tmp_path / "records", out=tmp_path / "out")
     chosen = settled(run, minutes=None, set_by_user=[])
     return run, chosen, tmp_path / "out" / "unet" / "auto-mobilenetv2.json", measure
