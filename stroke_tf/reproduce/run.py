@@ -222,13 +222,9 @@ def _run_one(entry: Entry, job: Job, record: Record, progress: Progress) -> None
         entry.ends("failed" if failed else "done", "; ".join(failed))
     except RuntimeError as error:
         entry.ends("failed", str(error))
-    took, expected = hours(time.monotonic() - begin), hours(_of(entry).seconds)
     said = f"{entry.state}: {entry.reason}" if entry.reason else entry.state
-    print(f"{job.key}: {said}, {took} (at most {expected} estimated)", flush=True)
-
-
-def _of(entry: Entry) -> Estimate:
-    return entry.estimate or Estimate(0, 0, 0)
+    expected = f", estimated {hours(entry.estimate.seconds)}" if entry.estimate else ""
+    print(f"{job.key}: {said}; {hours(time.monotonic() - begin)}{expected}", flush=True)
 
 
 def _show_epochs(job: Job, progress: Progress) -> None:

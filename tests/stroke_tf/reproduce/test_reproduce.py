@@ -126,9 +126,9 @@ def test_what_is_needed_is_said_before_anything_runs(hands, phantom_records, tmp
     (every,) = (line for line in lines if line.startswith("All: "))
     assert every.startswith("All: 4.3 h, at most 2.0 GiB of memory, 0.02 GiB of disk. ")
     assert "early stopping makes it less" in every
-    first = next(line for line in lines if ": done, " in line)
+    first = next(line for line in lines if ": done; " in line)
     assert lines.index(every) < lines.index(first)
-    assert first == "paper/histogram-clean-s0: done, 0.6 min (at most 0.6 min estimated)"
+    assert first == "paper/histogram-clean-s0: done; 0.6 min, estimated 0.6 min"
 
 
 def test_a_budget_takes_what_fits_in_the_stated_order(hands, phantom_records, tmp_path):
