@@ -27,6 +27,9 @@ def rank_labels(truth: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> pd.Da
     Returns:
         One row a slice, the most doubtful first: `place`; `quality`, the probability of its own
         label; and `doubted`, whether cleanlab counts it among the wrong ones.
+
+    Raises:
+        ValueError: If a class is in fewer than two groups.
     """
     # Seconds to import, which the masks do not need.
     from cleanlab.filter import find_label_issues
@@ -45,13 +48,22 @@ def _calibrated(
 ) -> NDArray[np.float64]:
     """Returns the probabilities of both classes, shape (N, 2)."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+    from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold, cross_val_predict
 
+    fewest = groups_of_rarer(labels, groups)
+    if fewest < 2:
+        raise ValueError(f"each class must be in two groups at least. Received: {fewest}")
     return cross_val_predict(
         LogisticRegression(C=_PENALTY),
         logit(scores.clip(_CLIP, 1 - _CLIP))[:, None],
         labels,
         groups=groups,
-        cv=StratifiedGroupKFold(min(_PARTS, len(np.unique(groups)))),
+        cv=LeaveOneGroupOut() if fewest < _PARTS else StratifiedGroupKFold(_PARTS),
         method="predict_proba",
     )
+
+
+def groups_of_rarer(truth: ArrayLike, groups: ArrayLike) -> int:
+    """Returns the number of groups that hold a class, of the class that is in fewer of them."""
+    truth, groups = np.asarray(truth, bool), np.asarray(groups)
+    return min(len(np.unique(groups[of_class])) for of_class in (truth, ~truth))

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from stroke_tf.audits.answers import read_answers
 from stroke_tf.audits.audit import Audited, Finding, Subject
-from stroke_tf.audits.issues import rank_labels
+from stroke_tf.audits.issues import groups_of_rarer, rank_labels
 from stroke_tf.audits.masks import read_masks
 from stroke_tf.audits.odd_masks import RULES, compared, odd_masks
+from stroke_tf.audits.plain import deal
 from stroke_tf.audits.quick import aucs, out_of_fold
 from stroke_tf.audits.slices import SliceSet, backbone_features, read_slices
 from stroke_tf.audits.stacks import ml_per_pixel, neighbours_of
@@ -43,7 +44,7 @@ class _Predicted(NamedTuple):
     places: NDArray[np.int64]
     truth: NDArray[np.bool_]
     scores: NDArray[np.float64]
-    parts: NDArray[np.int64]
+    parts: NDArray[Any]
 
 
 def audit(subject: Subject) -> Audited:
@@ -76,12 +77,14 @@ def _predictions(slices: SliceSet, subject: Subject) -> Iterator[_Predicted]:
         yield _Predicted(answers.labels, places, truth, scores, parts)
         return
     dealt = np.array([row.fold not in STAGE_FOLDS for row in slices.rows])
+    clean = read_manifest(subject.folder).protocol == "clean"
     features = backbone_features(slices.images, subject)
     for task, labels in _TASKS.items():
         places = np.flatnonzero(slices.used(task) & dealt)
         truth = slices.truth(task)[places]
         if truth.any() and not truth.all():
-            parts = slices.take(places).parts
+            some = slices.take(places)
+            parts = some.parts if clean else deal(truth, some.groups, seed=subject.seed)
             scores = out_of_fold(features[places], truth, parts, seed=subject.seed)
             yield _Predicted(labels, places, truth, scores, parts)
 
@@ -90,6 +93,9 @@ def _doubtful(
     said: _Predicted, slices: SliceSet, masks: NDArray[np.uint8], subject: Subject
 ) -> _Part:
     groups, question = slices.groups[said.places], " or ".join(said.labels)
+    if groups_of_rarer(said.truth, groups) < 2:
+        text = f"{question}: no label is judged, for a class is in fewer than two groups."
+        return _Part([Finding("note", text)], {}, {})
     options: dict[str, Any] = {"seed": subject.seed, "resamples": subject.resamples}
     auc, _ = aucs(said.truth, {"": said.scores}, said.parts, groups, **options)[""]
     ranked = rank_labels(said.truth, said.scores, groups)

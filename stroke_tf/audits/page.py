@@ -86,7 +86,8 @@ def _summary(found: Mapping[str, dict[str, Any]]) -> Iterator[str]:
     yield markdown_table(("audit", "what it asks", "warnings", "notes", "fine"), rows)
     yield (
         "Numbers in brackets are 95 % intervals of a bootstrap that draws whole groups, which are "
-        "patients where these are known. A warning is a reason to look, not a proof."
+        "patients where these are known. They are not corrected for their number: of many, some "
+        "lie apart by chance. A warning is a reason to look, not a proof."
     )
 
 

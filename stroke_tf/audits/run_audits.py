@@ -109,11 +109,11 @@ def _settings(subject: Subject) -> dict[str, Any]:
 
 def main(config: AuditConfig) -> int:
     """Does the audits and prints what they warn of; returns the exit code of success."""
-    page = run_audits(config)
+    page, settings = run_audits(config), _settings(subject_of(config))
     warnings = [
         finding["text"]
         for name in AUDITS
-        if (kept := read_kept(config.out, name))
+        if (kept := read_kept(config.out, name, settings))
         for finding in kept["findings"]
         if finding["level"] == "warning"
     ]

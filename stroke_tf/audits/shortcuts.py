@@ -31,6 +31,7 @@ from stroke_tf.audits.views import (
     Images,
     head_masks,
 )
+from stroke_tf.files import plain
 from stroke_tf.labels import Task
 from stroke_tf.manifest import read_manifest
 from stroke_tf.reporting.figures import figure_augmentations
@@ -75,7 +76,7 @@ def audit(subject: Subject) -> Audited:
         f"{len(slices.rows)} slices in {len(set(slices.groups))} groups ({manifest.grouping}), "
         f"protocol {manifest.protocol}, five parts by group, seed {subject.seed}. One classifier, "
         f"logistic regression out of fold, on a frozen {subject.backbone}'s features of each "
-        f"picture ({subject.image_size} px, weights {subject.weights}), or on numbers.",
+        f"picture ({subject.image_size} px, weights {plain(subject.weights)}), or on numbers.",
         tuple(found.findings),
         found.tables,
         {"views": _figure(slices, heads)},

@@ -185,11 +185,11 @@ def _classifier(
 
 def _segmenter(folder: Path, settings: dict[str, Any], shared: dict[str, Any]) -> ModelDescription:
     task: ModelTask = "joint" if settings["architecture"] == "joint" else "segment"
-    rule, between = folder / "mask_rule.json", settings["view"] == "neighbours"
+    rule, view = folder / "mask_rule.json", settings.get("view", "windows")
     return ModelDescription(
         task=task,
-        windows=_windows(shared["pixels"], (BRAIN,) if between else THREE_WINDOWS),
-        view=settings["view"],
+        windows=_windows(shared["pixels"], (BRAIN,) if view == "neighbours" else THREE_WINDOWS),
+        view=view,
         threshold=THRESHOLD if task == "joint" else None,
         mask_rule=MaskRule(**read_json(rule)) if rule.is_file() else None,
         **shared,

@@ -99,7 +99,7 @@ class CrossValidated(_OutOfFold):
             ValueError: If the other scored other slices, or in other parts.
         """
         frame = self.frame
-        again = other.frame.set_index("id").reindex(frame["id"])
+        again = other.frame.set_index(slices_of(other.frame)).reindex(slices_of(frame))
         if not np.array_equal(again["part"], frame["part"]):
             raise ValueError(
                 "models can be compared on the same slices and parts only. Received: "
@@ -344,18 +344,27 @@ def read_out_of_fold(folder: Path | str, row: str | None = None) -> pd.DataFrame
     return chosen.infer_objects()  # beside rows of another kind, calls are objects
 
 
+def slices_of(frame: pd.DataFrame) -> pd.MultiIndex:
+    """Returns what names each line of predictions: its id and, of copies that share it, a number.
+
+    All models answer the slices of one folder in the same order, and so the copies of one.
+    """
+    copies = frame.groupby("id").cumcount()
+    return pd.MultiIndex.from_arrays([frame["id"], copies], names=["slice", "copy"])
+
+
 def mean_of(several: Sequence[CrossValidated]) -> CrossValidated:
     """Returns the mean of the scores of several models for the same slices, such as of three seeds.
 
     A slice counts as called when most of the models call it.
     """
-    frames = [it.frame.set_index("id") for it in several]
+    frames = [it.frame.set_index(slices_of(it.frame)) for it in several]
     first = frames[0]
     scores = np.mean([frame.loc[first.index, "score"] for frame in frames], axis=0)
     called = np.mean([frame.loc[first.index, "called"] for frame in frames], axis=0) > 0.5
     return CrossValidated(
         several[0].protocol,
-        first.assign(score=scores, called=called).reset_index(),
+        first.assign(score=scores, called=called).reset_index(drop=True),
         sum(it.seconds for it in several),
     )
 

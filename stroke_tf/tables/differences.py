@@ -12,6 +12,7 @@ from stroke_tf.evaluation.intervals import p_text
 from stroke_tf.manifest import read_folds
 from stroke_tf.page import markdown_table, plain_text
 from stroke_tf.run_folder import RunFolder, read_metrics
+from stroke_tf.runs.cross_validation import slices_of
 
 _NOTE = (
     "Differences on the same test slices, with 95 % intervals of a paired bootstrap over groups, "
@@ -37,7 +38,7 @@ def differences_table(runs: Mapping[str, RunFolder], records: Path) -> str:
     groups = one["id"].map({it.source_id: it.group_id for it in read_folds(records)})
     gains, tests = [], []
     for name, table in others:
-        place = pd.Index(table["id"]).get_indexer(one["id"])
+        place = slices_of(table).get_indexer(slices_of(one))
         scores, called = table["score"].iloc[place], calls[name].iloc[place]
         gains.append(paired_bootstrap(one["truth"], scores, one["score"], groups=groups))
         tests.append(mcnemar(one["truth"], called, calls[first]))

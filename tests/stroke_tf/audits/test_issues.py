@@ -47,3 +47,17 @@ def test_every_slice_is_ranked_once_and_quality_is_a_probability(planted):
     ranked = rank_labels(labels, scores, groups)
     assert sorted(ranked["place"]) == list(range(SLICES))
     assert ranked["quality"].between(0, 1).all()
+
+
+@pytest.mark.parametrize("patients", [2, 3])
+def test_lesions_of_few_patients_are_ranked(patients):
+    groups = np.repeat(np.arange(10), 4)
+    labels = groups < patients
+    scores = np.random.default_rng(0).random(len(groups))
+    assert rank_labels(labels, scores, groups)["quality"].between(0, 1).all()
+
+
+def test_a_class_of_one_patient_is_refused():
+    groups = np.repeat(np.arange(5), 4)
+    with pytest.raises(ValueError, match="two groups at least. Received: 1"):
+        rank_labels(groups == 0, np.linspace(0, 1, len(groups)), groups)

@@ -1,11 +1,15 @@
 import dataclasses
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
+from audit_slices import drawn_slices
 
+from stroke_tf.audits import labels
 from stroke_tf.audits.audit import Subject
 from stroke_tf.audits.labels import audit
+from stroke_tf.manifest import read_folds
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +66,26 @@ def test_masks_of_unknown_patients_are_not_compared(planted, tmp_path):
     found = audit(Subject(records, None, "mobilenet025", None, 32, resamples=20))
     assert "No mask is compared" in found.findings[-1].text
     assert not any(title.startswith("Masks") for title in found.tables)
+
+
+def test_lesions_of_one_patient_are_noted_and_no_label_is_judged(convert_slices, subject_of):
+    rows = [(name, it, int(it == "p0"), image) for name, it, _, image in drawn_slices()]
+    found = audit(subject_of(convert_slices(rows)))
+    assert "no label is judged" in found.findings[0].text
+    assert not found.tables
+
+
+def test_folds_that_part_patients_are_not_the_parts_of_the_classifier(
+    convert_slices, subject_of, monkeypatch
+):
+    seen = []
+
+    def scored(features, truth, parts, *, seed):
+        seen.append(parts)
+        return np.full(len(truth), 0.5)
+
+    monkeypatch.setattr(labels, "out_of_fold", scored)
+    records = convert_slices(drawn_slices(), protocol="as-published")
+    audit(subject_of(records))
+    groups = [row.group_id for row in read_folds(records)]
+    assert pd.Series(seen[0]).groupby(groups).nunique().max() == 1

@@ -82,3 +82,14 @@ def test_a_cell_shows_the_same_after_json(cell, text):
     frame = pd.DataFrame({"column": [cell]})
     (value,) = frame["column"]
     assert cell_text(json.loads(json.dumps(plain_cell(value)))) == text
+
+
+def test_warnings_of_other_settings_are_not_printed(phantom_records, tmp_path, monkeypatch, capsys):
+    warned = Audited("Data", "", (Finding("warning", "of another seed"),))
+    monkeypatch.setattr(data, "audit", lambda subject: warned)
+    run_audits(config(phantom_records[0], tmp_path, seed=1))
+    monkeypatch.setitem(entries.AUDITS, "again", entries.AUDITS["data"])
+    other = AuditConfig(phantom_records[0], out=tmp_path, only=("again",), weights=None)
+    monkeypatch.setattr(data, "audit", lambda subject: Audited("Data", "", ()))
+    main(other)
+    assert "of another seed" not in capsys.readouterr().out

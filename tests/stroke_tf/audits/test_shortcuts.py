@@ -79,3 +79,9 @@ def test_records_of_three_classes_are_asked_two_questions(phantom_records, subje
         "ROC AUC of each view: lesion or none",
         "ROC AUC of each view: ischaemia or haemorrhage",
     ]
+
+
+def test_the_folder_of_the_weights_is_not_told(clean_records, subject_of, tmp_path):
+    found = audit(subject_of(clean_records, weights=str(tmp_path / "network.weights.h5")))
+    assert "weights network.weights.h5" in found.about
+    assert str(tmp_path) not in found.about

@@ -316,3 +316,22 @@ def test_a_unet_is_cross_validated_to_masks(records, tmp_path):
     assert result.frame["part"].tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     assert result.part_dices() == [1.0] * 5
     assert result.seconds == 150
+
+
+def test_copies_that_share_an_id_are_averaged_and_compared_one_by_one():
+    frame = pd.DataFrame(
+        {
+            "id": ["a", "a", "b", "c"],
+            "group": ["a", "a", "b", "c"],
+            "part": 0,
+            "truth": [1, 1, 0, 0],
+            "score": [0.2, 0.8, 0.4, 0.6],
+            "called": [False, True, False, True],
+        }
+    )
+    one = CrossValidated("as-published", frame, 1.0)
+    other = CrossValidated("as-published", frame.assign(score=[0.4, 0.6, 0.2, 0.0]), 1.0)
+    mean = mean_of([one, other])
+    assert mean.frame["id"].tolist() == ["a", "a", "b", "c"]
+    assert mean.frame["score"].tolist() == pytest.approx([0.3, 0.7, 0.3, 0.3])
+    assert other.gain_over(one, resamples=0).difference.value == pytest.approx(1 - 0.5)
