@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from stroke_tf.labels import Task
 from stroke_tf.run_folder import read_metrics
 
 _PIXELS = ("tp", "fp", "fn", "lesions", "found")
+_LESIONS = ("no lesion", "lesion")
 _TYPES = ("ischaemia", "haemorrhage")
 
 
@@ -34,7 +36,7 @@ class Answers:
 
     frame: pd.DataFrame
     rule: str
-    labels: tuple[str, str] = ("no lesion", "lesion")
+    labels: tuple[str, str] = _LESIONS
     threshold: float | None = None
 
     @property
@@ -73,7 +75,10 @@ def read_answers(folder: Path) -> Answers:
 
 def _of_scores(frame: pd.DataFrame, folder: Path) -> Answers:
     if "called" in frame:
-        return Answers(_of_slices(frame), "its score reaches the threshold of its part")
+        rule = "its score reaches the threshold of its part"
+        runs = glob.escape("-".join(frame[["row", "protocol"]].iloc[0]))
+        configs = sorted(folder.glob(f"{runs}-part*/config.json"))
+        return Answers(_of_slices(frame), rule, _labels(configs[0]) if configs else _LESIONS)
     threshold = read_metrics(folder / "metrics.json").threshold
     called = frame["score"] >= threshold
     columns: dict[str, Any] = {"called": called}
@@ -81,10 +86,13 @@ def _of_scores(frame: pd.DataFrame, folder: Path) -> Answers:
     if point.is_file():
         temperature = read_json(point)["temperature"]
         columns["calibrated"] = apply_temperature(frame["score"], temperature)
-    task = read_json(folder / "config.json").get("task")
-    named = {"labels": _TYPES} if task == Task.TYPE else {}
     rule = f"its score is at least {threshold:.3f}, chosen on the validation folds"
-    return Answers(_of_slices(frame.assign(**columns)), rule, threshold=threshold, **named)
+    labels = _labels(folder / "config.json")
+    return Answers(_of_slices(frame.assign(**columns)), rule, labels, threshold)
+
+
+def _labels(config: Path) -> tuple[str, str]:
+    return _TYPES if read_json(config).get("task") == Task.TYPE else _LESIONS
 
 
 def _of_masks(frame: pd.DataFrame) -> Answers:

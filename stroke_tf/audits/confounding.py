@@ -11,9 +11,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from stroke_tf.audits.audit import Finding, Level
+from stroke_tf.audits.known import known_of
 from stroke_tf.audits.quick import aucs, out_of_fold
 from stroke_tf.evaluation.intervals import UNDEFINED, Metric, bootstrap
-from stroke_tf.text_tables import read_columns, read_table
+from stroke_tf.text_tables import read_columns
 
 _CONFOUNDED = 0.3  # Cramér's V whose interval lies above this
 _TOLD = 0.6  # an AUC whose interval lies above this tells the source
@@ -22,14 +23,17 @@ _FEW = 5  # slices, or groups, that a source must have to be told
 
 
 def read_sources(table: Path | None, ids: ArrayLike) -> NDArray[np.str_] | None:
-    """Returns the source of each slice by a table's columns id and source.
+    """Returns the source of each slice by a table's column source, see `known_of`.
 
     None without a table, without such a column, or where all slices are of one source.
+
+    Raises:
+        ValueError: If the table names none of the slices, or one twice.
     """
     if table is None or "source" not in read_columns(table):
         return None
-    named = {row["id"]: row["source"] for _, row in read_table(table, ("id", "source"))}
-    sources = np.array([named.get(str(name)) or _UNKNOWN for name in np.asarray(ids)])
+    named = known_of(table, [str(name) for name in np.asarray(ids)])["source"]
+    sources = np.array([source or _UNKNOWN for source in named])
     return sources if len(set(sources) - {_UNKNOWN}) > 1 else None
 
 

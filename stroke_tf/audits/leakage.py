@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stroke_tf.audits.audit import Audited, Finding, Subject
+from stroke_tf.audits.known import known_of
 from stroke_tf.audits.plain import Classifier, deal, held_out, nearest_neighbour, small_pixels
 from stroke_tf.audits.quick import Auc, aucs, fit_and_score
 from stroke_tf.audits.relatives import (
@@ -32,7 +33,7 @@ from stroke_tf.labels import Task
 from stroke_tf.manifest import read_manifest
 from stroke_tf.records import STAGE_FOLDS
 from stroke_tf.reporting.figures import figure_augmentations
-from stroke_tf.text_tables import read_columns, read_table
+from stroke_tf.text_tables import read_columns
 
 DEALT, BY_GROUP, BY_SLICE = "folds as dealt", "folds by group", "folds by slice"
 _SIDE = 32  # of the pictures of the plain classifiers, in pixels
@@ -112,9 +113,8 @@ def _dealt(subject: Subject) -> _Dealt:
     known = manifest.grouping == "patient"
     patients = [row.group_id if known else None for row in slices.rows]
     if subject.table and "patient" in read_columns(subject.table):
-        rows = [row for _, row in read_table(subject.table, ("id", "patient"))]
-        named = {row["id"]: row["patient"] or None for row in rows}
-        patients = [named.get(source_id) for source_id in slices.ids]
+        named = known_of(subject.table, list(slices.ids))["patient"]
+        patients = [it or other for it, other in zip(named, patients, strict=True)]
     return _Dealt(slices, folds, patients, not subject.split and manifest.protocol == "clean")
 
 

@@ -18,7 +18,8 @@ class AuditConfig:
         records: Folder of records of the run.
         only: The audits to do; all that can be done when not given.
         out: Folder of the page.
-        table: CSV or TSV with the column id and what is known of the slices: source, patient.
+        table: CSV or TSV of what is known of slices, such as source and patient, named by its
+            column id, or by its first one or two columns.
         split: Folds that others have dealt: a CSV with id and fold, nnU-Net's splits_final.json.
         backbone: A key of BACKBONES: the frozen network of the quick classifier.
         weights: imagenet, a file (looked up in $STROKE_TF_WEIGHTS too), or None for random.

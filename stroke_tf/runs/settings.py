@@ -222,7 +222,13 @@ class UnetRun:
             "freeze_encoder": self.freeze,
             "decoder_filters": self.decoder_filters,
         }
-        if self.architecture in ("composed", "joint"):
+        of_composed = self.architecture in ("composed", "joint")
+        if not of_composed and (self.live_norms or self.decoder != "plain"):
+            raise ValueError(
+                "`live_norms` and `decoder` need the architecture composed or joint. "
+                f"Received: {self.architecture}"
+            )
+        if of_composed:
             plain = self.decoder == "plain"
             network["improvements"] = PLAIN_DECODER if plain else self.improvements
             network["live_norms"] = self.live_norms

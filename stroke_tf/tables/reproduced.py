@@ -252,7 +252,7 @@ def _doubts(job: Planned, slices: pd.DataFrame, threshold: float | None) -> Iter
     if few < FEW:
         yield f"{few} test slices of one class are few"
     if np.ptp(slices["score"]) < _NEARLY_EQUAL:
-        yield f"all {len(slices)} scores are equal: no slice is told from another"
+        yield f"all {len(slices)} scores lie within {_NEARLY_EQUAL:g} of each other"
     elif threshold is not None and len(set(slices["score"] >= threshold)) == 1:
         yield f"all {len(slices)} slices are called one class"
 

@@ -62,12 +62,26 @@ def test_seeds_of_a_cross_validation_are_one_answer_of_its_first_row(tmp_path):
     said = {"id": list("aabbc"), "group": list("ppqqp"), "part": [0, 0, 1, 1, 0]}
     said |= {"seed": [0, 1, 0, 1, 0], "row": ["x"] * 4 + ["y"], "truth": [1, 1, 0, 0, 1]}
     said |= {"score": [0.4, 0.8, 0.2, 0.3, 1.0], "called": [True, True, True, False, True]}
-    pd.DataFrame(said).to_csv(tmp_path / "predictions.csv")
+    pd.DataFrame(said).assign(protocol="clean").to_csv(tmp_path / "predictions.csv")
     frame = read_answers(tmp_path).frame
     assert frame["id"].tolist() == ["a", "b"]
     assert np.allclose(frame["score"], [0.6, 0.25])
     assert frame["called"].tolist() == [True, False]
     assert frame["part"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("task", "labels"),
+    [("detect", ("no lesion", "lesion")), ("type", ("ischaemia", "haemorrhage"))],
+)
+def test_a_cross_validation_names_the_classes_of_its_task(task, labels, tmp_path):
+    said = {"id": ["a", "b"], "truth": [1, 0], "score": [0.9, 0.1], "called": [True, False]}
+    frame = pd.DataFrame(said).assign(part=0, row="cnn", protocol="clean")
+    frame.to_csv(tmp_path / "predictions.csv", index=False)
+    for row, of_row in (("cnn-clean-part0-s0", task), ("cnn-192-clean-part0-s0", "segment")):
+        (tmp_path / row).mkdir()
+        (tmp_path / row / "config.json").write_text(f'{{"task": "{of_row}"}}')
+    assert read_answers(tmp_path).labels == labels
 
 
 def test_a_row_of_masks_stands_beside_rows_of_scores(tmp_path):

@@ -28,6 +28,13 @@ def test_sources_are_those_of_the_table(tmp_path):
     assert read_sources(None, ["1"]) is None
 
 
+def test_a_table_that_names_none_of_the_slices_is_refused(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("id,source\n1,a\n2,b\n")
+    with pytest.raises(ValueError, match=r"t\.csv must name slices .* no id of these slices"):
+        read_sources(table, ["7", "8"])
+
+
 def test_sources_that_show_but_do_not_go_with_the_class_are_no_warning():
     groups, parts = np.arange(80), np.arange(80) % 5
     sources, classes = np.repeat(["a", "b"], 40), np.tile(["NONE", "ISCHEMIA"], 40)

@@ -54,6 +54,7 @@ def test_a_cross_validation_is_asked_instead_of_the_quick_classifier(planted, tm
     said = pd.DataFrame({"id": list(right), "group": "", "part": 0})
     said["truth"] = [(it in planted.labels) != right[it] for it in right]
     said = said.assign(score=[0.9 if it else 0.2 for it in right.values()], called=False)
+    said = said.assign(row="cnn", protocol="clean")
     said.to_csv(tmp_path / "predictions.csv")
     subject = Subject(planted.records, tmp_path, "mobilenetv2", None, 64, resamples=20)
     assert set(table(audit(subject), "Labels doubted")["id"]) == planted.labels

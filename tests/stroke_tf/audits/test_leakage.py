@@ -74,3 +74,16 @@ def test_test_sessions_are_looked_at_and_not_scored(phantom_records, subject_of)
     (table,) = (it for title, it in found.tables.items() if title.startswith("Test slices"))
     in_folds = [it for it in read_folds(phantom_records[0]) if it.fold.isdigit()]
     assert (table["with"] + table["without"]).tolist() == [len(in_folds)] * 2
+
+
+def test_patients_that_a_table_does_not_name_stay_those_of_the_records(
+    clean_records, subject_of, tmp_path
+):
+    by_fold = {row.fold: row.source_id for row in read_folds(clean_records)}
+    first, second, *_ = by_fold.values()
+    table = tmp_path / "patients.csv"
+    table.write_text(f"id,patient\n{first},same\n{second},same\n")
+    found = audit(subject_of(clean_records, table=table))
+    counted = found.tables["Relatives in several folds"].set_index("what")
+    assert counted.loc["patients", "in several folds"] == 1
+    assert not any("is not known" in it.text for it in found.findings)

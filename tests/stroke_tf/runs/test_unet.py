@@ -207,3 +207,9 @@ def test_a_missing_weight_file_is_told_before_a_slice_is_decoded(run, tmp_path, 
     config = replace(run[0], out=tmp_path, weights=str(tmp_path / "missing.weights.h5"))
     with pytest.raises(FileNotFoundError, match="missing.weights.h5"):
         run_unet(config)
+
+
+@pytest.mark.parametrize("change", [{"live_norms": True}, {"decoder": "improved"}])
+def test_settings_of_composed_networks_are_refused_for_others(change):
+    with pytest.raises(ValueError, match="need the architecture composed or joint. Received: unet"):
+        _ = UnetRun(**change).network
