@@ -115,7 +115,8 @@ def _network(run: Run) -> tuple[keras.Model, dict[str, Any]]:
             return model, classifier.objective_of(run, model)
         from stroke_tf.runs import unet
 
-        return unet.build(run), unet.objective_of(run)
+        model = unet.build(run)
+        return model, unet.objective_of(run, model)
 
 
 def _noise(run: Run) -> tuple[Any, Any]:

@@ -70,7 +70,7 @@ def time_network(run: Row) -> Speed:
     else:
         with training_scope(run.fit):
             model = unet.build(run)
-        speed = _time_fit(run, model, _batch(run), unet.objective_of(run))
+        speed = _time_fit(run, model, _batch(run), unet.objective_of(run, model))
     return replace(speed, memory=peak_memory())
 
 

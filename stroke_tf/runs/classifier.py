@@ -89,7 +89,6 @@ def train(config: ClassifierRun, run: OpenRun) -> keras.Model:
             config=config.fit,
             run_dir=run.folder.path,
             class_weight=_class_weights(config, run, ratio=config.negatives_per_positive),
-            slow=encoder_weights(model),
             progress=run.folder.title,
             **objective_of(config, model),
         )
@@ -160,11 +159,12 @@ def features_of(
 
 
 def objective_of(config: ClassifierRun, model: keras.Model) -> dict[str, Any]:
-    """Returns loss and metrics for `fit`, in both phases of a training."""
+    """Returns loss, metrics and the weights of the backbone for `fit`, in both phases."""
     outputs = model.output_shape[-1]
     return {
         "loss": classifier_loss(outputs, label_smoothing=config.label_smoothing),
         "metrics": ["accuracy", class_one_auc()],
+        "slow": encoder_weights(model),
         "monitor": f"val_{config.watch}",
         "mode": "min" if config.watch == "loss" else "max",
     }

@@ -86,14 +86,13 @@ def train(config: UnetRun, run: OpenRun) -> keras.Model:
         model = build(config)
     training = _examples(config, run.split.train, training=True, decoded=run.decoded)
     val = _examples(config, run.split.val, decoded=run.decoded)
-    objective = objective_of(config)
+    objective = objective_of(config, model)
     fit(
         model,
         training,
         val,
         config=config.fit,
         run_dir=run.folder.path,
-        slow=encoder_weights(model) if config.architecture in ("composed", "joint") else [],
         progress=run.folder.title,
         **objective,
     )
@@ -117,12 +116,14 @@ def build(config: UnetRun) -> keras.Model:
     return SEGMENTERS[config.architecture](**config.network)
 
 
-def objective_of(config: UnetRun) -> dict[str, Any]:
-    """Returns losses and metrics for `fit`."""
+def objective_of(config: UnetRun, model: keras.Model) -> dict[str, Any]:
+    """Returns losses, metrics and the weights of the encoder for `fit`."""
     loss, metrics = LOSSES[config.loss](), pixel_scores(len(MASK_CLASSES))
+    slow = encoder_weights(model) if config.architecture in ("composed", "joint") else []
     if config.architecture != "joint":
-        return {"loss": loss, "metrics": metrics}
+        return {"loss": loss, "metrics": metrics, "slow": slow}
     return {
+        "slow": slow,
         "loss": {MASK: loss, SLICE: keras.losses.SparseCategoricalCrossentropy()},
         "loss_weights": {MASK: 1.0, SLICE: config.slice_weight},
         "metrics": {MASK: metrics, SLICE: ["accuracy"]},

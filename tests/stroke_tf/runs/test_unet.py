@@ -30,7 +30,7 @@ from stroke_tf.manifest import read_folds
 from stroke_tf.models.segmenters import SEGMENTERS
 from stroke_tf.reading.mask_pictures import read_mask
 from stroke_tf.runs.settings import UnetRun, UnetTraining, small
-from stroke_tf.runs.unet import dataset_of, read_mask_rule, run_unet
+from stroke_tf.runs.unet import build, dataset_of, objective_of, read_mask_rule, run_unet
 
 
 def tiny_network(*, encoder, image_size, seed, **options):
@@ -213,3 +213,11 @@ def test_a_missing_weight_file_is_told_before_a_slice_is_decoded(run, tmp_path, 
 def test_settings_of_composed_networks_are_refused_for_others(change):
     with pytest.raises(ValueError, match="need the architecture composed or joint. Received: unet"):
         _ = UnetRun(**change).network
+
+
+def test_the_encoder_of_a_composed_network_is_what_learns_slowly():
+    run = UnetRun(architecture="composed", encoder="mobilenet025", weights=None, image_size=32)
+    model = build(run)
+    encoder = model.get_layer("mobilenet025").trainable_variables
+    assert [id(it) for it in objective_of(run, model)["slow"]] == [id(it) for it in encoder]
+    assert objective_of(UnetRun(), model)["slow"] == []
