@@ -276,6 +276,8 @@ def figure_gallery(
 def draw_augmentations(dataset: tf.data.Dataset, *, strength: AugmentStrength, seed: int) -> Figure:
     """Draws the first slices of a data set as they are and after each operation alone.
 
+    Operations that change nothing, being switched off, are left out.
+
     Args:
         dataset: Batches of (images, labels), not augmented.
         strength: Strength of the operations; the mirror image is shown for every slice.
@@ -290,7 +292,8 @@ def draw_augmentations(dataset: tf.data.Dataset, *, strength: AugmentStrength, s
     rows = {"as it is": images.numpy()}
     for number, (name, operation) in enumerate(AUGMENTATIONS.items()):
         changed, _ = operation(images, None, shown, tf.constant([seed, number]))
-        rows[name] = changed.numpy()
+        if not np.array_equal(changed, images):
+            rows[name] = changed.numpy()
     return figure_augmentations(rows)
 
 

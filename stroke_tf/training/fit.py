@@ -62,9 +62,9 @@ def fit(
     Args:
         model: A built model with one input, such as those of `build_classifier` and `build_unet`,
             made inside `training_scope(config)` for several GPUs or mixed precision. Its output is
-            one tensor, or a dict of them by name as of `build_joint`: then loss, metrics and labels
-            are dicts of the same names. It stays uncompiled, so that it and its files load without
-            this package.
+            one tensor, or a dict of them by name as of `build_composed`: then loss, metrics and
+            labels are dicts of the same names. It stays uncompiled, so that it and its files load
+            without this package.
         train: Batches of (images, labels).
         val: Batches of (images, labels).
         config: How to train.

@@ -30,6 +30,11 @@ def check_recipe(config: FitConfig, *, has_slow: bool) -> None:
             raise ValueError(f"`{name}` must be >= 0. Received: {value}")
     if not 0 <= config.average < 1:
         raise ValueError(f"`average` must be in [0, 1). Received: {config.average}")
+    if config.average and keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "`average` needs TensorFlow, and so one process. "
+            f"Received: {config.average} with {keras.backend.backend()}"
+        )
     if config.clip_norm is not None and config.clip_norm <= 0:
         raise ValueError(f"`clip_norm` must be > 0. Received: {config.clip_norm}")
     if config.warmup_epochs and config.schedule == "plateau":

@@ -1,12 +1,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from PIL import Image
 
+from stroke_tf.config import AugmentStrength
 from stroke_tf.evaluation.calibration import reliability
 from stroke_tf.evaluation.metrics import Counts
 from stroke_tf.reporting import figures
 from stroke_tf.reporting.figures import (
+    draw_augmentations,
     figure_augmentations,
     figure_confusion,
     figure_gallery,
@@ -179,6 +182,18 @@ def test_segmentation_outlines_each_class_in_its_own_colour_and_line_style():
     assert ischemia.get_edgecolor()[0, 2] == 1  # blue
     assert hemorrhage.get_edgecolor()[0, :3].argmax() == 1  # green
     assert ischemia.get_linestyle() != hemorrhage.get_linestyle()
+
+
+def test_operations_that_are_switched_off_have_no_row():
+    images = tf.random.stateless_uniform((2, 16, 16, 3), (0, 1), maxval=255)
+    strength = AugmentStrength(contrast=0, noise=0.1)
+    figure = draw_augmentations(
+        tf.data.Dataset.from_tensors((images, [0, 1])), strength=strength, seed=0
+    )
+    shown = {text.get_text() for axes in figure.axes for text in axes.texts}
+    shown |= {axes.get_ylabel() for axes in figure.axes}
+    assert {"as it is", "rotate", "mirror", "roi", "brightness", "noise"} <= shown
+    assert not shown & {"contrast", "gamma", "elastic"}
 
 
 def test_augmentations_have_one_row_for_each_operation():

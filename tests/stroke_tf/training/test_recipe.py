@@ -139,6 +139,12 @@ def test_a_stopped_training_with_a_mean_goes_on_as_if_it_had_not_stopped(tmp_pat
         np.testing.assert_allclose(now, then, rtol=1e-3, atol=1e-5)
 
 
+def test_a_mean_of_the_weights_is_refused_where_it_was_not_tried(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match="`average` needs TensorFlow.* Received: 0.9 with jax"):
+        check_recipe(dataclasses.replace(PLAIN, average=0.9), has_slow=False)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
