@@ -69,6 +69,7 @@ def test_a_smoke_run_is_shown_with_its_lesion_scores(name, row, tiny, phantom_re
     assert {"lesion_iou", "val_lesion_iou", "val_lesion_dice"} <= set(history.columns)
 
 
+@pytest.mark.slow  # test_cross_validate has masks, classes and columns each by themselves
 def test_cross_validated_networks_are_compared_in_all_and_by_source(
     tiny, phantom_records, tmp_path, monkeypatch
 ):

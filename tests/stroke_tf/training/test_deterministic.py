@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from stroke_tf.config import FitConfig
 from stroke_tf.runs.settings import UnetRun
 
@@ -23,6 +25,7 @@ def train(records, out):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_equal_trainings_give_equal_histories_bit_by_bit(phantom_records, tmp_path):
     command = [sys.executable, __file__, phantom_records[0]]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
