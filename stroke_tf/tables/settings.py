@@ -14,7 +14,8 @@ class ExperimentRun:
     Attributes:
         records: Folders of records, one for each protocol.
         out: Folder of results.
-        rows: Rows to run; all when none is given, but two for the smoke run of a table.
+        rows: Rows to run; all when none is given, but two for the smoke run of a table, which is
+            cross-validated in two parts where the table has more.
         seeds: Seeds of each row.
         smoke: Only see that everything runs: tiny slices, one epoch, random weights, phantoms where
             there are no records; results are under EXPERIMENT-smoke.
