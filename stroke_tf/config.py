@@ -24,8 +24,10 @@ View = Literal["windows", "neighbours", "upright"]
 before and after it; or its head upright and centred, with its brain at one grey."""
 
 ThresholdRule = Literal["recall-floor", "youden", "fixed"]
-"""How a classifier's threshold is chosen on validation slices."""
+"""How the threshold of slices' scores is chosen on validation slices."""
 
+MaskScoreName = Literal["top", "area", "lesion", "regression"]
+"""How a slice's score comes from the probabilities of its pixels: the keys of MASK_SCORES."""
 
 Loss = Literal[
     "dice",

@@ -1,18 +1,63 @@
-"""Choosing the threshold of a classifier on validation slices, never on the test slices."""
+"""Threshold and temperature of scores: chosen on validation slices, never on the test slices."""
 
 from __future__ import annotations
 
-from typing import get_args
+from dataclasses import dataclass
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from stroke_tf.config import ThresholdRule
-from stroke_tf.evaluation.metrics import check_scored
+from stroke_tf.evaluation.calibration import apply_temperature, fit_temperature
+from stroke_tf.evaluation.intervals import Metric
+from stroke_tf.evaluation.metrics import check_scored, classification_metrics
 
 FIXED_THRESHOLD = 0.5
 RECALL_FLOOR = 0.88  # USTH: a recall of at least 88 %, precision watched
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What was chosen on validation slices, and what the other rules would have chosen."""
+
+    threshold: float
+    temperature: float
+    thresholds: dict[str, float]
+
+
+def choose_operating_point(
+    truth: ArrayLike, scores: ArrayLike, *, rule: ThresholdRule = "recall-floor"
+) -> OperatingPoint:
+    """Returns threshold and temperature of the scores of validation slices.
+
+    Args:
+        truth: Shape (N,), 0 or 1 (or bool).
+        scores: Shape (N,), in [0, 1].
+        rule: See `choose_threshold`.
+
+    Raises:
+        ValueError: If a class is absent, or truth and scores do not fit together.
+    """
+    thresholds = {
+        name: choose_threshold(truth, scores, rule=name) for name in get_args(ThresholdRule)
+    }
+    return OperatingPoint(thresholds[rule], fit_temperature(truth, scores), thresholds)
+
+
+def detection_metrics(
+    truth: ArrayLike, scores: ArrayLike, point: OperatingPoint, *, groups: ArrayLike, seed: int = 0
+) -> dict[str, Metric]:
+    """Returns `classification_metrics` at an operating point.
+
+    Beside them stand `brier_calibrated` and `ece_calibrated`, those of the calibrated scores.
+    """
+    options: dict[str, Any] = {"groups": groups, "seed": seed}
+    metrics = classification_metrics(truth, scores, threshold=point.threshold, **options)
+    calibrated = apply_temperature(scores, point.temperature)
+    again = classification_metrics(truth, calibrated, threshold=FIXED_THRESHOLD, **options)
+    return metrics | {f"{name}_calibrated": again[name] for name in ("brier", "ece")}
 
 
 def choose_threshold(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,11 +41,38 @@ def smooth_series(
         raise ValueError(f"`scores` must have shape ({len(ids)},). Received: {smoothed.shape}")
     if sigma == 0:  # which SciPy would divide by
         return smoothed
-    in_order = np.array(sorted(range(len(ids)), key=lambda i: natural_key(ids[i])), dtype=np.int64)
-    for group in np.unique(members):
-        places = in_order[members[in_order] == group]
+    for places in _series(members, ids):
         values = smoothed[places]
         filtered = gaussian_filter1d(values, sigma, mode="nearest")
         # Rounding may carry a weighted mean of ones beyond 1, which is no score any more.
         smoothed[places] = filtered.clip(values.min(), values.max())
     return smoothed
+
+
+def beside_in_series(groups: ArrayLike, *, ids: Sequence[str]) -> NDArray[np.int64]:
+    """Returns where the slices before and after each slice of a patient are.
+
+    Args:
+        groups: Shape (N,): the patient of each slice.
+        ids: The N ids of the slices, which they follow each other by, see `smooth_series`.
+
+    Returns:
+        int64, shape (N, 3): the slice before, itself, the slice after. The first and the last slice
+        of a patient stand in for what they lack.
+
+    Raises:
+        ValueError: If there is not one group for each slice.
+    """
+    members = check_groups(groups, len(ids))
+    beside = np.empty((len(ids), 3), np.int64)
+    for places in _series(members, ids):
+        before, after = [places[0], *places[:-1]], [*places[1:], places[-1]]
+        beside[places] = np.stack([before, places, after], axis=1)
+    return beside
+
+
+def _series(members: NDArray[Any], ids: Sequence[str]) -> Iterator[NDArray[np.int64]]:
+    """Yields the places of each patient's slices as they follow each other."""
+    in_order = np.array(sorted(range(len(ids)), key=lambda i: natural_key(ids[i])), dtype=np.int64)
+    for group in np.unique(members):
+        yield in_order[members[in_order] == group]

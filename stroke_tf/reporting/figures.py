@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_curve
 
 from stroke_tf.config import AugmentStrength
+from stroke_tf.evaluation.calibration import reliability
 from stroke_tf.evaluation.metrics import (
     Counts,
     check_scored,
@@ -86,6 +87,28 @@ def figure_history(history: pd.DataFrame) -> Figure:
     if names:
         figure.axes[0].legend(loc="best")
     return figure
+
+
+def draw_scores(
+    truth: NDArray[np.bool_],
+    scores: NDArray[np.floating],
+    *,
+    threshold: float,
+    labels: tuple[str, str],
+) -> dict[str, Figure]:
+    """Draws what slices' scores are worth: "confusion", "roc" and "reliability".
+
+    Args:
+        truth: bool, shape (N,).
+        scores: Shape (N,), in [0, 1].
+        threshold: A score at or above it is called positive.
+        labels: Names of the negative and the positive class.
+    """
+    return {
+        "confusion": figure_confusion(count(truth, scores >= threshold), labels),
+        "roc": figure_roc(truth, scores, threshold),
+        "reliability": figure_reliability(reliability(truth, scores)),
+    }
 
 
 @mpl.rc_context(_STYLE)

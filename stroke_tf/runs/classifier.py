@@ -13,11 +13,8 @@ from matplotlib.figure import Figure
 
 from stroke_tf.data import class_weights, make_dataset
 from stroke_tf.data.memory import Slices
-from stroke_tf.evaluation.calibration import apply_temperature, fit_temperature, reliability
 from stroke_tf.evaluation.grad_cam import grad_cam
-from stroke_tf.evaluation.intervals import Metric
-from stroke_tf.evaluation.metrics import classification_metrics, count
-from stroke_tf.evaluation.operating_point import choose_threshold
+from stroke_tf.evaluation.operating_point import choose_operating_point, detection_metrics
 from stroke_tf.files import replacing
 from stroke_tf.inference.scoring import Scored, score_slices
 from stroke_tf.labels import Task
@@ -26,10 +23,8 @@ from stroke_tf.models import build_classifier, split_head
 from stroke_tf.models.custom_cnn import CUSTOM_CNNS
 from stroke_tf.reporting.figures import (
     draw_augmentations,
-    figure_confusion,
+    draw_scores,
     figure_predictions,
-    figure_reliability,
-    figure_roc,
 )
 from stroke_tf.reporting.grad_cam_figure import figure_grad_cam
 from stroke_tf.run_folder import RunMetrics
@@ -44,15 +39,6 @@ from stroke_tf.training.recipe import encoder_weights
 FEATURES = "features"
 _LABELS = {Task.DETECT: ("no stroke", "stroke"), Task.TYPE: ("ischaemia", "haemorrhage")}
 _EXPLAINED = 6
-
-
-@dataclasses.dataclass(frozen=True)
-class OperatingPoint:
-    """What was chosen on the validation folds, and what the other rules would have chosen."""
-
-    threshold: float
-    temperature: float
-    thresholds: dict[str, float]
 
 
 def run_classifier(config: ClassifierRun) -> RunMetrics:
@@ -182,8 +168,12 @@ def _class_weights(
 
 def _test(config: ClassifierRun, run: OpenRun, model: keras.Model) -> Outcome:
     val = dataset_of(config, run.split.val, with_ids=True)
-    point = _operating_point(config, score(config, model, val))
+    known = score(config, model, val)
+    point = choose_operating_point(known.truth, known.scores, rule=config.threshold_rule)
     test = score(config, model, dataset_of(config, run.split.test, with_ids=True))
+    metrics = detection_metrics(
+        test.truth, test.scores, point, groups=test.groups, seed=config.fit.seed
+    )
     figures = _draw(config, model, test, threshold=point.threshold)
     if config.augment and config.training not in HEAD_ONLY:
         shown = draw_augmentations(val, strength=config.strength, seed=config.fit.seed)
@@ -191,7 +181,7 @@ def _test(config: ClassifierRun, run: OpenRun, model: keras.Model) -> Outcome:
     table = {"id": test.ids, "truth": test.truth.astype(int), "score": test.scores}
     return Outcome(
         predictions=pd.DataFrame(table),
-        metrics=_metrics(config, test, point),
+        metrics=metrics,
         threshold=point.threshold,
         figures=figures,
         files={"operating_point.json": point},
@@ -202,26 +192,6 @@ def score(config: ClassifierRun, model: keras.Model, dataset: tf.data.Dataset) -
     """Scores the slices of a data set made `with_ids` as a run is tested."""
     scored = score_slices(model, dataset, mirror=config.mirror_test)
     return scored.smoothed(config.smooth_slices) if config.smooth_slices else scored
-
-
-def _operating_point(config: ClassifierRun, val: Scored) -> OperatingPoint:
-    thresholds = {
-        rule: choose_threshold(val.truth, val.scores, rule=rule)
-        for rule in ("recall-floor", "youden", "fixed")
-    }
-    return OperatingPoint(
-        threshold=thresholds[config.threshold_rule],
-        temperature=fit_temperature(val.truth, val.scores),
-        thresholds=thresholds,
-    )
-
-
-def _metrics(config: ClassifierRun, test: Scored, point: OperatingPoint) -> dict[str, Metric]:
-    options: dict[str, Any] = {"groups": test.groups, "seed": config.fit.seed}
-    metrics = classification_metrics(test.truth, test.scores, threshold=point.threshold, **options)
-    calibrated = apply_temperature(test.scores, point.temperature)
-    again = classification_metrics(test.truth, calibrated, threshold=0.5, **options)
-    return metrics | {f"{name}_calibrated": again[name] for name in ("brier", "ece")}
 
 
 def dataset_of(
@@ -255,9 +225,7 @@ def _draw(
 ) -> dict[str, Figure]:
     labels = _LABELS[Task(config.task)]
     return {
-        "confusion": figure_confusion(count(test.truth, test.scores >= threshold), labels),
-        "roc": figure_roc(test.truth, test.scores, threshold),
-        "reliability": figure_reliability(reliability(test.truth, test.scores)),
+        **draw_scores(test.truth, test.scores, threshold=threshold, labels=labels),
         "predictions": figure_predictions(
             _shown(config, test.images), test.truth, test.scores, threshold=threshold, labels=labels
         ),

@@ -1,8 +1,14 @@
 import numpy as np
 import pytest
 
+from stroke_tf.evaluation.calibration import fit_temperature
 from stroke_tf.evaluation.metrics import count, precision, sensitivity
-from stroke_tf.evaluation.operating_point import choose_threshold
+from stroke_tf.evaluation.operating_point import (
+    OperatingPoint,
+    choose_operating_point,
+    choose_threshold,
+    detection_metrics,
+)
 
 TRUTH = [1, 1, 1, 1, 0, 0, 0, 0]
 SCORES = [0.9, 0.8, 0.7, 0.3, 0.75, 0.6, 0.2, 0.1]
@@ -74,3 +80,25 @@ def test_threshold_keeps_a_float32_score_positive():
 def test_choose_threshold_rejects(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         choose_threshold(*arguments, **options)
+
+
+def test_an_operating_point_has_the_threshold_of_its_rule_and_those_of_the_others():
+    point = choose_operating_point(TRUTH, SCORES, rule="youden")
+    assert point.thresholds == {
+        rule: choose_threshold(TRUTH, SCORES, rule=rule)
+        for rule in ("recall-floor", "youden", "fixed")
+    }
+    assert point.threshold == point.thresholds["youden"] != point.thresholds["fixed"]
+    assert point.temperature == fit_temperature(TRUTH, SCORES)
+
+
+def test_detection_is_measured_at_the_operating_point_and_calibrated():
+    point = OperatingPoint(threshold=0.65, temperature=2.0, thresholds={})
+    groups = list("aabbccdd")
+    found = detection_metrics(TRUTH, SCORES, point, groups=groups, seed=1)
+    assert found["sensitivity"].value == 3 / 4
+    assert found["specificity"].value == 3 / 4
+    odds = (np.array(SCORES) / (1 - np.array(SCORES))) ** 0.5
+    errors = odds / (1 + odds) - TRUTH
+    assert found["brier_calibrated"].value == pytest.approx(np.mean(errors**2))
+    assert found["brier"].low < found["brier"].value < found["brier"].high

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stroke_tf.evaluation.series import smooth_series
+from stroke_tf.evaluation.series import beside_in_series, smooth_series
 
 
 def test_a_score_spreads_to_its_neighbours_as_the_gaussian_does():
@@ -64,3 +64,12 @@ def test_no_slices_stay_none():
 def test_smooth_series_rejects(scores, groups, sigma, message):
     with pytest.raises(ValueError, match=message):
         smooth_series(scores, groups, ids=["a", "b"], sigma=sigma)
+
+
+def test_slices_beside_each_other_are_those_of_a_patient_in_order():
+    ids = ["s-10", "t-1", "s-9", "s-11", "t-2"]
+    beside = beside_in_series(["p", "q", "p", "p", "q"], ids=ids)
+    assert beside.tolist() == [[2, 0, 3], [1, 1, 4], [2, 2, 0], [0, 3, 3], [1, 4, 4]]
+    assert beside_in_series([], ids=[]).shape == (0, 3)
+    with pytest.raises(ValueError, match="`groups` must have shape"):
+        beside_in_series(["p"], ids=ids)
