@@ -103,6 +103,11 @@ class Manifest:
         """Returns the manifest as JSON text that ends with a newline."""
         return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
 
+    @property
+    def knows_series(self) -> bool:
+        """Whether groups are patients, and the series of each is whole in a fold."""
+        return self.grouping == "patient" and self.protocol == "clean"
+
     def facts(self) -> dict[str, Any]:
         """Returns what a model says of the records it learned from."""
         told = ("layout", "pixels", "size", "grouping", "augmented", "records", "classes")

@@ -181,7 +181,7 @@ def _check_view(view: View, manifest: Manifest, *, task: Task, windows: tuple[Wi
         raise ValueError(f"view 'upright' moves slices, not masks. Received: task {task}")
     if view != "neighbours":
         return
-    if manifest.grouping != "patient" or manifest.protocol != "clean":
+    if not manifest.knows_series:
         raise ValueError(
             "view 'neighbours' needs records of known patients in the clean protocol, whose series "
             f"are whole in a fold. Received: {manifest.protocol}, groups by {manifest.grouping}"

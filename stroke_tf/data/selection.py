@@ -108,6 +108,17 @@ def check_lesions(records: Path | str, folds: tuple[FoldName, ...]) -> None:
         )
 
 
+def check_both_kinds(records: Path | str, folds: tuple[FoldName, ...]) -> None:
+    """Raises ValueError, naming the folds, unless slices of known masks show a lesion and none."""
+    rows = [row for row in rows_of_folds(records, folds) if is_used(row, task=Task.SEGMENT)]
+    lesions = sum(label_of(row, task=Task.DETECT) for row in rows)
+    if not 0 < lesions < len(rows):
+        raise ValueError(
+            f"{records}: validation folds {list(folds)} must hold slices with a lesion and without "
+            f"one, for scores by masks. Received: {lesions} with one of {len(rows)}"
+        )
+
+
 def neighbours_of(rows: Sequence[FoldRow]) -> np.ndarray:
     """Returns where the slices before and after each slice are among the rows.
 

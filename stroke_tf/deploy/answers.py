@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stroke_tf.config import THREE_WINDOWS, Window
 from stroke_tf.deploy.load import described
-from stroke_tf.deploy.model import StrokeModel
+from stroke_tf.deploy.model import StrokeModel, score_names
 from stroke_tf.evaluation.mask_rule import MaskRule
 from stroke_tf.fast.runtimes import inference
 from stroke_tf.reading.pictures import decode_grey, is_picture_start
@@ -55,7 +55,7 @@ def predict_scores(
         ValueError: If the model gives no scores, or a slice is of another kind than it takes.
     """
     model = _whole(model)
-    if model.description.task == "segment":
+    if not score_names(model.description):
         raise ValueError("`model` must give scores of slices. Received: task segment")
     found = [one.scores for one in model.predict(_arrays(images), batch_size=batch_size)]
     return found[0] if _is_one(images) else found

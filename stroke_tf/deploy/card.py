@@ -63,6 +63,8 @@ def _details(model: ModelDescription, *, is_licensed: bool) -> Iterator[str]:
         name = f"{run.experiment}/{run.row}"
         yield f"- `{file.name}`: {_network(run)}, run `{name}`, seed {run.seed}."
     yield f"- Trained on {_pixels(model)}. View: {model.view}."
+    if model.mask_score_rule is not None:
+        yield f"- The score of a slice comes from its mask, by the rule `{model.mask_score_rule}`."
     if model.threshold is not None:
         yield f"- A slice is called positive from a score of {model.threshold:.4g} on."
     if model.temperatures:

@@ -14,10 +14,11 @@ from typing import Any, Literal, get_args
 from stroke_tf.config import View, Window
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.evaluation.mask_rule import MaskRule
+from stroke_tf.evaluation.mask_score import MaskScore, mask_score_of_json
 from stroke_tf.files import plain, read_fields
 from stroke_tf.run_folder import json_of_metrics, metrics_of_json
 
-MODEL_SCHEMA_VERSION = 1
+MODEL_SCHEMA_VERSION = 2
 
 ModelTask = Literal["detect", "type", "segment", "joint"]
 """What a model answers: stroke or none; its type; a class for each pixel; and one for the slice."""
@@ -86,10 +87,13 @@ class ModelDescription:
         mirror: Whether the runs took the mean with the mirror image.
         smooth_slices: Standard deviation, in slices, of the smoothing of scores along a series.
         threshold: The score of class one, or of joint networks that of any stroke, from which on a
-            slice is positive; as the networks give it, not calibrated. None where there is none.
-        temperatures: What calibrates the score of each network; empty where nothing was fitted.
+            slice is positive; as the networks give it, not calibrated. Where masks detect, it is
+            of their score. None where there is none.
+        temperatures: What calibrates the score of each network, where masks detect that of its
+            masks; empty where nothing was fitted.
         mask_rule: Which pixels are lesion, its area in pixels of the networks' input; None where
             each pixel takes its likeliest class.
+        mask_scores: How the masks of each network give a slice's score; empty where they do not.
         networks: The files; several are an ensemble.
         trained_on: The run of each network; empty where unknown.
 
@@ -107,6 +111,7 @@ class ModelDescription:
     threshold: float | None = None
     temperatures: tuple[float, ...] = ()
     mask_rule: MaskRule | None = None
+    mask_scores: tuple[MaskScore, ...] = ()
     networks: tuple[NetworkFile, ...] = ()
     trained_on: tuple[TrainedOn, ...] = ()
     schema_version: int = field(default=MODEL_SCHEMA_VERSION, kw_only=True)
@@ -123,11 +128,14 @@ class ModelDescription:
             raise ValueError(
                 f"`windows` must be one or three of a width > 0. Received: {self.windows}"
             )
-        if len(self.temperatures) not in (0, len(self.networks)):
-            raise ValueError(
-                f"`temperatures` must be none or one for each of {len(self.networks)} networks. "
-                f"Received: {self.temperatures}"
-            )
+        for name in ("temperatures", "mask_scores"):
+            if len(getattr(self, name)) not in (0, len(self.networks)):
+                raise ValueError(
+                    f"`{name}` must be none or one for each of {len(self.networks)} networks. "
+                    f"Received: {getattr(self, name)}"
+                )
+        if self.mask_scores and not self.draws_masks:
+            raise ValueError(f"`mask_scores` needs a model of masks. Received: task {self.task}")
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -138,6 +146,17 @@ class ModelDescription:
     def draws_masks(self) -> bool:
         """Whether it gives a class to each pixel."""
         return self.task in ("segment", "joint")
+
+    @property
+    def mask_score_rule(self) -> str | None:
+        """The rule by which masks give a slice's score; None where they do not."""
+        return self.mask_scores[0].rule if self.mask_scores else None
+
+    @property
+    def needs_order(self) -> bool:
+        """Whether what is said of a slice depends on those beside it in its series."""
+        beside = self.view != "windows" or self.smooth_slices > 0
+        return beside or any(score.of_series for score in self.mask_scores)
 
     def to_json(self) -> dict[str, Any]:
         """Returns what model.json holds, of values that JSON has; NaN is null."""
@@ -169,6 +188,7 @@ def _from_json(values: dict[str, Any]) -> ModelDescription:
             "windows": tuple((float(centre), float(width)) for centre, width in values["windows"]),
             "temperatures": tuple(map(float, values["temperatures"])),
             "mask_rule": MaskRule(**rule) if rule is not None else None,
+            "mask_scores": tuple(map(mask_score_of_json, values["mask_scores"])),
             "networks": tuple(NetworkFile(**file) for file in values["networks"]),
             "trained_on": tuple(_run_from_json(run) for run in values["trained_on"]),
         }

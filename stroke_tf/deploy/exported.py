@@ -14,6 +14,7 @@ import numpy as np
 from stroke_tf.deploy.description import ModelDescription
 from stroke_tf.deploy.model import SCORES
 from stroke_tf.deploy.raw_pixels import RawModel
+from stroke_tf.evaluation.mask_score import TOP_SHARE
 from stroke_tf.fast.runtimes import FORMATS, IMAGE, Compute, load_litert, write_litert
 from stroke_tf.files import write_bytes, write_json
 from stroke_tf.labels import MASK, SLICE
@@ -45,6 +46,12 @@ _RULE = (
 )
 _LIKELIEST = "Each pixel takes its likeliest class."
 _CALIBRATED = "1 / (1 + exp(-logit(score) / temperature)); the threshold is of the score as given."
+
+_MASK_SCORE = (
+    "The threshold and the temperatures are of a score of `mask`, by the rule of mask_scores: of "
+    f"1 - p(background) top is the mean of the highest, {TOP_SHARE:.4g} of all pixels; "
+    "stroke_tf.evaluation.mask_score states the others."
+)
 
 
 def write_files(
@@ -120,6 +127,8 @@ def write_sidecar(
         "after": {
             "mask": _UNDO.format(rule=told) if model.draws_masks else None,
             "mask_rule": rule,
+            "mask_scores": model.mask_scores,
+            "mask_score": _MASK_SCORE if model.mask_scores else None,
             "threshold": model.threshold,
             "temperatures": model.temperatures,
             "calibrated": _CALIBRATED if model.temperatures else None,

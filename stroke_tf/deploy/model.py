@@ -30,6 +30,14 @@ SCORES = {
     "segment": (),
 }
 """The scores of each task: the last outputs of a network for the slice, in their order."""
+OF_MASK = "stroke"
+"""The score that masks give, where they detect: before those of a network's own."""
+
+
+def score_names(description: ModelDescription) -> tuple[str, ...]:
+    """Returns the names of a model's scores, the one that calls a slice positive first."""
+    own = SCORES[description.task]
+    return (OF_MASK, *own) if description.mask_scores else own
 
 
 @dataclass(frozen=True)
@@ -37,10 +45,10 @@ class SlicePrediction:
     """What a model says of one slice.
 
     Attributes:
-        scores: Probabilities in [0, 1] by name, of several networks the mean: "stroke" (detect),
-            "haemorrhage" (type), "no stroke", "ischaemia" and "haemorrhage" (joint), none
-            (segment). "stroke_calibrated" and "haemorrhage_calibrated" beside the first two, where
-            runs fitted a temperature.
+        scores: Probabilities in [0, 1] by name, of several networks the mean: "stroke" (detect, and
+            of masks that detect), "haemorrhage" (type), "no stroke", "ischaemia" and "haemorrhage"
+            (joint), none (segment). "stroke_calibrated" and "haemorrhage_calibrated" beside the
+            first two, where runs fitted a temperature.
         spread: Standard deviation of each score over the networks; "mask": that of the probability
             of a lesion, mean over the pixels of the mask's lesions, if it has any. Empty for one
             network.
@@ -58,11 +66,19 @@ class SlicePrediction:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What K networks say of a slice: shape (K, scores) and, or None, (K, S, S, classes)."""
+    """What K networks say of a slice.
+
+    Attributes:
+        shape: Its height and width.
+        scores: Shape (K, scores).
+        probs: Shape (K, S, S, classes); None of classifiers.
+        numbers: What the rule of masks that detect looks at, shape (K, numbers); none of others.
+    """
 
     shape: tuple[int, int]
     scores: NDArray[np.float64]
     probs: NDArray[np.float32] | None
+    numbers: NDArray[np.float64]
 
 
 class StrokeModel:
@@ -108,6 +124,8 @@ class StrokeModel:
         """
         seen = ViewMaker(self.description, series=series)(images)
         answered = self._answered(seen, batch_size)
+        if self.description.mask_scores:
+            answered = self._detected(answered, series=series)
         if series and self.description.smooth_slices:
             answered = iter(self._smoothed(list(answered)))
         return (self._finished(answer) for answer in answered)
@@ -124,7 +142,7 @@ class StrokeModel:
                 notes.append(f"HU were seen through {windows}")
         if model.mirror and not self.mirror:
             notes.append("mirror images, which its scores were measured with, were left out")
-        if not series and (model.smooth_slices or model.view != "windows"):
+        if not series and model.needs_order:
             notes.append("it was trained on series: single slices are answered less well")
         return tuple(notes)
 
@@ -144,15 +162,47 @@ class StrokeModel:
         images = np.stack([rgb for _, rgb in batch])
         said = [answers(compute, images, mirror=self.mirror) for compute in self._computes]
         count, answered = len(SCORES[self.description.task]), []
+        numbers = [
+            score.numbers(one[MASK])
+            for score, one in zip(self.description.mask_scores, said, strict=False)
+        ]
         for place, (shape, _) in enumerate(batch):
             scores = [one[SLICE][place][-count:] if count else [] for one in said]
             probs = [one[MASK][place] for one in said] if self.description.draws_masks else None
             answered.append(
                 _Answer(
-                    shape, np.array(scores, np.float64), None if probs is None else np.stack(probs)
+                    shape,
+                    np.array(scores, np.float64),
+                    None if probs is None else np.stack(probs),
+                    np.array([one[place] for one in numbers]),
                 )
             )
         return answered
+
+    def _detected(self, answered: Iterable[_Answer], *, series: bool) -> Iterator[_Answer]:
+        """Yields the answers with the score of the mask first; of a series one is held back."""
+        if not (series and self.description.needs_order):
+            for own in answered:
+                yield self._with_score(own, own, own)
+            return
+        around: list[_Answer] = []
+        for own in answered:
+            around = [*around, own] if around else [own, own]
+            if len(around) == 3:
+                yield self._with_score(*around)
+                around = around[1:]
+        if around:
+            yield self._with_score(*around, around[-1])
+
+    def _with_score(self, *around: _Answer) -> _Answer:
+        """Returns the middle one of three answers with the score of its mask."""
+        numbers = np.stack([one.numbers for one in around], axis=1)
+        found = [
+            score.combined(of_network[None])
+            for score, of_network in zip(self.description.mask_scores, numbers, strict=True)
+        ]
+        own = around[1]
+        return dataclasses.replace(own, scores=np.hstack([np.array(found), own.scores]))
 
     def _smoothed(self, answered: list[_Answer]) -> list[_Answer]:
         if not answered:
@@ -185,16 +235,17 @@ class StrokeModel:
 
     def _named(self, scores: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Returns the scores of each network, shape (K,), by name, calibrated ones beside."""
-        columns = dict(zip(SCORES[self.description.task], scores.T, strict=True))
+        columns = dict(zip(score_names(self.description), scores.T, strict=True))
         if temperatures := self.description.temperatures:
+            fitted = (OF_MASK,) if self.description.mask_scores else (*columns,)
             columns |= {
                 f"{name}_calibrated": np.array(
                     [
                         float(apply_temperature(score, temperature))
-                        for score, temperature in zip(column, temperatures, strict=True)
+                        for score, temperature in zip(columns[name], temperatures, strict=True)
                     ]
                 )
-                for name, column in columns.items()
+                for name in fitted
             }
         return columns
 

@@ -181,8 +181,7 @@ def _rows(
     from stroke_tf.deploy.prediction_folder import portions_of
     from stroke_tf.deploy.stream import Stream
 
-    described = model.description
-    needs_order = described.view != "windows" or described.smooth_slices > 0
+    needs_order = model.description.needs_order
     portions = [it for one in found.series for it in portions_of(one, needs_order=needs_order)]
     done = [folder.rows_of(it) for it in portions]
     total, skipped = sum(len(it.slices) for it in portions), sum(len(it or ()) for it in done)

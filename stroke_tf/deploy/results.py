@@ -88,7 +88,7 @@ def _about(
     result: PredictionResult, identity: Mapping[str, Any], described: ModelDescription
 ) -> dict[str, str]:
     """Returns what the page says of the model and the settings."""
-    networks = len(described.networks)
+    networks, rule = len(described.networks), described.mask_score_rule
     runs = dict.fromkeys(
         f"{one.experiment}/{one.row}, seed {one.seed}" for one in described.trained_on
     )
@@ -103,6 +103,7 @@ def _about(
             "; "
         ),
         "trained on": ", ".join([trained.get(described.pixels, "not known"), *protocols]),
+        **({"score": f"of the mask, by the rule {rule}"} if rule else {}),
         "threshold": "none" if described.threshold is None else f"{described.threshold:.3g}",
         "stroke_tf": str(identity["stroke_tf"]),
     }

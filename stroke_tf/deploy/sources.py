@@ -22,6 +22,7 @@ from stroke_tf.deploy.description import (
     read_description,
 )
 from stroke_tf.evaluation.mask_rule import MaskRule
+from stroke_tf.evaluation.mask_score import mask_score_of_json
 from stroke_tf.evaluation.slice_answers import THRESHOLD
 from stroke_tf.files import read_json
 from stroke_tf.run_folder import DATA_NAME, RunMetrics, read_metrics
@@ -87,7 +88,10 @@ def together(sources: Sequence[tuple[str, ModelDescription]]) -> ModelDescriptio
         ValueError: If they do not fit together; names what differs.
     """
     (first_name, first), *others = sources
-    alike = ("task", "image_size", "pixels", "windows", "view", "smooth_slices", "mirror")
+    alike = (
+        *("task", "image_size", "pixels", "windows", "view", "smooth_slices", "mirror"),
+        "mask_score_rule",
+    )
     for name, other in others:
         differing = [key for key in alike if getattr(first, key) != getattr(other, key)]
         for key in ("threshold", "mask_rule", "temperatures"):
@@ -104,6 +108,7 @@ def together(sources: Sequence[tuple[str, ModelDescription]]) -> ModelDescriptio
         threshold=_mean([one.threshold for one in each]),
         mask_rule=_mean_rule([one.mask_rule for one in each]),
         temperatures=tuple(value for one in each for value in one.temperatures),
+        mask_scores=tuple(score for one in each for score in one.mask_scores),
         networks=tuple(file for one in each for file in one.networks),
         trained_on=tuple(run for one in each for run in one.trained_on),
     )
@@ -164,7 +169,7 @@ def _finished_run(folder: Path) -> Source:
     }
     if "backbone" in settings:
         return Source(_classifier(folder, settings, result, shared), (path,))
-    return Source(_segmenter(folder, settings, shared), (path,))
+    return Source(_segmenter(folder, settings, result, shared), (path,))
 
 
 def _classifier(
@@ -183,15 +188,25 @@ def _classifier(
     )
 
 
-def _segmenter(folder: Path, settings: dict[str, Any], shared: dict[str, Any]) -> ModelDescription:
+def _segmenter(
+    folder: Path, settings: dict[str, Any], result: RunMetrics, shared: dict[str, Any]
+) -> ModelDescription:
     task: ModelTask = "joint" if settings["architecture"] == "joint" else "segment"
     rule, view = folder / "mask_rule.json", settings.get("view", "windows")
+    detects: dict[str, Any] = {"threshold": THRESHOLD if task == "joint" else None}
+    if (score := folder / "mask_score.json").is_file():
+        point = read_json(folder / "operating_point.json")
+        detects = {
+            "threshold": result.threshold,
+            "temperatures": (point["temperature"],),
+            "mask_scores": (mask_score_of_json(read_json(score)),),
+        }
     return ModelDescription(
         task=task,
         windows=_windows(shared["pixels"], (BRAIN,) if view == "neighbours" else THREE_WINDOWS),
         view=view,
-        threshold=THRESHOLD if task == "joint" else None,
         mask_rule=MaskRule(**read_json(rule)) if rule.is_file() else None,
+        **detects,
         **shared,
     )
 

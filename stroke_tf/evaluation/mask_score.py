@@ -17,6 +17,7 @@ from scipy.special import expit, logit
 from stroke_tf.config import MaskScoreName
 from stroke_tf.evaluation.intervals import check_groups
 from stroke_tf.evaluation.mask_rule import check_probs
+from stroke_tf.evaluation.operating_point import OperatingPoint
 from stroke_tf.evaluation.series import beside_in_series
 from stroke_tf.labels import StrokeType
 
@@ -172,6 +173,14 @@ class MaskScore:
             ids: The N ids of the slices, which they follow each other by.
         """
         return self.combined(numbers[beside_in_series(groups, ids=ids)])
+
+
+@dataclass(frozen=True)
+class Detector:
+    """How masks detect: the score of a slice, and what was chosen for it on validation slices."""
+
+    score: MaskScore
+    point: OperatingPoint
 
 
 def mask_score_of_json(values: Mapping[str, Any]) -> MaskScore:

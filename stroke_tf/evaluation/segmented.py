@@ -11,6 +11,7 @@ import pandas as pd
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.evaluation.lesions import LesionCounts, lesion_metrics
 from stroke_tf.evaluation.mask_rule import MaskRule
+from stroke_tf.evaluation.operating_point import OperatingPoint, detection_metrics
 from stroke_tf.evaluation.segmentation import (
     SegmentationCounts,
     any_lesion_slice_dice,
@@ -35,6 +36,8 @@ class Segmented:
         predicted: uint8 class ids, shape (N, S, S).
         slices: Of a joint network: see `slice_frame`.
         rule: Which pixels were lesion; None where each took its likeliest class.
+        detected: Of masks that detect: `truth`, 0 or 1, and `score` of each slice.
+        point: Of them too: what was chosen for the scores.
     """
 
     ids: Sequence[str]
@@ -47,22 +50,32 @@ class Segmented:
     predicted: np.ndarray
     slices: pd.DataFrame | None = None
     rule: MaskRule | None = None
+    detected: pd.DataFrame | None = None
+    point: OperatingPoint | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """Returns one row a slice: its id, pixel counts, lesions and distances of outlines.
 
-        Of a joint network also what it says of the slice, see `slice_frame`.
+        Of a joint network also what it says of the slice, see `slice_frame`; of masks that detect
+        `truth` and `score`.
         """
         frame = self.counts.to_frame(self.ids).join(self.lesions.to_frame())
-        return frame if self.slices is None else frame.join(self.slices)
+        for more in (self.slices, self.detected):
+            frame = frame if more is None else frame.join(more)
+        return frame
 
     def metrics(self, *, seed: int = 0) -> dict[str, Metric]:
         """Returns all scores, with intervals of a bootstrap over groups.
 
         Those of segmentation_models, which average batches and not patients, have none. Those of
-        a joint network's second head are there if it has one.
+        a joint network's second head are there if it has one, and those of `detection_metrics`
+        where masks detect.
         """
         nan = float("nan")
+        of_scores: dict[str, Metric] = {}
+        if self.detected is not None and self.point is not None:
+            truth, scores = self.detected["truth"], self.detected["score"]
+            of_scores = detection_metrics(truth, scores, self.point, groups=self.groups, seed=seed)
         of_slices = (
             {} if self.slices is None else slice_metrics(self.slices, self.groups, seed=seed)
         )
@@ -71,6 +84,7 @@ class Segmented:
             **lesion_metrics(self.counts, self.lesions, self.groups, seed=seed),
             **{name: Metric(value, nan, nan) for name, value in sm_scores(self.sums).items()},
             **of_slices,
+            **of_scores,
         }
 
     def panels(self, most: int = 6) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:

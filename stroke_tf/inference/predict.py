@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import keras
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from stroke_tf.config import Runtime
+from stroke_tf.config import MaskScoreName, Runtime
 from stroke_tf.data import named_batches
 from stroke_tf.evaluation.lesions import count_lesions
 from stroke_tf.evaluation.mask_rule import MaskRule, apply_mask_rule, choose_mask_rule
+from stroke_tf.evaluation.mask_score import Detector
+from stroke_tf.evaluation.operating_point import choose_operating_point
 from stroke_tf.evaluation.segmentation import count_masks
 from stroke_tf.evaluation.segmented import Segmented
 from stroke_tf.evaluation.slice_answers import slice_frame
 from stroke_tf.evaluation.sm_scores import soft_sums
 from stroke_tf.fast.runtimes import Outputs, inference
+from stroke_tf.inference.slice_numbers import SliceNumbers
 from stroke_tf.labels import MASK, SLICE
 
 Compute: TypeAlias = Callable[[Any], Outputs]
@@ -84,12 +89,50 @@ class Predictor:
         return answers(self._compute, images, mirror=self._mirror)
 
 
+def choose_on_validation(
+    predictor: Predictor,
+    dataset: tf.data.Dataset,
+    *,
+    tune_mask: bool = False,
+    score: MaskScoreName | None = None,
+    of_series: bool = False,
+) -> tuple[MaskRule | None, Detector | None]:
+    """Returns what validation slices, seen once, choose: the rule of pixels, and how masks detect.
+
+    Args:
+        predictor: Gives the probabilities of background, ischaemia, haemorrhage.
+        dataset: Batches of validation (images, masks, ids).
+        tune_mask: Whether pixels have a rule; without it each takes its likeliest class.
+        score: The rule of the slices' scores, a key of MASK_SCORES; None: masks do not detect.
+        of_series: Whether groups are patients, whose slices a regression may see beside each other.
+
+    Raises:
+        ValueError: If no slice has a lesion, or for a score all have one.
+    """
+    seen = None if score is None else SliceNumbers(score)
+
+    def batches() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+        for batch in named_batches(dataset):
+            probs = predictor.probs(batch.images)
+            if seen is not None:
+                seen.add(batch, probs)
+            yield batch.labels, probs
+
+    rule = choose_mask_rule(batches()) if tune_mask else None
+    if seen is None:
+        return rule, None
+    if not tune_mask:
+        collections.deque(batches(), maxlen=0)
+    fitted, scores = seen.fitted(of_series=of_series)
+    return rule, Detector(fitted, choose_operating_point(seen.truth, scores))
+
+
 def segment_slices(
     predictor: Predictor,
     dataset: tf.data.Dataset,
     *,
     rule: MaskRule | None = None,
-    tune_on: tf.data.Dataset | None = None,
+    detector: Detector | None = None,
     shown: int = 0,
 ) -> Segmented:
     """Segments every slice of a data set made `with_ids`.
@@ -99,14 +142,10 @@ def segment_slices(
             network those of the slice too.
         dataset: Batches of (images, masks, ids).
         rule: Which pixels are lesion; with None each pixel takes its likeliest class.
-        tune_on: Batches of validation (images, masks), which the rule is chosen on, if any.
+        detector: How masks detect, if they do.
         shown: The channel that shows the slice itself.
-
-    Raises:
-        ValueError: If a rule is to be chosen and no slice of validation has a lesion.
     """
-    if tune_on is not None:
-        rule = choose_mask_rule((it.numpy(), predictor.probs(batch)) for batch, it in tune_on)
+    seen = None if detector is None else SliceNumbers(detector.score.rule)
     ids: list[str] = []
     groups: list[str] = []
     images, truth, predicted, sums, types, type_probs = [], [], [], [], [], []
@@ -122,9 +161,15 @@ def segment_slices(
         lesions.append(count_lesions(truth[-1], predicted[-1]))
         ids += batch.ids
         groups += batch.groups
+        if seen is not None:
+            seen.add(batch, probs)
         if SLICE in outputs:
             types.append(batch.stroke_types)
             type_probs.append(outputs[SLICE])
+    detected = None
+    if seen is not None and detector is not None:
+        found = {"truth": seen.truth.astype(int), "score": seen.scores(detector.score)}
+        detected = pd.DataFrame(found)
     joint = slice_frame(np.concatenate(types), np.concatenate(type_probs)) if types else None
     return Segmented(
         ids=ids,
@@ -137,4 +182,6 @@ def segment_slices(
         predicted=np.concatenate(predicted),
         slices=joint,
         rule=rule,
+        detected=detected,
+        point=detector.point if detector is not None else None,
     )

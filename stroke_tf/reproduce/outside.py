@@ -86,5 +86,6 @@ def _segment(run: UnetRun, records: Path, folds: tuple[FoldName, ...]) -> Scores
     model = keras.models.load_model(folder.model, compile=False)
     slices = unet.dataset_of(replace(run, records=records), folds, with_ids=True)
     predictor = Predictor(model, mirror=run.mirror_test)
-    found = segment_slices(predictor, slices, rule=unet.read_mask_rule(folder.path))
+    rule, detector = unet.read_mask_rule(folder.path), unet.read_detector(folder.path)
+    found = segment_slices(predictor, slices, rule=rule, detector=detector)
     return list(found.groups), found.metrics(seed=run.fit.seed)

@@ -20,6 +20,7 @@ from stroke_tf.config import (
     HeadName,
     Improvements,
     Loss,
+    MaskScoreName,
     Pooling,
     ThresholdRule,
     Training,
@@ -167,6 +168,11 @@ class UnetRun:
             class, beside 1 for the loss of its mask.
         negatives_per_positive: Most slices without a lesion for each with one in an epoch; None:
             all.
+        score: What says whether a slice shows a lesion: head, the second one of a joint network,
+            which others do not have; or mask, the probabilities of its pixels.
+        mask_score: How these make one score: the mean of the highest (top), the area that is drawn,
+            the surest lesion, or a logistic regression on all three, fitted on the validation
+            folds.
     """
 
     records: Path = Path("records")
@@ -197,6 +203,8 @@ class UnetRun:
     tune_mask: bool = False
     slice_weight: float = 0.5
     negatives_per_positive: float | None = None
+    score: Literal["head", "mask"] = "head"
+    mask_score: MaskScoreName = "top"
 
     @property
     def row_name(self) -> str:
@@ -208,6 +216,24 @@ class UnetRun:
     def windows(self) -> tuple[Window, ...]:
         """The HU windows of the channels."""
         return (BRAIN,) if self.view == "neighbours" else THREE_WINDOWS
+
+    @property
+    def score_rule(self) -> MaskScoreName | None:
+        """The rule by which masks detect; None where they do not.
+
+        Raises:
+            ValueError: If it is of no effect, or there are no slices without a lesion to score.
+        """
+        if self.score != "mask":
+            if self.mask_score != "top":
+                raise ValueError(f"`mask_score` needs `score` mask. Received: {self.score}")
+            return None
+        if self.lesions_only:
+            raise ValueError(
+                "`score` mask needs slices without a lesion. Received: lesions_only, which leaves "
+                "them out"
+            )
+        return self.mask_score
 
     @property
     def network(self) -> dict[str, Any]:

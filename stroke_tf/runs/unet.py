@@ -8,16 +8,21 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from matplotlib.figure import Figure
 
 from stroke_tf.data import check_lesions, make_dataset
 from stroke_tf.data.memory import Slices
+from stroke_tf.data.selection import check_both_kinds
 from stroke_tf.evaluation.mask_rule import MaskRule
+from stroke_tf.evaluation.mask_score import Detector, mask_score_of_json
+from stroke_tf.evaluation.operating_point import OperatingPoint
+from stroke_tf.evaluation.segmented import Segmented
 from stroke_tf.files import read_json
-from stroke_tf.inference.predict import Predictor, segment_slices
+from stroke_tf.inference.predict import Predictor, choose_on_validation, segment_slices
 from stroke_tf.labels import MASK, MASK_CLASSES, SLICE, Task
-from stroke_tf.manifest import FoldName
+from stroke_tf.manifest import FoldName, read_manifest
 from stroke_tf.models.segmenters import SEGMENTERS
-from stroke_tf.reporting.figures import draw_augmentations, figure_segmentation
+from stroke_tf.reporting.figures import draw_augmentations, draw_scores, figure_segmentation
 from stroke_tf.run_folder import RunMetrics
 from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
 from stroke_tf.runs.settings import UnetRun
@@ -25,6 +30,7 @@ from stroke_tf.training import LOSSES, fit, pixel_scores, training_scope
 from stroke_tf.training.recipe import encoder_weights
 
 MASK_RULE_NAME = "mask_rule.json"
+MASK_SCORE_NAME, POINT_NAME = "mask_score.json", "operating_point.json"
 
 
 def run_unet(config: UnetRun, *, train_elsewhere: Callable[[], None] | None = None) -> RunMetrics:
@@ -40,33 +46,71 @@ def run_unet(config: UnetRun, *, train_elsewhere: Callable[[], None] | None = No
         RuntimeError: If another process has the run open.
         ValueError: If a setting is out of range, or the run's folder was started with others.
     """
+    score = config.score_rule  # before anything is done: it refuses what has no effect
 
     def work(run: OpenRun) -> Outcome:
+        if score is not None:
+            check_both_kinds(config.records, run.split.val)
         if train_elsewhere is not None:
             train_elsewhere()
         model = train(config, run)
-        val = dataset_of(config, run.split.val)
+        val = dataset_of(config, run.split.val, with_ids=True)
         slices = dataset_of(config, run.split.test, with_ids=True)
         predictor = Predictor(model, mirror=config.mirror_test)
-        test = segment_slices(
+        rule, detector = choose_on_validation(
             predictor,
-            slices,
-            tune_on=val if config.tune_mask else None,
-            shown=int(config.view == "neighbours"),
+            val,
+            tune_mask=config.tune_mask,
+            score=score,
+            of_series=read_manifest(config.records).knows_series,
         )
-        figures = {"segmentation": figure_segmentation(*test.panels())}
+        shown = int(config.view == "neighbours")
+        test = segment_slices(predictor, slices, rule=rule, detector=detector, shown=shown)
+        figures = {"segmentation": figure_segmentation(*test.panels()), **_draw_scores(test)}
         if config.augment:
-            shown = draw_augmentations(val, strength=config.strength, seed=config.fit.seed)
-            figures["augmentations"] = shown
+            augmented = draw_augmentations(val, strength=config.strength, seed=config.fit.seed)
+            figures["augmentations"] = augmented
         return Outcome(
             predictions=test.to_frame(),
             metrics=test.metrics(seed=config.fit.seed),
-            threshold=test.rule.threshold if test.rule else None,
+            threshold=_threshold(rule, detector),
             figures=figures,
-            files={} if test.rule is None else {MASK_RULE_NAME: test.rule},
+            files=_files(rule, detector),
         )
 
     return keep_or_run(config, work)
+
+
+def _threshold(rule: MaskRule | None, detector: Detector | None) -> float | None:
+    """Returns that of slices where masks detect; else that of pixels, if there is one."""
+    if detector is not None:
+        return detector.point.threshold
+    return rule.threshold if rule is not None else None
+
+
+def _draw_scores(test: Segmented) -> dict[str, Figure]:
+    if test.detected is None or test.point is None:
+        return {}
+    truth, scores = test.detected["truth"].to_numpy(bool), test.detected["score"].to_numpy()
+    labels = ("no lesion", "lesion")
+    return draw_scores(truth, scores, threshold=test.point.threshold, labels=labels)
+
+
+def _files(rule: MaskRule | None, detector: Detector | None) -> dict[str, Any]:
+    files: dict[str, Any] = {} if rule is None else {MASK_RULE_NAME: rule}
+    if detector is not None:
+        files |= {MASK_SCORE_NAME: detector.score, POINT_NAME: detector.point}
+    return files
+
+
+def read_detector(run: Path) -> Detector | None:
+    """Returns how the masks of a run detect; None where they do not."""
+    path = run / MASK_SCORE_NAME
+    if not path.is_file():
+        return None
+    return Detector(
+        mask_score_of_json(read_json(path)), OperatingPoint(**read_json(run / POINT_NAME))
+    )
 
 
 def read_mask_rule(run: Path) -> MaskRule | None:
