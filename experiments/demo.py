@@ -138,6 +138,7 @@ def unet_run(config: Demo, records: Path) -> UnetRun:
         weights=None,
         batch_size=8,
         decoder_filters=(128, 64, 32, 24, 16),
+        score="mask",
         fit=FitConfig(epochs=config.unet_epochs, learning_rate=1e-3, seed=config.seed),
     )
     if not config.smoke:

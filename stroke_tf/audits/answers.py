@@ -66,7 +66,7 @@ def read_answers(folder: Path) -> Answers:
         frame = frame[frame["row"] == frame["row"].iloc[0]]
         frame = frame.dropna(axis=1, how="all").infer_objects()  # rows of another kind beside it
     if "score" in frame:
-        return _of_scores(frame, folder)
+        return _of_scores(_with_pixels(frame), folder)
     if "any_lesion_tp" not in frame:
         rule = "must have the column score or any_lesion_tp, as runs write it"
         raise ValueError(f"{path} {rule}. Received: {list(frame.columns)}")
@@ -96,17 +96,24 @@ def _labels(config: Path) -> tuple[str, str]:
 
 
 def _of_masks(frame: pd.DataFrame) -> Answers:
-    frame = frame.rename(columns={f"any_lesion_{name}": name for name in _PIXELS})
-    drawn = frame["tp"] + frame["fp"] > 0
+    frame = _with_pixels(frame)
     if "p_none" not in frame:
         truth = frame["tp"] + frame["fn"] > 0
-        frame = frame.assign(drawn=drawn, truth=truth, called=drawn)
+        frame = frame.assign(truth=truth, called=frame["drawn"])
         return Answers(_of_slices(frame), "any pixel of it is drawn as a lesion")
     score = 1 - frame["p_none"]
-    frame = frame.assign(drawn=drawn, truth=frame["stroke_type"] > 0, score=score.clip(0, 1))
+    frame = frame.assign(truth=frame["stroke_type"] > 0, score=score.clip(0, 1))
     frame = frame.assign(called=frame["score"] >= THRESHOLD)
     rule = f"a lesion has a probability of at least {THRESHOLD}"
     return Answers(_of_slices(frame), rule, threshold=THRESHOLD)
+
+
+def _with_pixels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Returns predictions with the pixels of any lesion by short names, if they have masks."""
+    if "any_lesion_tp" not in frame:
+        return frame
+    frame = frame.rename(columns={f"any_lesion_{name}": name for name in _PIXELS})
+    return frame.assign(drawn=frame["tp"] + frame["fp"] > 0)
 
 
 def _of_slices(frame: pd.DataFrame) -> pd.DataFrame:

@@ -212,6 +212,12 @@ class CrossValidatedMasks(_OutOfFold):
             **lesion_metrics(counts, LesionCounts.from_frame(self.frame), groups, **options),
         }
 
+    def detections(self) -> CrossValidated | None:
+        """Returns the scores of slices by their masks; None of runs whose masks do not detect."""
+        if "score" not in self.frame:
+            return None
+        return CrossValidated(self.protocol, self.frame, self.seconds, self.runs)
+
     def types(self) -> CrossValidated | None:
         """Returns what a joint network says of the type of lesion slices; None of another one."""
         if "stroke_type" not in self.frame:
@@ -268,7 +274,7 @@ def cross_validate(
 def _answers_of(config: ClassifierRun | UnetRun, result: RunMetrics) -> pd.DataFrame:
     """Returns what a run said of its test slices, by its own operating point."""
     frame = pd.read_csv(folder_of(config).predictions, dtype={"id": str})
-    if isinstance(config, UnetRun):
+    if "score" not in frame:
         return frame
     frame["called"] = frame["score"] >= result.threshold
     if temperature := operating_point(config).get("temperature"):
@@ -279,11 +285,14 @@ def _answers_of(config: ClassifierRun | UnetRun, result: RunMetrics) -> pd.DataF
 def operating_point(config: ClassifierRun | UnetRun) -> dict[str, Any]:
     """Returns what a finished run chose on its validation fold: threshold, temperature, area.
 
-    Empty of a run that chose nothing, such as a network whose pixels take their likeliest class.
+    The threshold of pixels is `pixel_threshold` where there is one of slices beside it. Empty of a
+    run that chose nothing, such as a network whose pixels take their likeliest class.
     """
-    name = "operating_point.json" if isinstance(config, ClassifierRun) else "mask_rule.json"
-    path = folder_of(config).path / name
-    return read_json(path) if path.is_file() else {}
+    names, folder = ("mask_rule.json", "operating_point.json"), folder_of(config).path
+    rule, point = (read_json(folder / it) if (folder / it).is_file() else {} for it in names)
+    if rule and point:
+        rule["pixel_threshold"] = rule.pop("threshold")
+    return rule | point
 
 
 def write_out_of_fold(
@@ -324,7 +333,8 @@ def read_out_of_fold(folder: Path | str, row: str | None = None) -> pd.DataFrame
     Returns:
         `id`, `group` (the patient), `part`, `seed`, `row`, `protocol`; of classifiers `truth` (0
         or 1), `score`, `called` by the part's own threshold and `calibrated` by its temperature; of
-        networks with masks the counts of `Segmented.to_frame`; and the columns that were given.
+        networks with masks the counts of `Segmented.to_frame`, and those four too where masks
+        detect; and the columns that were given.
         Of several seeds each slice has a line for each.
 
     Raises:

@@ -73,32 +73,45 @@ def check_parts(runs: Sequence[ClassifierRun | UnetRun]) -> list[str]:
         held_out = (*run.test_folds, *run.val_folds)
         train = tuple(fold for fold in range(FOLDS) if fold not in held_out)
         needed = {"training": train}
-        if isinstance(run, ClassifierRun) or run.tune_mask:
+        if isinstance(run, ClassifierRun) or run.tune_mask or run.score_rule:
             needed["validation"] = run.val_folds
         for use, folds in needed.items():
-            if lack := _lack(run, rows, folds):
+            both = _needs_both(run, use)
+            if lack := _lack(run, rows, folds, both=both):
                 raise ValueError(
-                    f"{run.records}: the {use} folds of part {part} must hold {_wanted(run)}. "
+                    f"{run.records}: the {use} folds of part {part} must hold "
+                    f"{_wanted(run, both=both)}. "
                     f"Received: {lack}, folds {list(folds)}. {_ADVICE}"
                 )
-        if lack := _lack(run, rows, run.test_folds):
+        if lack := _lack(run, rows, run.test_folds, both=_needs_both(run, "test")):
             warnings.append(f"part {part} tests on {lack}, folds {list(run.test_folds)}")
     return warnings
 
 
-def _wanted(run: ClassifierRun | UnetRun) -> str:
+def _needs_both(run: ClassifierRun | UnetRun, use: str) -> bool:
+    """Returns whether a run needs both classes in some folds; else a lesion is enough."""
+    if isinstance(run, ClassifierRun):
+        return True
+    return run.score_rule is not None and use != "training"
+
+
+def _wanted(run: ClassifierRun | UnetRun, *, both: bool) -> str:
     if isinstance(run, UnetRun):
-        return "a lesion with its mask"
+        return "a lesion with its mask" + " and a slice without one" * both
     return f"both classes of task {run.task}"
 
 
 def _lack(
-    run: ClassifierRun | UnetRun, rows: Iterable[FoldRow], folds: tuple[FoldName, ...]
+    run: ClassifierRun | UnetRun,
+    rows: Iterable[FoldRow],
+    folds: tuple[FoldName, ...],
+    *,
+    both: bool,
 ) -> str | None:
     """Returns what some folds hold, if that is too little to train or to choose a threshold."""
     names = {str(fold) for fold in folds}
     answers = list(_answers(run, (row for row in rows if row.fold in names)))
-    enough = any(answers) and (isinstance(run, UnetRun) or not all(answers))
+    enough = any(answers) and not (both and all(answers))
     return None if enough else f"{sum(answers)} positive of {len(answers)} slices"
 
 

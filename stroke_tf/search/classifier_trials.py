@@ -61,7 +61,7 @@ def classifier_kind(config: ClassifierSearch) -> Kind:
         train=partial(_train, objective=objectives[config.objective]),
         run=run_classifier,
         tested_by="ROC AUC",
-        gain=_gain,
+        gain=auc_gain,
         max_epochs=(run.head_fit if run.training == "frozen" else run.fit).epochs,
     )
 
@@ -150,7 +150,8 @@ def paired_predictions(best: RunFolder, defaults: RunFolder) -> tuple[pd.DataFra
     return first, second.set_index("id").loc[first["id"]]
 
 
-def _gain(best: RunFolder, defaults: RunFolder, groups: Mapping[str, str]) -> Gain:
+def auc_gain(best: RunFolder, defaults: RunFolder, groups: Mapping[str, str]) -> Gain:
+    """Returns the ROC AUC of the first run minus that of the second, on their test slices."""
     first, second = paired_predictions(best, defaults)
     return paired_bootstrap(
         first["truth"], first["score"], second["score"], groups=first["id"].map(groups)

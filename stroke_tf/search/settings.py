@@ -67,15 +67,18 @@ class ClassifierSearch(SearchPlan):
 
 @dataclass(frozen=True)
 class UnetSearch(SearchPlan):
-    """A search for the settings of a U-Net. Its objective is the mean IoU of the lesion classes.
+    """A search for the settings of a U-Net.
 
     Attributes:
         run: What is searched around: the flags of train_unet.
         space: What each parameter may be; one without values keeps the run's.
+        objective: Validation IoU, the mean of the lesion classes; or ROC AUC of the slices' scores,
+            which need --score mask.
     """
 
     run: Annotated[UnetRun, tyro.conf.arg(name="")] = UnetRun()
     space: UnetSpace = UnetSpace()
+    objective: Literal["lesion-iou", "auc"] = "lesion-iou"
 
 
 Search: TypeAlias = ClassifierSearch | UnetSearch

@@ -9,18 +9,27 @@ from typing import Any
 
 import numpy as np
 
-from stroke_tf.data import decode_slices
+from stroke_tf.config import MaskScoreName
+from stroke_tf.data import decode_slices, named_batches
 from stroke_tf.evaluation.intervals import Gain, bootstrap_gain
 from stroke_tf.evaluation.mask_rule import apply_mask_rule
-from stroke_tf.evaluation.metrics import iou
+from stroke_tf.evaluation.metrics import iou, roc_auc
 from stroke_tf.evaluation.segmentation import SegmentationCounts, count_masks, lesion_mean
 from stroke_tf.inference.predict import Predictor
+from stroke_tf.inference.slice_numbers import SliceNumbers
 from stroke_tf.labels import Task
+from stroke_tf.manifest import read_manifest
 from stroke_tf.run_folder import RunFolder
 from stroke_tf.runs.keep_or_run import OpenRun
 from stroke_tf.runs.settings import UnetRun
 from stroke_tf.runs.unet import dataset_of, run_unet, train
-from stroke_tf.search.classifier_trials import OF_FIT, augmented, chosen, paired_predictions
+from stroke_tf.search.classifier_trials import (
+    OF_FIT,
+    auc_gain,
+    augmented,
+    chosen,
+    paired_predictions,
+)
 from stroke_tf.search.run_search import Kind
 from stroke_tf.search.settings import UnetSearch
 from stroke_tf.search.spaces import SWITCHES
@@ -29,19 +38,26 @@ _DIRECT = ("encoder", "batch_size", "loss", "filters", "depth")
 
 
 def unet_kind(config: UnetSearch) -> Kind:
-    """Returns what a search for a U-Net consists of."""
-    run = config.run
+    """Returns what a search for a U-Net consists of.
+
+    Raises:
+        ValueError: If the search cannot work.
+    """
+    run, score = config.run, config.run.score_rule
+    by_auc = config.objective == "auc"
+    if by_auc and score is None:
+        raise ValueError(f"--objective auc needs --score mask. Received: {run.score}")
     shown: dict[str, Any] = {"image_size": run.image_size, "lesions_only": run.lesions_only}
     return Kind(
         space=config.space.of(run.architecture),
-        objective="lesion-iou",
+        objective=config.objective,
         settings={},
         configure=configure,
         decode=partial(decode_slices, run.records, task=Task.SEGMENT, **shown),
-        train=_train,
+        train=partial(_train_to_detect, score=score) if by_auc and score else _train,
         run=run_unet,
-        tested_by="lesion IoU",
-        gain=_gain,
+        tested_by="ROC AUC" if by_auc else "lesion IoU",
+        gain=auc_gain if by_auc else _gain,
         max_epochs=run.fit.epochs,
     )
 
@@ -71,6 +87,16 @@ def _train(config: UnetRun, run: OpenRun) -> float:
         drawn = apply_mask_rule(predictor.probs(images), None)
         counted.append(count_masks(masks, drawn).per_slice)
     return lesion_mean(iou, SegmentationCounts(np.concatenate(counted)).total())
+
+
+def _train_to_detect(config: UnetRun, run: OpenRun, *, score: MaskScoreName) -> float:
+    predictor = Predictor(train(config, run), mirror=config.mirror_test)
+    seen = SliceNumbers(score)
+    val = dataset_of(config, run.split.val, with_ids=True, decoded=run.decoded)
+    for batch in named_batches(val):
+        seen.add(batch, predictor.probs(batch.images))
+    _, scores = seen.fitted(of_series=read_manifest(config.records).knows_series)
+    return roc_auc(seen.truth, scores)
 
 
 def _gain(best: RunFolder, defaults: RunFolder, groups: Mapping[str, str]) -> Gain:

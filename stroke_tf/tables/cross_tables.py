@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -75,6 +75,7 @@ CLASSES = View(
         "that of their scores; smoothed rows keep the calls of the scores as they were."
     ),
 )
+DETECTION = replace(CLASSES, title="Lesion or none, by the score of the slice")
 MASKS = View(
     title="Masks",
     positive=lambda frame: frame["any_lesion_tp"] + frame["any_lesion_fn"] > 0,
@@ -130,9 +131,15 @@ def cross_tables(
     """Yields the parts of a table in Markdown, and leaves figures of masks beside it.
 
     A joint network stands among the masks and, for the type of lesion slices, among classifiers.
+    Where masks detect, they stand beside the classifiers that detect.
     """
     masks = _each(found, lambda it: it if isinstance(it, CrossValidatedMasks) else None)
-    views = ((MASKS, masks), (CLASSES, _each(found, _of_slices)))
+    detect, others = _each(found, _detections), _each(found, _of_slices)
+    if any(it for name, it in detect.items() if masks[name]):
+        others = _each(found, lambda it: None if _detections(it) is it else _of_slices(it))
+    else:
+        detect = {}
+    views = ((MASKS, masks), (DETECTION, detect), (CLASSES, others))
     shown = [(view, of_view) for view, of_view in views if any(of_view.values())]
     for view, of_view in shown:
         if len(shown) > 1:
@@ -167,6 +174,13 @@ def _of_slices(result: Any) -> CrossValidated | None:
     return result.types() if isinstance(result, CrossValidatedMasks) else result
 
 
+def _detections(result: Any) -> CrossValidated | None:
+    """Returns what a network says of lesion or none, if that is asked of it."""
+    if isinstance(result, CrossValidatedMasks):
+        return result.detections()
+    return result if any(run.task == "detect" for run in result.runs[:1]) else None
+
+
 def _table(view: View, found: Found, smoothed: Mapping[str, float]) -> str:
     """Returns a line for each row and seed; rows are compared with the first seed of the first."""
     lines: list[list[str]] = []
@@ -174,7 +188,7 @@ def _table(view: View, found: Found, smoothed: Mapping[str, float]) -> str:
     baseline = None
 
     def add(name: str, seed: str, result: Any, *, is_compared: bool) -> None:
-        gain = None if baseline is None else result.gain_over(baseline)
+        gain = result.gain_over(baseline) if _is_comparable(result, baseline) else None
         if is_compared and gain is not None:
             compared[len(lines)] = gain.p_value
         lines.append(_line(view, name, seed, result, gain))
@@ -197,6 +211,11 @@ def _table(view: View, found: Found, smoothed: Mapping[str, float]) -> str:
     header = (*_ABOUT, *view.scores, view.part_scores[0], view.gain, "p (Holm)", "minutes")
     note = view.note + (_COMPARED.format(len(compared)) if compared else "")
     return f"{markdown_table(('row', 'seed', *header), lines)}\n\n{note}"
+
+
+def _is_comparable(result: Any, baseline: Any) -> bool:
+    """Returns whether there is a baseline for the same slices: masks are not known of all."""
+    return baseline is not None and set(result.frame["id"]) == set(baseline.frame["id"])
 
 
 def _several(view: View, results: Mapping[int, Any]) -> tuple[Any, str]:
@@ -258,7 +277,9 @@ def _chosen(run: Run) -> str:
     """Returns the operating point of a run in words."""
     point = operating_point(run)
     told = {
-        name: point[name] for name in ("threshold", "temperature", "min_area_px") if name in point
+        name: point[name]
+        for name in ("threshold", "temperature", "pixel_threshold", "min_area_px")
+        if name in point
     }
     return ", ".join(f"{name} {value:.3g}" for name, value in told.items()) or "nothing"
 

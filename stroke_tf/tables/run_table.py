@@ -239,9 +239,16 @@ def _tested_once(
             of_kind = {name: it for name, it in results.items() if isinstance(rows[name], kind)}
             if of_kind:
                 yield _own_table(of_kind, columns, note)
+            if kind is UnetRun and (detect := _detecting(of_kind)):
+                yield _own_table(detect, *_TESTED_ONCE[ClassifierRun])
             if kind is ClassifierRun and len(of_kind) > 1:
                 runs = {name: folder_of(seeded(rows[name], seed)) for name in of_kind}
                 yield differences_table(runs, next(iter(rows.values())).records)
+
+
+def _detecting(results: Mapping[str, RunMetrics]) -> dict[str, RunMetrics]:
+    """Returns the networks whose masks detect."""
+    return {name: it for name, it in results.items() if "roc_auc" in it.metrics}
 
 
 def _own_table(results: Mapping[str, RunMetrics], columns: Sequence[str], note: str) -> str:
