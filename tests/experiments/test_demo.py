@@ -17,6 +17,10 @@ def test_the_demo_ends_with_a_report_of_both_models(smoke, tmp_path, capsys):
     assert "no medical result" in text
     assert ("classifier-cnn-detect" if smoke else "classifier-mobilenetv2") in text
     assert ("unet-improved" if smoke else "unet-mobilenetv2") in text
+    unet = next((out / "demo-smoke" if smoke else out).glob("demo/unet-*"))
+    assert (unet / "figures" / "roc.png").is_file()
+    (heading,) = (line for line in text.splitlines() if "lesion dice" in line)
+    assert "| sensitivity | specificity |" in heading and "| roc auc |" in heading
     assert "data:image/png" in (folder / "report.html").read_text()
 
 

@@ -58,6 +58,18 @@ def test_a_joint_network_calls_by_its_probabilities(tmp_path):
     assert answers.frame["drawn"].tolist() == [True, False]
 
 
+def test_masks_that_detect_call_by_their_score(tmp_path):
+    said = masks(["1", "2"], tp=[5, 0], fp=[0, 2], fn=[1, 0], truth=[1, 0], score=[0.2, 0.6])
+    point = {"threshold": 0.3, "temperature": 2.0}
+    files = {"operating_point.json": point}
+    config = UnetRun(out=tmp_path, score="mask")
+    answers = read_answers(run(config, said, threshold=0.3, files=files))
+    assert answers.frame["called"].tolist() == [False, True]
+    assert answers.frame["drawn"].tolist() == [True, True]
+    assert np.allclose(answers.frame["calibrated"], apply_temperature([0.2, 0.6], 2.0))
+    assert (answers.has_scores, answers.has_masks) == (True, True)
+
+
 def test_seeds_of_a_cross_validation_are_one_answer_of_its_first_row(tmp_path):
     said = {"id": list("aabbc"), "group": list("ppqqp"), "part": [0, 0, 1, 1, 0]}
     said |= {"seed": [0, 1, 0, 1, 0], "row": ["x"] * 4 + ["y"], "truth": [1, 1, 0, 0, 1]}

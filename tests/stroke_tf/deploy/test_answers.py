@@ -158,6 +158,11 @@ def test_scores_of_one_slice_or_several(runs, tmp_path):
     assert predict_scores(network, image)["stroke"] == pytest.approx(one["stroke"])
 
 
+def test_masks_that_detect_give_scores_too(runs):
+    image = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE)).astype(np.uint8)
+    assert predict_scores(load_model(runs.top), image).keys() == {"stroke", "stroke_calibrated"}
+
+
 def test_a_model_is_asked_for_what_it_can_give(runs):
     image = np.zeros((SIZE, SIZE), np.uint8)
     with pytest.raises(ValueError, match="`model` must give scores of slices"):

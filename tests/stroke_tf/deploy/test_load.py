@@ -12,6 +12,7 @@ from stroke_tf.config import BRAIN, THREE_WINDOWS
 from stroke_tf.deploy.load import load_network, read_model
 from stroke_tf.deploy.sources import read_source
 from stroke_tf.evaluation.mask_rule import MaskRule
+from stroke_tf.evaluation.mask_score import MaskScore
 
 
 def test_a_run_says_all_that_stands_around_its_network(runs):
@@ -80,6 +81,8 @@ def test_a_file_says_its_size_and_what_it_gives(tmp_path, answers, task):
         ("detect", "detect_hu", "pixels: gray8 and hu16; windows: .* smooth_slices: 0.0 and 1.0"),
         ("segment", "segment_hu", "pixels: .* mask_rule: MaskRule"),
         ("detect", "upright", "view: windows and upright"),
+        ("top", "regression", "mask_score_rule: top and regression"),
+        ("top", "segment", "mask_score_rule: top and None"),
     ],
 )
 def test_models_that_differ_are_no_ensemble(runs, first, second, told):
@@ -158,6 +161,8 @@ def test_a_module_named_by_a_file_is_not_imported(tmp_path, monkeypatch):
         ("windows", ((40, 0),), "`windows` must be one or three of a width > 0"),
         ("image_size", 0, "`image_size` must be >= 1"),
         ("temperatures", (1.0, 2.0), "`temperatures` must be none or one for each of 1"),
+        ("mask_scores", (MaskScore("top"),) * 2, "`mask_scores` must be none or one for each of 1"),
+        ("mask_scores", (MaskScore("top"),), "`mask_scores` needs a model of masks. Received: tas"),
     ],
 )
 def test_a_description_is_checked(runs, field, value, told):

@@ -201,6 +201,63 @@ def test_other_arrays_are_refused(detect, image):
         list(detect.predict([image]))
 
 
+def top_of(run, images):
+    """Returns the highest lesion probability of each slice: one pixel of 32 x 32 is taken."""
+    rgb = np.repeat(np.asarray(images, np.float32)[..., None], 3, axis=-1)
+    probs = network_of(run)(rgb, training=False)
+    probs = (probs["mask"] if isinstance(probs, dict) else probs).numpy()
+    return (1 - probs[..., 0]).max(axis=(1, 2))
+
+
+def test_masks_that_detect_give_a_score_and_its_call(runs):
+    images = greys(5)
+    model = load_model(runs.top, runtime="keras")
+    found = list(model.predict(images, batch_size=2))
+    expected = top_of(runs.top, images)
+    assert [one.scores["stroke"] for one in found] == pytest.approx(expected, abs=1e-6)
+    calibrated = apply_temperature(expected, 2.0)
+    assert [one.scores["stroke_calibrated"] for one in found] == pytest.approx(calibrated, abs=1e-6)
+    assert [one.positive for one in found] == (expected >= 0.4).tolist()
+    assert all(one.mask.shape == (SIZE, SIZE) for one in found)
+    assert model.notes_for("gray8", series=False) == ()
+
+
+def test_the_score_of_a_mask_stands_before_those_of_a_second_head(runs):
+    (image,) = greys(1)
+    (one,) = load_model(runs.top_joint, runtime="keras").predict([image])
+    names = ("stroke", "no stroke", "ischaemia", "haemorrhage", "stroke_calibrated")
+    assert tuple(one.scores) == names
+    (expected,) = top_of(runs.top_joint, [image])
+    assert one.scores["stroke"] == pytest.approx(expected, abs=1e-6)
+    assert one.positive == (expected >= 0.4)
+    (head,) = load_model(runs.joint, runtime="keras").predict([image])
+    assert one.scores["no stroke"] == pytest.approx(head.scores["no stroke"], abs=1e-6)
+
+
+def test_scores_of_several_masks_are_averaged(runs):
+    images = greys(3)
+    each = np.array([top_of(run, images) for run in (runs.top, runs.top_again)])
+    found = list(load_model([runs.top, runs.top_again], runtime="keras").predict(images))
+    assert [one.scores["stroke"] for one in found] == pytest.approx(each.mean(0), abs=1e-6)
+    assert [one.spread["stroke"] for one in found] == pytest.approx(each.std(0), abs=1e-6)
+
+
+def test_a_regression_sees_the_slices_beside_in_a_series(runs):
+    model = load_model(runs.regression, runtime="keras")
+    images = greys(4)
+    rgb = np.repeat(np.stack(images).astype(np.float32)[..., None], 3, axis=-1)
+    score = model.description.mask_scores[0]
+    numbers = score.numbers(network_of(runs.regression)(rgb, training=False).numpy())
+    beside = score.scores(numbers, ["p"] * 4, ids=list("0123"))
+    assert said(model, images, series=True, batch_size=2) == pytest.approx(beside, abs=1e-5)
+    alone = score.scores(numbers, list("abcd"), ids=list("0123"))
+    assert said(model, images, batch_size=3) == pytest.approx(alone, abs=1e-5)
+    assert np.abs(beside - alone).max() > 1e-4
+    assert said(model, images[:1], series=True) == pytest.approx(alone[:1], abs=1e-5)
+    assert said(model, [], series=True) == []
+    assert "single slices" in model.notes_for("gray8", series=False)[-1]
+
+
 def test_mirroring_is_off_on_a_cpu_unless_asked(runs, monkeypatch):
     monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda kind: [])
     plain = load_model(runs.segment_hu, runtime="keras")

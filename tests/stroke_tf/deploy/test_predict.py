@@ -17,6 +17,7 @@ from scripted_model import ScriptedModel
 from series_files import upright, write_series
 
 from stroke_tf.deploy import prediction_folder
+from stroke_tf.deploy.load import load_model
 from stroke_tf.deploy.predict import Prediction, main, predict_inputs
 from stroke_tf.files import locked
 from stroke_tf.reading.mask_pictures import read_mask
@@ -112,6 +113,23 @@ def test_a_classifier_draws_no_masks(tmp_path):
     assert {it.name for it in (tmp_path / "out" / "series-001").iterdir()} == {"pictures"}
     assert [row["stroke"] for row in table(tmp_path / "out")] == ["0", "0.75"]
     assert [row["haemorrhage_px"] for row in table(tmp_path / "out")] == ["", ""]
+
+
+def test_masks_that_detect_leave_scores_in_table_and_page(runs, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32)).astype(np.uint8)
+    for place, image in enumerate(images):
+        cv2.imwrite(str(tmp_path / f"{place}.png"), image)
+    model = load_model(runs.top, runtime="keras")
+    expected = list(model.predict(images))
+    predict(tmp_path / "out", tmp_path / "0.png", tmp_path / "1.png", model=model)
+    for row, one in zip(table(tmp_path / "out"), expected, strict=True):
+        assert float(row["stroke"]) == pytest.approx(one.scores["stroke"], abs=1e-4)
+        calibrated = one.scores["stroke_calibrated"]
+        assert float(row["stroke_calibrated"]) == pytest.approx(calibrated, abs=1e-4)
+        assert row["positive"] == str(one.positive)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "of the mask, by the rule top" in page
+    assert "score of stroke_calibrated" in page
 
 
 def test_overlays_can_be_left_out(tmp_path):

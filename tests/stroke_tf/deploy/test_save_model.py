@@ -148,6 +148,17 @@ def test_an_empty_folder_is_filled(runs, tmp_path):
     assert read_source(tmp_path).description.task == "joint"
 
 
+def test_a_folder_keeps_how_masks_detect(runs, tmp_path):
+    made = save_model([runs.regression], tmp_path / "shared")
+    found = read_source(tmp_path / "shared").description
+    assert found == made
+    (score,) = found.mask_scores
+    assert score.of_series and len(score.coefficients) == 9
+    assert (found.threshold, found.temperatures) == (0.4, (2.0,))
+    card = (tmp_path / "shared" / "MODEL_CARD.md").read_text()
+    assert "score of a slice comes from its mask, by the rule `regression`" in card
+
+
 @pytest.mark.parametrize("name", ["network-2.keras", "model.json"])
 def test_a_changed_file_is_refused_by_name(changed, name):
     data = (changed / name).read_bytes()
@@ -166,7 +177,7 @@ def test_a_missing_file_is_told_by_name(changed, name):
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"schema_version": 2}, "schema_version must be 1. Received: 2"),
+        ({"schema_version": 1}, "schema_version must be 2. Received: 1"),
         ({"extra": 1}, "keys must be"),
         ({"task": "guess"}, "must describe a model. Received: `task` must be one of"),
         ({"windows": 3}, "must describe a model"),

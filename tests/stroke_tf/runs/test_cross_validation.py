@@ -298,6 +298,19 @@ def test_a_joint_network_answers_types_as_a_classifier_does():
     assert metrics["roc_auc"].value == 1.0  # of part 0: part 1 has one class
 
 
+def test_masks_that_detect_answer_as_a_classifier_does():
+    assert segmented(GOOD).detections() is None
+    result = segmented(GOOD)
+    scored = {"truth": [1, 1, 1, 0], "score": [0.9, 0.2, 0.4, 0.6]}
+    called = [True, False, True, False]
+    frame = result.frame.assign(**scored, called=called)
+    found = dataclasses.replace(result, frame=frame).detections()
+    assert found.frame["id"].tolist() == list(IDS)
+    metrics = found.metrics(resamples=5)
+    assert metrics["roc_auc"].value == 0.0  # of part 1: part 0 has one class
+    assert (metrics["sensitivity"].value, metrics["specificity"].value) == (2 / 3, 1.0)
+
+
 def masks_of(config):
     """A run whose slices all show a haemorrhage that is found."""
     mask = np.full((1, 2, 2), 2, np.uint8)

@@ -80,6 +80,18 @@ def test_a_network_whose_masks_are_not_tuned_needs_no_lesion_to_validate(tmp_pat
     assert check_parts(parts_of(base)) == []
 
 
+def test_scores_of_masks_need_both_classes_to_be_chosen_on_and_tested(tmp_path):
+    lesions = records_of(tmp_path, range(10), kinds=BOTH[::-1], lacking=2)
+    base = UnetRun(records=lesions, score="mask")
+    told = "validation folds of part 0 must hold a lesion with its mask and a slice without one"
+    with pytest.raises(ValueError, match=f"{told}. Received: 1 positive of 1 slices"):
+        check_parts(parts_of(base))
+    runs = [replace(run, val_folds=(8,)) for run in parts_of(base, 10)[2:3]]
+    assert check_parts(runs) == ["part 0 tests on 1 positive of 1 slices, folds [2]"]
+    assert check_parts([replace(run, score="head") for run in runs]) == []
+    assert check_parts(parts_of(replace(base, score="head"))) == []
+
+
 def test_types_are_counted_on_lesion_slices_alone(tmp_path):
     base = ClassifierRun(task="type", records=records_of(tmp_path, range(5), kinds=BOTH))
     with pytest.raises(ValueError, match="training folds of part 0 must hold both .* 3 positive"):

@@ -18,19 +18,29 @@ from stroke_tf.data.memory import load_slices
 from stroke_tf.deploy.load import load_model
 from stroke_tf.deploy.sources import read_source
 from stroke_tf.evaluation.lesions import LESION_METRICS, LesionCounts, lesion_metrics
+from stroke_tf.evaluation.mask_score import Detector, MaskScore
+from stroke_tf.evaluation.metrics import classification_metrics
+from stroke_tf.evaluation.operating_point import OperatingPoint
 from stroke_tf.evaluation.segmentation import (
     SEGMENTATION_METRICS,
     SegmentationCounts,
     count_masks,
     segmentation_metrics,
 )
-from stroke_tf.inference.predict import Predictor, segment_slices
+from stroke_tf.inference.predict import Predictor, choose_on_validation, segment_slices
 from stroke_tf.labels import Task
-from stroke_tf.manifest import read_folds
+from stroke_tf.manifest import natural_key, read_folds
 from stroke_tf.models.segmenters import SEGMENTERS
 from stroke_tf.reading.mask_pictures import read_mask
 from stroke_tf.runs.settings import UnetRun, UnetTraining, small
-from stroke_tf.runs.unet import build, dataset_of, objective_of, read_mask_rule, run_unet
+from stroke_tf.runs.unet import (
+    build,
+    dataset_of,
+    objective_of,
+    read_detector,
+    read_mask_rule,
+    run_unet,
+)
 
 
 def tiny_network(*, encoder, image_size, seed, **options):
@@ -191,6 +201,123 @@ def test_a_smoke_run_draws_the_second_session_of_phantoms(
     assert f"{len(drawn)} masks are in {tmp_path}" in said
     assert len(drawn) > 1
     assert "Stage-2 score" in said
+
+
+@pytest.fixture(scope="module")
+def detecting(phantom_records, tmp_path_factory):
+    """A finished run of phantom patients whose masks detect, and its result."""
+    config = UnetRun(
+        records=phantom_records[0],
+        out=tmp_path_factory.mktemp("detecting"),
+        weights=None,
+        image_size=32,
+        batch_size=32,
+        architecture="linknet",
+        tune_mask=True,
+        score="mask",
+        mask_score="regression",
+        val_folds=(6, 7),
+        test_folds=(8, 9),
+        fit=FitConfig(epochs=2, learning_rate=0.01, seed=3),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SEGMENTERS, "linknet", tiny_network)
+        return config, run_unet(config), config.out / "unet" / "mobilenetv2-s3"
+
+
+def test_masks_detect_with_the_scores_of_a_classifier_beside_their_own(detecting):
+    config, result, folder = detecting
+    frame = pd.read_csv(folder / "predictions.csv", dtype={"id": str})
+    rows = {row.source_id: row for row in read_folds(config.records)}
+    assert frame["id"].tolist() == [it for it, row in rows.items() if row.fold in ("8", "9")]
+    truth = [rows[name].stroke_type != "NONE" for name in frame["id"]]
+    assert frame["truth"].tolist() == truth
+    groups = [rows[name].group_id for name in frame["id"]]
+    point = json.loads((folder / "operating_point.json").read_text())
+    again = classification_metrics(
+        truth, frame["score"], threshold=point["threshold"], groups=groups, seed=3
+    )
+    for name, metric in again.items():
+        np.testing.assert_allclose(metric, result.metrics[name])
+    assert result.metrics["roc_auc"].low < result.metrics["roc_auc"].value
+    assert set(result.metrics) > {*SEGMENTATION_METRICS, "brier_calibrated", "ece_calibrated"}
+    assert result.threshold == point["threshold"]
+    figures = {path.stem for path in (folder / "figures").iterdir()}
+    assert figures > {"segmentation", "confusion", "roc", "reliability"}
+
+
+def test_how_masks_detect_is_kept_as_numbers(detecting):
+    folder = detecting[2]
+    detector = read_detector(folder)
+    assert detector.score.of_series  # patients are known
+    values = json.loads((folder / "mask_score.json").read_text())
+    assert values == json.loads(json.dumps(vars(detector.score)))
+    assert detector.point.threshold == detector.point.thresholds["recall-floor"]
+    assert read_detector(folder / "figures") is None
+
+
+def test_the_threshold_comes_from_validation_slices_scored_without_their_patient(detecting):
+    config, _, folder = detecting
+    predictor = Predictor(keras.models.load_model(folder / "model.keras", compile=False))
+    val = dataset_of(config, (6, 7), with_ids=True)
+    rule, detector = choose_on_validation(
+        predictor, val, tune_mask=True, score="regression", of_series=True
+    )
+    kept = read_detector(folder)
+    np.testing.assert_allclose(detector.score.coefficients, kept.score.coefficients, rtol=1e-3)
+    assert detector.point.threshold == pytest.approx(kept.point.threshold, rel=1e-3)
+    assert rule == read_mask_rule(folder)
+    assert choose_on_validation(predictor, val) == (None, None)
+    only, plain = choose_on_validation(predictor, val, score="top")
+    assert only is None
+    assert plain.score == MaskScore("top")
+
+
+def test_a_loaded_run_scores_series_as_it_was_tested(detecting):
+    config, _, folder = detecting
+    model = load_model(folder)
+    slices = load_slices(config.records, (8, 9), task=Task.SEGMENT, image_size=32)
+    frame = pd.read_csv(folder / "predictions.csv", dtype={"id": str}).set_index("id")
+    for group in {row.group_id for row in slices.rows}:
+        own = [place for place, row in enumerate(slices.rows) if row.group_id == group]
+        own.sort(key=lambda place: natural_key(slices.rows[place].source_id))
+        found = model.predict(slices.images[own, ..., 0], series=True)
+        expected = frame.loc[[slices.rows[place].source_id for place in own], "score"]
+        scores = [one.scores["stroke"] for one in found]
+        assert scores == pytest.approx(expected.tolist(), abs=1e-3)
+
+
+def test_the_top_of_a_mask_is_its_score(detecting):
+    config, _, folder = detecting
+    predictor = Predictor(keras.models.load_model(folder / "model.keras", compile=False))
+    point = OperatingPoint(0.5, 1.0, {})
+    slices = dataset_of(config, (9,), with_ids=True)
+    test = segment_slices(predictor, slices, detector=Detector(MaskScore("top"), point))
+    probs = np.concatenate([predictor.probs(images) for images, *_ in slices])
+    highest = (1 - probs[..., 0]).max(axis=(1, 2))  # a share of 32 x 32 is one pixel
+    np.testing.assert_allclose(test.detected["score"], highest, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"mask_score": "area"}, "`mask_score` needs `score` mask. Received: head"),
+        ({"score": "mask", "lesions_only": True}, "`score` mask needs slices without a lesion"),
+    ],
+)
+def test_scores_of_masks_without_effect_are_refused(change, told, monkeypatch):
+    monkeypatch.setattr("stroke_tf.runs.unet.keep_or_run", None)
+    with pytest.raises(ValueError, match=told):
+        run_unet(UnetRun(**change))
+
+
+def test_validation_folds_of_one_kind_are_refused_before_a_network_is_built(tmp_path, monkeypatch):
+    tree = write_tree(tmp_path / "tree", none=0, ischemia=20, hemorrhage=20)
+    build_tfrecords(Conversion(data=tree, out=tmp_path / "records", size=64, jobs=1))
+    monkeypatch.setitem(SEGMENTERS, "linknet", None)
+    config = UnetRun(records=tmp_path / "records", out=tmp_path / "results", architecture="linknet")
+    with pytest.raises(ValueError, match=r"folds \[8\] must hold slices with a lesion and without"):
+        run_unet(replace(config, score="mask"))
 
 
 def test_records_without_a_lesion_are_refused_before_a_network_is_built(tmp_path, monkeypatch):

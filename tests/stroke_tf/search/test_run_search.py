@@ -223,6 +223,28 @@ def test_a_unet_is_searched_in_small(phantom_records, tmp_path, monkeypatch, cap
     assert "lesion-iou" in capsys.readouterr().out
 
 
+def test_a_unet_is_searched_by_the_scores_of_its_masks(phantom_records, tmp_path, monkeypatch):
+    def network(*, image_size, seed, **options):
+        images = keras.Input((image_size, image_size, 3))
+        return keras.Model(images, keras.layers.Conv2D(3, 1, activation="softmax")(images))
+
+    monkeypatch.setitem(SEGMENTERS, "fpn", network)
+    run = UnetRun(phantom_records[0], tmp_path, architecture="fpn", image_size=32, fit=ONE_EPOCH)
+    run = dataclasses.replace(run, val_folds=(6, 7, 8), score="mask", mask_score="regression")
+    space = UnetSpace(loss=("dice",), batch_size=(64,), augmentation=(0.0,))
+    search = UnetSearch(run=run, space=space, trials=1, objective="auc")
+    assert unet_kind(search).tested_by == "ROC AUC"
+    assert tune_unet.main(search) == 0
+    (trial,) = read_trials(search_folder(search))
+    assert 0 <= trial.score <= 1
+    assert "auc" in (search_folder(search) / "REPORT.md").read_text()
+
+
+def test_a_search_by_scores_needs_masks_that_detect():
+    with pytest.raises(ValueError, match="--objective auc needs --score mask. Received: head"):
+        unet_kind(UnetSearch(objective="auc"))
+
+
 @pytest.mark.slow
 def test_a_unet_is_searched_by_lesion_iou(phantom_records, tmp_path, capsys):
     run = UnetRun(

@@ -167,8 +167,11 @@ def test_a_killed_cross_validation_goes_on_and_its_ensemble_predicts(
     assert len(predicted) == 3
 
 
-def test_masks_are_cross_validated_by_a_rule_of_each_part(tiny, phantom_records, tmp_path):
+def test_masks_are_cross_validated_and_detect_by_rules_of_each_part(
+    tiny, phantom_records, tmp_path
+):
     flags = ("--task", "segment", "--weights", "None", "--image-size", "32", "--fit.epochs", "1")
+    flags = (*flags, "--score", "mask", "--mask-score", "regression")
     out = ("--out", str(tmp_path), "--folds", "2", "--no-augment", "--batch-size", "32")
     assert main(settings(str(phantom_records[0]), *flags, *out)) == 0
     folder = tmp_path / "cv2-segment-mobilenetv2"
@@ -178,6 +181,17 @@ def test_masks_are_cross_validated_by_a_rule_of_each_part(tiny, phantom_records,
     saved = read_source(folder / "ensemble").description
     assert (saved.task, len(saved.networks)) == ("segment", 2)
     assert saved.mask_rule is not None
+    masks, rest = text.split("### Lesion or none, by the score of the slice")
+    detection, parts = rest.split("### Parts")
+    assert "roc_auc" in detection and "roc_auc" not in masks
+    assert detection.count("| mobilenetv2 | 0 | 192 | 24 | ") == 1
+    assert parts.count("temperature") == parts.count("pixel_threshold") == 2
+    frame = read_out_of_fold(folder)
+    assert frame["score"].between(0, 1).all()
+    assert {"truth", "called", "calibrated", "any_lesion_tp"} <= {*frame}
+    assert frame["truth"].sum() == (frame["any_lesion_tp"] + frame["any_lesion_fn"] > 0).sum()
+    assert [len(score.coefficients) for score in saved.mask_scores] == [9, 9]
+    assert len(saved.temperatures) == 2
 
 
 def test_a_smoke_run_needs_no_records(phantom_records, tmp_path, monkeypatch):

@@ -185,12 +185,16 @@ def test_a_unet_row_that_fails_is_named_and_the_others_go_on(
     small = UnetRun(
         weights=None, image_size=32, val_folds=(6, 7), test_folds=(8, 9), fit=FitConfig(epochs=1)
     )
-    rows = {"broken": replace(small, val_folds=(8,)), "fine": small}
+    detecting = replace(small, score="mask")
+    rows = {"broken": replace(small, val_folds=(8,)), "fine": small, "detects": detecting}
     config = TableRun(records=phantom_records[:1], out=tmp_path)
     assert run_table(config, Table("test", rows)) == 1
     text = (tmp_path / "test" / "TABLE.md").read_text()
     assert "Failed: broken-clean-s0: validation and test folds must be different" in text
     assert "\n| fine | " in text
+    masks, detection = text.split("| row | n | roc_auc | ")
+    assert "\n| detects | " in masks and "\n| detects | " in detection
+    assert "\n| fine | " not in detection
 
 
 def test_the_best_epoch_of_a_joint_network_has_its_loss_alone(tmp_path):
