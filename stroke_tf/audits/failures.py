@@ -38,7 +38,8 @@ def audit(subject: Subject) -> Audited:
     """
     if subject.run is None:
         raise ValueError("this audit needs a run, or a cross-validation. Received: none")
-    answers, manifest = read_answers(subject.run), read_manifest(subject.folder)
+    answers = read_answers(subject.run, row=subject.row)
+    manifest = read_manifest(subject.folder)
     slices = read_slices(subject.folder, image_size=subject.image_size, stages=True)
     masks, _ = read_masks(subject.folder, slices.rows, image_size=subject.image_size)
     at = slices.places(answers.frame["id"])

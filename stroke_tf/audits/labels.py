@@ -69,7 +69,7 @@ def audit(subject: Subject) -> Audited:
 
 def _predictions(slices: SliceSet, subject: Subject) -> Iterator[_Predicted]:
     """Yields what the run says, or the quick classifier of each task whose classes are there."""
-    answers = subject.run and read_answers(subject.run)
+    answers = subject.run and read_answers(subject.run, row=subject.row)
     if answers and answers.has_scores:
         frame = answers.frame
         places = slices.places(frame["id"])

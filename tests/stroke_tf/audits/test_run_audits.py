@@ -58,6 +58,11 @@ def test_a_folder_of_neither_is_named(tmp_path):
         run_audits(AuditConfig(tmp_path, out=tmp_path / "out"))
 
 
+def test_records_have_no_row_to_choose(phantom_records, tmp_path):
+    with pytest.raises(ValueError, match="`row` must be that of a cross-validation. Received: cnn"):
+        run_audits(config(phantom_records[0], tmp_path, row="cnn"))
+
+
 def test_an_unknown_audit_lists_the_known_ones(phantom_records, tmp_path):
     wrong = AuditConfig(phantom_records[0], out=tmp_path, only=("leaks",))
     with pytest.raises(ValueError, match="must be of data.*Received: leaks"):
