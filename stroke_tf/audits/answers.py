@@ -40,6 +40,11 @@ class Answers:
     threshold: float | None = None
 
     @property
+    def is_of_types(self) -> bool:
+        """Whether a positive slice is one of haemorrhage, a negative one of ischaemia."""
+        return self.labels == _TYPES
+
+    @property
     def has_scores(self) -> bool:
         """Whether each slice has a score."""
         return "score" in self.frame

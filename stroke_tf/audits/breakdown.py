@@ -48,24 +48,27 @@ def kinds_of(column: pd.Series) -> Iterator[Kind]:
         yield str(value), (column == value).to_numpy(bool)
 
 
-def worse_kinds(table: pd.DataFrame, whole: pd.Series, *, score: str) -> list[Finding]:
+def worse_kinds(
+    table: pd.DataFrame, whole: pd.Series, *, score: str, labels: tuple[str, str]
+) -> list[Finding]:
     """Returns a warning for each kind whose interval lies below the score of all slices.
 
     Args:
         table: What `breakdown` returns.
         whole: Its row of all slices.
-        score: A column: specificity is of slices without a lesion, all others of those with one.
+        score: A column: specificity is of negative slices, all others of positive ones.
+        labels: Names of the negative and the positive class.
     """
-    healthy = score == "specificity"
+    negative = score == "specificity"
     named = [
-        (row, row["slices"] - row["lesions"] if healthy else row["lesions"])
+        (row, row["slices"] - row["lesions"] if negative else row["lesions"])
         for row in table.to_dict("records")
     ]
     return [
         Finding(
             "warning",
-            f"{row['kind']}: {score} {row[score].text()} on {n} slices "
-            f"{'without' if healthy else 'with'} a lesion, {whole[score].value:.3f} on all.",
+            f"{row['kind']}: {score} {row[score].text()} on {n} slices labelled "
+            f"{labels[not negative]}, {whole[score].value:.3f} on all.",
         )
         for row, n in named
         if n >= FEWEST and row[score].high < whole[score].value

@@ -26,6 +26,12 @@ from stroke_tf.manifest import read_manifest
 _HEIGHTS = ("first third of the series", "middle third", "last third")
 _ALL = "All test slices"
 _OF_MASKS = " Drawn: the share of lesion slices with any lesion drawn; Dice is of all their pixels."
+_OF_TYPES = {
+    "lesions": "haemorrhages",
+    "with a lesion": "with a haemorrhage",
+    "lesions-missed-with-their-true-outlines": "haemorrhages-called-ischaemia-with-true-outlines",
+    "false-alarms": "ischaemia-called-haemorrhage",
+}  # names of columns and figures where the classes are types
 _OFF = 2  # times as many slices called as show a lesion, or as few
 
 
@@ -54,17 +60,19 @@ def audit(subject: Subject) -> Audited:
         sure = sureness(frame, **drawn)
         tables["Calibration"], figures = sure.table, {**sure.figures, **figures}
         findings.append(sure.finding)
+    names = _OF_TYPES if answers.is_of_types else {}
     if (manifest.protocol, manifest.grouping) == ("clean", "patient"):
-        tables["Patients"] = detect_patients(frame, **drawn)
+        tables["Patients"] = detect_patients(frame, **drawn).rename(columns=names)
         findings.append(_of_patients(tables["Patients"]))
+    figures |= _worst_masks(answers, frame, subject.run, subject.folder)
     return Audited(
         "Failures",
         f"{len(frame)} test slices of {frame['group'].nunique()} groups ({manifest.grouping}), "
         f"protocol {manifest.protocol}, seed {subject.seed}. "
         f"A slice is called when {answers.rule}.{_OF_MASKS * answers.has_masks}",
         tuple(findings),
-        tables,
-        {**figures, **_worst_masks(answers, frame, subject.run, subject.folder)},
+        {title: table.rename(columns=names) for title, table in tables.items()},
+        {names.get(stem, stem): figure for stem, figure in figures.items()},
     )
 
 
@@ -115,7 +123,7 @@ def _worse(answers: Answers, tables: dict[str, pd.DataFrame]) -> list[Finding]:
         for score in ("drawn" if answers.has_masks else "sensitivity", "specificity")
         for table in kinds
         if score in table
-        for one in worse_kinds(table, whole, score=score)
+        for one in worse_kinds(table, whole, score=score, labels=answers.labels)
     ]
     told = f"No kind of slices is answered worse than all are ({sum(map(len, kinds))} kinds)."
     return found or [Finding("fine", told)]
@@ -128,7 +136,7 @@ def _of_patients(table: pd.DataFrame) -> Finding:
         f"{row['specificity'].text()}"
         for row in counted.head(2).to_dict("records")
     ]
-    n = f"{table['patients'][0]} patients, {table['with a lesion'][0]} with a lesion"
+    n = f"{table['patients'][0]} patients, {table.iloc[0, 2]} {table.columns[2]}"
     return Finding("note", f"Patients positive by {'; by '.join(told)} ({n}).")
 
 

@@ -71,11 +71,16 @@ def test_a_kind_is_worse_when_its_interval_lies_below_the_whole_and_it_is_not_ra
     table = pd.DataFrame({"kind": ["epidural", "wide", "rare"], "lesions": [12, 12, 9]})
     table = table.assign(slices=30, sensitivity=scores, specificity=scores)
     whole = pd.Series({"sensitivity": Metric(0.5, 0.4, 0.6), "specificity": Metric(0.35, 0.3, 0.4)})
-    (found,) = worse_kinds(table, whole, score="sensitivity")
+    labels = ("no lesion", "lesion")
+    (found,) = worse_kinds(table, whole, score="sensitivity", labels=labels)
     assert found.level == "warning"
-    assert found.text.startswith("epidural: sensitivity 0.200 [0.100, 0.400] on 12 slices with a")
-    (found,) = worse_kinds(table, whole, score="specificity")
-    assert found.text.startswith("rare: specificity 0.000 [0.000, 0.300] on 21 slices without a")
+    assert found.text.startswith(
+        "epidural: sensitivity 0.200 [0.100, 0.400] on 12 slices labelled lesion"
+    )
+    (found,) = worse_kinds(table, whole, score="specificity", labels=("ischaemia", "haemorrhage"))
+    assert found.text.startswith(
+        "rare: specificity 0.000 [0.000, 0.300] on 21 slices labelled ischaemia"
+    )
 
 
 def test_a_kind_without_slices_is_left_out():

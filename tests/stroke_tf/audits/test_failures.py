@@ -89,6 +89,22 @@ def test_patients_and_calibration_have_their_tables_and_sentences(scored):
     ]
 
 
+def test_the_classes_of_types_are_named(planted, tmp_path):
+    slices = [it for it in planted.slices.values() if it.disc and it.id not in planted.labels]
+    said = pd.DataFrame({"id": [it.id for it in slices]})
+    said["truth"] = [int(it.number < 4) for it in slices]
+    said["score"] = [0.9 if it.number < 2 or it.number > 5 else 0.2 for it in slices]
+    config = ClassifierRun(out=tmp_path, task="type")
+    run = write_run(config, tiny_network("score"), predictions=said, threshold=0.5)
+    audited = audit(subject(planted, run))
+    assert audited.tables["All test slices"]["haemorrhages"].tolist() == [said["truth"].sum()]
+    assert "with a haemorrhage" in audited.tables["Patients"]
+    assert "are positive (haemorrhage;" in audited.findings[0].text
+    assert list(audited.figures)[2:] == [
+        *("haemorrhages-called-ischaemia-with-true-outlines", "ischaemia-called-haemorrhage"),
+    ]
+
+
 def test_a_segmentation_is_scored_by_pixels_and_its_worst_masks_are_drawn(planted, tmp_path):
     slices = [it for it in planted.slices.values() if it.disc and it.id not in planted.labels]
     cells = {"tp": 10, "fp": 0, "fn": 30, "lesions": 1, "found": 1}
