@@ -22,19 +22,26 @@ _UNKNOWN = "unknown"
 _FEW = 5  # slices, or groups, that a source must have to be told
 
 
-def read_sources(table: Path | None, ids: ArrayLike) -> NDArray[np.str_] | None:
-    """Returns the source of each slice by a table's column source, see `known_of`.
+def read_sources(
+    table: Path | None, ids: ArrayLike
+) -> tuple[NDArray[np.str_] | None, list[Finding]]:
+    """Returns the source of each slice by a table's column source, and what to know of the table.
 
-    None without a table, without such a column, or where all slices are of one source.
+    See `known_of`. None without a table or without such a column.
 
     Raises:
         ValueError: If the table names none of the slices, or one twice.
     """
     if table is None or "source" not in read_columns(table):
-        return None
-    named = known_of(table, [str(name) for name in np.asarray(ids)])["source"]
-    sources = np.array([source or _UNKNOWN for source in named])
-    return sources if len(set(sources) - {_UNKNOWN}) > 1 else None
+        return None, []
+    known = known_of(table, [str(name) for name in np.asarray(ids)])
+    sources = np.array([source or _UNKNOWN for source in known.column("source")])
+    return sources, known.findings()
+
+
+def are_several(sources: NDArray[np.str_]) -> bool:
+    """Returns whether slices are of more than one source that is known."""
+    return len(set(sources) - {_UNKNOWN}) > 1
 
 
 def cramers_v(classes: ArrayLike, sources: ArrayLike, groups: ArrayLike, **drawn: Any) -> Metric:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stroke_tf.audits.answers import Answers, read_answers
 from stroke_tf.audits.audit import Audited, Finding, Subject
 from stroke_tf.audits.breakdown import Kind, breakdown, kinds_of, worse_kinds
-from stroke_tf.audits.known import classes_of, flags_of, known_of
+from stroke_tf.audits.known import Known, classes_of, flags_of, known_of
 from stroke_tf.audits.masks import read_masks, sides_of, sizes_of
 from stroke_tf.audits.patients import detect_patients
 from stroke_tf.audits.quick import aucs
@@ -51,10 +51,12 @@ def audit(subject: Subject) -> Audited:
     at = slices.places(answers.frame["id"])
     frame = answers.frame.assign(group=slices.groups[at])
     drawn = {"seed": subject.seed, "resamples": subject.resamples}
-    kinds = _kinds(subject, slices, at, masks[at])
+    known = known_of(subject.table, list(answers.frame["id"])) if subject.table else None
+    kinds = _kinds(known, slices, at, masks[at])
     divided = {title: breakdown(frame, it, **drawn) for title, it in kinds.items()}
     tables = {title: table for title, table in divided.items() if len(table)}
     findings = [_overall(answers, frame, tables[_ALL], **drawn), *_worse(answers, tables)]
+    findings += known.findings() if known else []
     figures = draw_wrong(frame, slices.images[at], masks[at])
     if answers.has_scores:
         sure = sureness(frame, **drawn)
@@ -77,21 +79,18 @@ def audit(subject: Subject) -> Audited:
 
 
 def _kinds(
-    subject: Subject, slices: SliceSet, at: NDArray[np.int64], masks: NDArray[np.uint8]
+    known: Known | None, slices: SliceSet, at: NDArray[np.int64], masks: NDArray[np.uint8]
 ) -> dict[str, list[Kind]]:
-    """Returns the kinds of slices by the title of their table."""
+    """Returns the kinds of the slices at some places by the title of their table."""
     rows = [slices.rows[place] for place in at]
     heights = pd.Series(heights_of(slices.rows)[at])
     columns = {
-        "size of the lesion on the slice": sizes_of(
-            masks, ml_per_pixel(rows, size=subject.image_size)
-        ),
+        "size of the lesion on the slice": sizes_of(masks, ml_per_pixel(rows, size=masks.shape[1])),
         "place of the lesion in the head": sides_of(masks, slices.images[at]),
         "height in the series": pd.cut(heights, [-1, 1 / 3, 2 / 3, 1], labels=_HEIGHTS),
     }
     flags: list[Kind] = []
-    if subject.table is not None:
-        known = known_of(subject.table, [row.source_id for row in rows])
+    if known:
         columns |= {f"{name} of the table": column for name, column in classes_of(known).items()}
         flags = [(str(name), flag.to_numpy()) for name, flag in flags_of(known).items()]
     named = {f"By {title}": list(kinds_of(column)) for title, column in columns.items()}
@@ -136,7 +135,8 @@ def _of_patients(table: pd.DataFrame) -> Finding:
         f"{row['specificity'].text()}"
         for row in counted.head(2).to_dict("records")
     ]
-    n = f"{table['patients'][0]} patients, {table.iloc[0, 2]} {table.columns[2]}"
+    positive = table.columns[2]
+    n = f"{table['patients'][0]} patients, {table[positive][0]} {positive}"
     return Finding("note", f"Patients positive by {'; by '.join(told)} ({n}).")
 
 

@@ -56,12 +56,14 @@ class _Dealt:
         folds: Name of the fold of each; NO_FOLD where it has none.
         patients: Patient of each, None where unknown.
         is_clean: Whether they are the folds of clean records.
+        of_table: What to know of the table that names patients.
     """
 
     slices: SliceSet
     folds: NDArray[np.str_]
     patients: Sequence[str | None]
     is_clean: bool
+    of_table: Sequence[Finding] = ()
 
     @cached_property
     def ids(self) -> list[str]:
@@ -98,7 +100,7 @@ def audit(subject: Subject) -> Audited:
     return Audited(
         "Leakage",
         _about(dealt, subject),
-        (*findings, *_unknown(dealt)),
+        (*findings, *_unknown(dealt), *dealt.of_table),
         tables,
         _pairs(dealt),
     )
@@ -112,10 +114,13 @@ def _dealt(subject: Subject) -> _Dealt:
         folds = folds_of_file(read_fold_file(subject.split), list(slices.ids))
     known = manifest.grouping == "patient"
     patients = [row.group_id if known else None for row in slices.rows]
+    told: Sequence[Finding] = ()
     if subject.table and "patient" in read_columns(subject.table):
-        named = known_of(subject.table, list(slices.ids))["patient"]
+        of_table = known_of(subject.table, list(slices.ids))
+        named, told = of_table.column("patient"), of_table.findings()
         patients = [it or other for it, other in zip(named, patients, strict=True)]
-    return _Dealt(slices, folds, patients, not subject.split and manifest.protocol == "clean")
+    clean = not subject.split and manifest.protocol == "clean"
+    return _Dealt(slices, folds, patients, clean, told)
 
 
 def _about(dealt: _Dealt, subject: Subject) -> str:

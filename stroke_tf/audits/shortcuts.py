@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stroke_tf.audits.audit import Audited, Finding, Subject
-from stroke_tf.audits.confounding import read_sources, source_findings, within_sources
+from stroke_tf.audits.confounding import are_several, read_sources, source_findings, within_sources
 from stroke_tf.audits.plain import deal
 from stroke_tf.audits.quick import Auc, aucs, out_of_fold
 from stroke_tf.audits.slices import SliceSet, backbone_features, read_slices
@@ -64,11 +64,21 @@ def audit(subject: Subject) -> Audited:
     heads = head_masks(slices.images)
     features = _features(slices, heads, subject)
     clean = manifest.protocol == "clean"
+    sources, told = read_sources(subject.table, slices.ids)
+    found.findings += told
     for task in _CLASSES:
         places = np.flatnonzero(slices.used(task))
         truth, groups = slices.truth(task)[places], slices.groups[places]
         if truth.any() and not truth.all() and len(set(groups)) > 1:
-            _score(found, slices.take(places), task, clean, subject, _rows(features, places))
+            _score(
+                found,
+                slices.take(places),
+                task,
+                clean,
+                subject,
+                _rows(features, places),
+                None if sources is None else sources[places],
+            )
     if not found.tables:
         found.findings.append(Finding("note", "No view is scored: the slices are of one class."))
     return Audited(
@@ -104,6 +114,7 @@ def _score(
     clean: bool,
     subject: Subject,
     features: Mapping[str, NDArray[np.float32]],
+    sources: NDArray[np.str_] | None,
 ) -> None:
     """Adds what a task's classes can be told by, and their sources where these are known."""
     truth, groups = slices.truth(task), slices.groups
@@ -122,8 +133,7 @@ def _score(
     )
     n = f"{_CLASSES[task]}, n {len(truth)}, {len(set(groups))} groups"
     found.findings += _told_by(measured, n)
-    sources = read_sources(subject.table, slices.ids)
-    if sources is not None:
+    if sources is not None and are_several(sources):
         found.findings.append(within_sources(truth, scores[FULL], parts, sources, groups, **drawn))
         if task == Task.DETECT:
             views = {view: features[view] for view in (FULL, OUTSIDE)}

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from stroke_tf.audits.confounding import cramers_v, read_sources, source_findings, within_sources
+from stroke_tf.audits.confounding import (
+    are_several,
+    cramers_v,
+    read_sources,
+    source_findings,
+    within_sources,
+)
 
 DRAWN = {"seed": 0, "resamples": 50}
 
@@ -22,16 +28,24 @@ def test_cramers_v_of_a_table_by_hand():
 
 def test_sources_are_those_of_the_table(tmp_path):
     table = tmp_path / "t.csv"
-    table.write_text("id,source\n1,a\n2,b\n")
-    assert read_sources(table, ["2", "1", "3"]).tolist() == ["b", "a", "unknown"]
-    assert read_sources(table, ["1", "3"]) is None
-    assert read_sources(None, ["1"]) is None
+    table.write_text("id,source\ns/1,a\ns/2,b\n")
+    sources, found = read_sources(table, ["s-002", "s-001", "s-003"])
+    assert sources.tolist() == ["b", "a", "unknown"]
+    assert [it.text for it in found] == [
+        "t.csv names 2 of 3 slices: of the others it says nothing."
+    ]
+    assert read_sources(None, ["1"]) == (None, [])
+
+
+def test_one_known_source_is_not_several():
+    assert are_several(np.array(["a", "b"]))
+    assert not are_several(np.array(["a", "unknown"]))
 
 
 def test_a_table_that_names_none_of_the_slices_is_refused(tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("id,source\n1,a\n2,b\n")
-    with pytest.raises(ValueError, match=r"t\.csv must name slices .* no id of these slices"):
+    with pytest.raises(ValueError, match=r"t\.csv must name slices .* none of 2 slices"):
         read_sources(table, ["7", "8"])
 
 

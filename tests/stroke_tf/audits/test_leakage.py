@@ -87,3 +87,5 @@ def test_patients_that_a_table_does_not_name_stay_those_of_the_records(
     counted = found.tables["Relatives in several folds"].set_index("what")
     assert counted.loc["patients", "in several folds"] == 1
     assert not any("is not known" in it.text for it in found.findings)
+    told = f"patients.csv names 2 of {PATIENTS * SLICES} slices"
+    assert any(text.startswith(told) for text in warnings_of(found))
