@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stroke_tf.audits.answers import Answers, read_answers
 from stroke_tf.audits.audit import Audited, Finding, Subject
-from stroke_tf.audits.breakdown import Kind, breakdown, kinds_of, worse_kinds
+from stroke_tf.audits.breakdown import Kind, breakdown, judged, kinds_of, worse_kinds
 from stroke_tf.audits.known import Known, classes_of, flags_of, known_of
 from stroke_tf.audits.masks import read_masks, sides_of, sizes_of
 from stroke_tf.audits.patients import detect_patients
@@ -102,7 +102,7 @@ def _overall(answers: Answers, frame: pd.DataFrame, whole: pd.DataFrame, **drawn
     told = [f"{name} {row[name].text()}" for name in row.index[4:]]
     if answers.has_scores:
         truth, scores, parts = frame["truth"], {"": frame["score"].to_numpy()}, frame["part"]
-        auc, _ = aucs(truth, scores, parts, frame["group"], **drawn)[""]
+        auc = aucs(truth, scores, parts, frame["group"], **drawn)[""].auc
         told.append(f"ROC AUC {auc.text()}")
     called, lesions = int(frame["called"].sum()), int(row["lesions"])
     off = not lesions / _OFF <= called <= _OFF * lesions
@@ -119,7 +119,7 @@ def _worse(answers: Answers, tables: dict[str, pd.DataFrame]) -> list[Finding]:
     kinds = [table for title, table in tables.items() if title != _ALL]
     found = [
         one
-        for score in ("drawn" if answers.has_masks else "sensitivity", "specificity")
+        for score in judged(answers.frame)
         for table in kinds
         if score in table
         for one in worse_kinds(table, whole, score=score, labels=answers.labels)

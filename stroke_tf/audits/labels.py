@@ -101,7 +101,7 @@ def _doubtful(
         text = f"{question}: no label is judged, for a class is in fewer than two groups."
         return _Part([Finding("note", text)], {}, {})
     options: dict[str, Any] = {"seed": subject.seed, "resamples": subject.resamples}
-    auc, _ = aucs(said.truth, {"": said.scores}, said.parts, groups, **options)[""]
+    auc = aucs(said.truth, {"": said.scores}, said.parts, groups, **options)[""].auc
     ranked = rank_labels(said.truth, said.scores, groups)
     doubted = ranked[ranked["doubted"]]
     sure = int((doubted["quality"] < _SURE).sum())

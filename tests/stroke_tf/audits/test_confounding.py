@@ -53,10 +53,28 @@ def test_sources_that_show_but_do_not_go_with_the_class_are_no_warning():
     groups, parts = np.arange(80), np.arange(80) % 5
     sources, classes = np.repeat(["a", "b"], 40), np.tile(["NONE", "ISCHEMIA"], 40)
     views = {"view": (sources == "a").astype(float)[:, None]}
-    table, found = source_findings(classes, sources, groups, parts, views, **DRAWN)
+    table, found = source_findings(classes, sources, groups, parts, views, seed=0, resamples=200)
     assert [it.level for it in found] == ["fine", "note"]
     assert table["told by view"].tolist() == [(1, 1, 1), (1, 1, 1)]
+    assert table["p of AUC 0.6, view (Holm)"].tolist() == [pytest.approx(2 * 2 / 201)] * 2
     assert table["groups"].tolist() == [40, 40]
+
+
+def test_the_best_told_of_sources_is_a_note_only_beyond_chance():
+    groups, parts = np.arange(80), np.arange(80) % 5
+    sources, classes = np.repeat(["a", "b"], 40), np.tile(["NONE", "ISCHEMIA"], 40)
+    views = {"view": np.random.default_rng(0).random((80, 1))}
+    _, found = source_findings(classes, sources, groups, parts, views, seed=0, resamples=200)
+    assert [it.level for it in found] == ["fine", "fine"]
+
+
+def test_sources_of_few_slices_are_not_told():
+    sources, classes = np.array(["a"] * 4 + ["b"] * 76), np.tile(["NONE", "ISCHEMIA"], 40)
+    views = {"view": np.ones((80, 1))}
+    groups, parts = np.arange(80), np.arange(80) % 5
+    table, found = source_findings(classes, sources, groups, parts, views, **DRAWN)
+    assert table["told by view"][0].text() == "n/a"
+    assert len(found) == 1
 
 
 def test_a_score_that_only_tells_the_source_tells_nothing_inside_it():

@@ -11,7 +11,7 @@ LARGE = 7  # radius in pixels of a disc that the hand-made run finds
 
 
 def subject(planted, run, **options):
-    return Subject(planted.records, run, "mobilenetv2", None, 64, resamples=50, **options)
+    return Subject(planted.records, run, "mobilenetv2", None, 64, resamples=400, **options)
 
 
 def column(audited, title, name):

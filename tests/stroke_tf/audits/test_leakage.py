@@ -44,7 +44,7 @@ def leaky_slices():
 
 def test_a_planted_leak_is_found_and_worth_what_a_patient_tells(convert_slices, subject_of):
     records = convert_slices(leaky_slices(), protocol="as-published")
-    warnings = warnings_of(audit(subject_of(records)))
+    warnings = warnings_of(audit(subject_of(records, resamples=400)))
     assert any(text.startswith(f"patients: {PATIENTS} lie in several folds") for text in warnings)
     assert any("folds as dealt add +0." in text for text in warnings)
 
