@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -180,7 +181,7 @@ def _scored(dealt: _Dealt) -> Iterator[tuple[_Places, Task]]:
 
 
 def _worth(worth: _Worth, task: Task) -> tuple[dict[str, pd.DataFrame], list[Finding]]:
-    """Returns the tables of what leaks are worth, and what they say of the last classifier."""
+    """Returns the tables of what leaks are worth, and what they say of who gains most."""
     rows = []
     for name, features, classifier in worth.classifiers():
         scores = worth.scores(features, classifier)
@@ -192,16 +193,18 @@ def _worth(worth: _Worth, task: Task) -> tuple[dict[str, pd.DataFrame], list[Fin
     }
     n = f"n {len(worth.truth)}, {len(set(worth.groups))} groups"
     others = [it for it in worth.deals if it != worth.honest]
-    gains = [_gain(name, dealt.iloc[-1], it, worth.honest, n) for it in others]
+    gains = [_gain(dealt.to_dict("records"), it, worth.honest, n) for it in others]
     return tables, [*gains, *_relatives(name, related)]
 
 
-def _gain(name: str, row: pd.Series, folds: str, honest: str, n: str) -> Finding:
+def _gain(rows: Sequence[Mapping[Any, Any]], folds: str, honest: str, n: str) -> Finding:
+    """Returns what folds add to the classifier that gains most: p values know that it is chosen."""
+    row = max(rows, key=lambda row: np.nan_to_num(row[f"{folds} add"].value, nan=-np.inf))
     gain, p, leaked = row[f"{folds} add"], row[_p_of(folds)], folds == DEALT
     return Finding(
         "warning" if leaked and gain.value > 0 and p < SIGNIFICANT else "note",
         f"{folds} {'add' if leaked else 'would add'} {gain.text(sign=True)} to the ROC AUC of "
-        f"{name}: {row[folds].text()}, and {row[honest].text()} with {honest} "
+        f"{row['classifier']}: {row[folds].text()}, and {row[honest].text()} with {honest} "
         f"({n}, p {p_text(p)}).",
     )
 

@@ -37,7 +37,10 @@ def test_the_steps_of_networks_that_draw_masks_are_measured(monkeypatch, joint):
     assert [getattr(found, name) for name in OF_HEAD] == [0, 0, 0]
 
 
-@pytest.mark.parametrize(("training", "fits"), [("frozen", False), ("two-phase", True)])
+@pytest.mark.parametrize(
+    ("training", "fits"),
+    [("frozen", False), pytest.param("two-phase", True, marks=pytest.mark.slow)],
+)
 def test_of_a_frozen_network_the_features_and_the_head_are_measured(training, fits):
     found = measure(dataclasses.replace(SMALL, training=training))
     assert all(getattr(found, name) > 0 for name in OF_HEAD)
