@@ -45,10 +45,16 @@ def main(
         args: The command line: `--auto` does not choose what it sets.
     """
     row = config.row
+    chooses = config.auto or config.minutes is not None
+    if chooses and config.smoke:
+        raise ValueError(
+            "--auto and --minutes choose settings, and --smoke has small ones of its own: leave "
+            "one out. Received: both"
+        )
     if config.smoke:
         row = replace(row, records=smoke_records((row.records,), out=row.out)[0])
     is_network = not isinstance(row, ClassifierRun) or row.backbone != HISTOGRAM
-    if config.auto or config.minutes is not None:
+    if chooses:
         if not is_network:
             raise ValueError("--auto chooses the settings of networks. Received: histogram")
         row = _chosen(config, row, args)

@@ -40,6 +40,11 @@ class Answers:
     threshold: float | None = None
 
     @property
+    def is_of_types(self) -> bool:
+        """Whether a positive slice is one of haemorrhage, a negative one of ischaemia."""
+        return self.labels == _TYPES
+
+    @property
     def has_scores(self) -> bool:
         """Whether each slice has a score."""
         return "score" in self.frame
@@ -50,27 +55,40 @@ class Answers:
         return "drawn" in self.frame
 
 
-def read_answers(folder: Path) -> Answers:
+def read_answers(folder: Path, *, row: str | None = None) -> Answers:
     """Returns what a finished run, or a cross-validation, left in its predictions.csv.
 
-    Of a cross-validation of several rows the first is taken; of several seeds, or copies of a
-    slice, the mean: such a slice is called when most call it.
+    Of several seeds, or copies of a slice, it is the mean: such a slice is called when most call
+    it.
+
+    Args:
+        folder: That of the run or cross-validation.
+        row: Row of the cross-validation; None where it has one alone.
 
     Raises:
         OSError: If a file is missing.
-        ValueError: If the folder is not one of a finished run or cross-validation; names the file.
+        ValueError: If the folder is not one of a finished run or cross-validation, or has not that
+            row, or several and none is given; names the file and the rows.
     """
     path = folder / "predictions.csv"
     frame = pd.read_csv(path, dtype={name: str for name in ("id", "group", "row")})
-    if "row" in frame:
-        frame = frame[frame["row"] == frame["row"].iloc[0]]
-        frame = frame.dropna(axis=1, how="all").infer_objects()  # rows of another kind beside it
+    if "row" in frame or row is not None:
+        frame = _of_row(frame, row, path)
     if "score" in frame:
         return _of_scores(_with_pixels(frame), folder)
     if "any_lesion_tp" not in frame:
         rule = "must have the column score or any_lesion_tp, as runs write it"
         raise ValueError(f"{path} {rule}. Received: {list(frame.columns)}")
     return _of_masks(frame)
+
+
+def _of_row(frame: pd.DataFrame, row: str | None, path: Path) -> pd.DataFrame:
+    rows = list(frame["row"].unique()) if "row" in frame else []
+    row = rows[0] if row is None and len(rows) == 1 else row
+    if row not in rows:
+        raise ValueError(f"`row` must be one of the rows of {path}, {rows}. Received: {row}")
+    frame = frame[frame["row"] == row]
+    return frame.dropna(axis=1, how="all").infer_objects()  # rows of another kind stand beside it
 
 
 def _of_scores(frame: pd.DataFrame, folder: Path) -> Answers:

@@ -61,6 +61,7 @@ class Subject:
         resamples: Number of bootstrap resamples.
         split: File of folds that others have dealt, if there is one.
         table: CSV with the column `id` and what is known of the slices, if there is one.
+        row: Row of a cross-validation of several.
     """
 
     records: Path | None
@@ -72,6 +73,7 @@ class Subject:
     resamples: int = 1000
     split: Path | None = None
     table: Path | None = None
+    row: str | None = None
 
     @property
     def folder(self) -> Path:

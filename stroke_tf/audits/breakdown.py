@@ -8,12 +8,21 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binomtest
 
 from stroke_tf.audits.audit import Finding
-from stroke_tf.evaluation.intervals import UNDEFINED, Metric, bootstrap, wilson
+from stroke_tf.audits.corrected import HOLM, SIGNIFICANT, corrected
+from stroke_tf.evaluation.intervals import (
+    UNDEFINED,
+    Metric,
+    bootstrap,
+    bootstrap_gain,
+    p_text,
+    wilson,
+)
 
 FEWEST = 10
-"""Slices of a kind that is worth a finding."""
+"""Slices of a kind whose share is compared with that of all."""
 Kind: TypeAlias = tuple[str, NDArray[np.bool_]]
 """Name of a kind of slices, and which of N slices are of it: bool, shape (N,)."""
 
@@ -32,14 +41,29 @@ def breakdown(
     Returns:
         A row for each kind: `slices`; `lesions`, those with one, and their `patients`;
         `sensitivity`; of masks `drawn`, the share of lesion slices with any lesion drawn, `dice` of
-        all their pixels and `lesion-wise recall`; and `specificity`. A column without any number
-        is left out, and so is a kind without slices.
+        all their pixels and `lesion-wise recall`; and `specificity`. With the `judged` ones go p
+        values of their being those of all slices, see `p_of`. A column without any number is left
+        out, and so is a kind without slices.
     """
     drawn: dict[str, Any] = {"seed": seed, "resamples": resamples}
-    rows = [{"kind": name, **_scores(frame[of], drawn)} for name, of in kinds if of.any()]
+    rows = [
+        {"kind": name, **_scores(frame[of], drawn), **_p_values(frame, of, drawn)}
+        for name, of in kinds
+        if of.any()
+    ]
     table = pd.DataFrame(rows)
     empty = [name for name in table if all(_undefined(cell) for cell in table[name])]
-    return table.drop(columns=empty)
+    return corrected(table.drop(columns=empty))
+
+
+def judged(frame: pd.DataFrame) -> tuple[str, str]:
+    """Returns the scores that a kind is warned for, of positive slices and of negative ones."""
+    return "drawn" if "drawn" in frame else "sensitivity", "specificity"
+
+
+def p_of(score: str) -> str:
+    """Returns the name of the column of a score's p values."""
+    return f"{score}, p {HOLM}"
 
 
 def kinds_of(column: pd.Series) -> Iterator[Kind]:
@@ -48,27 +72,32 @@ def kinds_of(column: pd.Series) -> Iterator[Kind]:
         yield str(value), (column == value).to_numpy(bool)
 
 
-def worse_kinds(table: pd.DataFrame, whole: pd.Series, *, score: str) -> list[Finding]:
-    """Returns a warning for each kind whose interval lies below the score of all slices.
+def worse_kinds(
+    table: pd.DataFrame, whole: pd.Series, *, score: str, labels: tuple[str, str]
+) -> list[Finding]:
+    """Returns a warning for each kind whose score is below that of all slices, by its p value.
 
     Args:
         table: What `breakdown` returns.
         whole: Its row of all slices.
-        score: A column: specificity is of slices without a lesion, all others of those with one.
+        score: A column: specificity is of negative slices, all others of positive ones.
+        labels: Names of the negative and the positive class.
     """
-    healthy = score == "specificity"
+    negative, p = score == "specificity", p_of(score)
+    if p not in table:
+        return []
     named = [
-        (row, row["slices"] - row["lesions"] if healthy else row["lesions"])
+        (row, row["slices"] - row["lesions"] if negative else row["lesions"])
         for row in table.to_dict("records")
     ]
     return [
         Finding(
             "warning",
-            f"{row['kind']}: {score} {row[score].text()} on {n} slices "
-            f"{'without' if healthy else 'with'} a lesion, {whole[score].value:.3f} on all.",
+            f"{row['kind']}: {score} {row[score].text()} on {n} slices labelled "
+            f"{labels[not negative]}, {whole[score].value:.3f} on all (p {p_text(row[p])}).",
         )
         for row, n in named
-        if n >= FEWEST and row[score].high < whole[score].value
+        if row[score].value < whole[score].value and row[p] < SIGNIFICANT
     ]
 
 
@@ -133,5 +162,40 @@ def _scores(frame: pd.DataFrame, drawn: dict[str, Any]) -> dict[str, Any]:
     return {**scores, "specificity": share(~others["called"], others["group"], **drawn)}
 
 
+def _p_values(
+    frame: pd.DataFrame, of: NDArray[np.bool_], drawn: dict[str, Any]
+) -> dict[str, float]:
+    found, passed = judged(frame)
+    truth, called = frame["truth"].to_numpy(), frame["called"].to_numpy()
+    hits = frame["drawn"].to_numpy() if found == "drawn" else called
+    groups = frame["group"]
+    return {
+        p_of(found): _p_value(hits[truth], of[truth], groups[truth], **drawn),
+        p_of(passed): _p_value(~called[~truth], of[~truth], groups[~truth], **drawn),
+    }
+
+
+def _p_value(
+    hits: NDArray[np.bool_], of: NDArray[np.bool_], groups: pd.Series, *, seed: int, resamples: int
+) -> float:
+    """Returns the p value of a kind's share of hits being that of all N slices; NaN of few.
+
+    As in `share`, the larger of two: that of a bootstrap over groups, which is too sure where all
+    or none of a kind are hits, and the exact one, which takes slices to be independent.
+    """
+    if of.all() or of.sum() < FEWEST:
+        return float("nan")
+    counted = np.stack([hits & of, of, hits, np.ones(len(hits), bool)], axis=1).astype(float)
+
+    def difference(weights: NDArray[np.int64]) -> float:
+        hits_inside, inside, all_hits, n = weights @ counted
+        return hits_inside / inside - all_hits / n if inside else float("nan")
+
+    gain = bootstrap_gain(difference, groups, seed=seed, resamples=resamples)
+    alone = binomtest(int(hits[of].sum()), int(of.sum()), hits.mean())
+    return float(np.fmax(gain.p_value, alone.pvalue))
+
+
 def _undefined(cell: Any) -> bool:
-    return isinstance(cell, Metric) and cell.value != cell.value
+    number = cell.value if isinstance(cell, Metric) else cell
+    return isinstance(number, float) and number != number

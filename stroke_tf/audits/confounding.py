@@ -11,30 +11,38 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from stroke_tf.audits.audit import Finding, Level
+from stroke_tf.audits.corrected import HOLM, SIGNIFICANT, corrected
 from stroke_tf.audits.known import known_of
-from stroke_tf.audits.quick import aucs, out_of_fold
-from stroke_tf.evaluation.intervals import UNDEFINED, Metric, bootstrap
+from stroke_tf.audits.quick import Auc, aucs, out_of_fold
+from stroke_tf.evaluation.intervals import UNDEFINED, Metric, bootstrap, p_text
 from stroke_tf.text_tables import read_columns
 
 _CONFOUNDED = 0.3  # Cramér's V whose interval lies above this
-_TOLD = 0.6  # an AUC whose interval lies above this tells the source
+_TOLD = 0.6  # an AUC above this, by its p value, tells the source
 _UNKNOWN = "unknown"
 _FEW = 5  # slices, or groups, that a source must have to be told
 
 
-def read_sources(table: Path | None, ids: ArrayLike) -> NDArray[np.str_] | None:
-    """Returns the source of each slice by a table's column source, see `known_of`.
+def read_sources(
+    table: Path | None, ids: ArrayLike
+) -> tuple[NDArray[np.str_] | None, list[Finding]]:
+    """Returns the source of each slice by a table's column source, and what to know of the table.
 
-    None without a table, without such a column, or where all slices are of one source.
+    See `known_of`. None without a table or without such a column.
 
     Raises:
         ValueError: If the table names none of the slices, or one twice.
     """
     if table is None or "source" not in read_columns(table):
-        return None
-    named = known_of(table, [str(name) for name in np.asarray(ids)])["source"]
-    sources = np.array([source or _UNKNOWN for source in named])
-    return sources if len(set(sources) - {_UNKNOWN}) > 1 else None
+        return None, []
+    known = known_of(table, [str(name) for name in np.asarray(ids)])
+    sources = np.array([source or _UNKNOWN for source in known.column("source")])
+    return sources, known.findings()
+
+
+def are_several(sources: NDArray[np.str_]) -> bool:
+    """Returns whether slices are of more than one source that is known."""
+    return len(set(sources) - {_UNKNOWN}) > 1
 
 
 def cramers_v(classes: ArrayLike, sources: ArrayLike, groups: ArrayLike, **drawn: Any) -> Metric:
@@ -84,7 +92,9 @@ def source_findings(
     table = counts.reset_index(names="source")
     table.insert(1, "groups", pd.Series(groups).groupby(sources).nunique().to_numpy())
     for view in views:
-        table[f"told by {view}"] = [it.get(view, UNDEFINED) for it in told.values()]
+        table[f"told by {view}"] = [it[view].auc for it in told.values()]
+        table[_p_of(view)] = [it[view].p_auc for it in told.values()]
+    table = corrected(table)
     v = cramers_v(classes, sources, groups, **drawn)
     confounded, n = v.low > _CONFOUNDED, f"n {len(sources)}, {len(counts)} sources"
     share = counts.max(axis=1).sum() / len(sources)
@@ -98,16 +108,17 @@ def source_findings(
         found = [Finding("fine", f"{text}.")]
     level: Level = "warning" if confounded else "note"
     for view in views:
-        best = max(told, key=lambda name: _known(told[name].get(view, UNDEFINED).value))
-        if view in told[best]:
-            auc = told[best][view].text()
-            told_by = f"The source can be told by the {view}: {best} with ROC AUC {auc} ({n})."
-            found.append(Finding(level if told[best][view].low > _TOLD else "fine", told_by))
+        rows = zip(table["source"], table[f"told by {view}"], table[_p_of(view)], strict=True)
+        if judged := [row for row in rows if row[1].value == row[1].value]:
+            best, auc, p = max(judged, key=lambda row: row[1].value)
+            told_by = f"The source can be told by the {view}: {best} with ROC AUC {auc.text()}"
+            tells = auc.value > _TOLD and p < SIGNIFICANT
+            found.append(Finding(level if tells else "fine", f"{told_by} ({n}, p {p_text(p)})."))
     return table, found
 
 
-def _known(value: float) -> float:
-    return -1.0 if value != value else value
+def _p_of(view: str) -> str:
+    return f"p of AUC {_TOLD}, {view} {HOLM}"
 
 
 def _told(
@@ -117,17 +128,17 @@ def _told(
     parts: NDArray[Any],
     views: Mapping[str, NDArray[np.float32]],
     **drawn: Any,
-) -> dict[str, Metric]:
-    """Returns by view the AUC of a source against the others; nothing of a source of few."""
+) -> dict[str, Auc]:
+    """Returns by view the AUC of a source against the others; not defined of a source of few."""
     truth = sources == source
     few = min(truth.sum(), (~truth).sum(), len(set(groups[truth])), len(set(groups[~truth])))
     if few < _FEW:
-        return {}
+        return dict.fromkeys(views, Auc(UNDEFINED, UNDEFINED, np.nan, np.nan))
     scores = {
         view: out_of_fold(features, truth, parts, seed=drawn["seed"])
         for view, features in views.items()
     }
-    return {view: it.auc for view, it in aucs(truth, scores, parts, groups, **drawn).items()}
+    return aucs(truth, scores, parts, groups, nothing=_TOLD, **drawn)
 
 
 def within_sources(

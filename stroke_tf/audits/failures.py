@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from stroke_tf.audits.answers import Answers, read_answers
 from stroke_tf.audits.audit import Audited, Finding, Subject
-from stroke_tf.audits.breakdown import Kind, breakdown, kinds_of, worse_kinds
-from stroke_tf.audits.known import classes_of, flags_of, known_of
+from stroke_tf.audits.breakdown import Kind, breakdown, judged, kinds_of, worse_kinds
+from stroke_tf.audits.known import Known, classes_of, flags_of, known_of
 from stroke_tf.audits.masks import read_masks, sides_of, sizes_of
 from stroke_tf.audits.patients import detect_patients
 from stroke_tf.audits.quick import aucs
@@ -26,6 +26,12 @@ from stroke_tf.manifest import read_manifest
 _HEIGHTS = ("first third of the series", "middle third", "last third")
 _ALL = "All test slices"
 _OF_MASKS = " Drawn: the share of lesion slices with any lesion drawn; Dice is of all their pixels."
+_OF_TYPES = {
+    "lesions": "haemorrhages",
+    "with a lesion": "with a haemorrhage",
+    "lesions-missed-with-their-true-outlines": "haemorrhages-called-ischaemia-with-true-outlines",
+    "false-alarms": "ischaemia-called-haemorrhage",
+}  # names of columns and figures where the classes are types
 _OFF = 2  # times as many slices called as show a lesion, or as few
 
 
@@ -38,51 +44,53 @@ def audit(subject: Subject) -> Audited:
     """
     if subject.run is None:
         raise ValueError("this audit needs a run, or a cross-validation. Received: none")
-    answers, manifest = read_answers(subject.run), read_manifest(subject.folder)
+    answers = read_answers(subject.run, row=subject.row)
+    manifest = read_manifest(subject.folder)
     slices = read_slices(subject.folder, image_size=subject.image_size, stages=True)
     masks, _ = read_masks(subject.folder, slices.rows, image_size=subject.image_size)
     at = slices.places(answers.frame["id"])
     frame = answers.frame.assign(group=slices.groups[at])
     drawn = {"seed": subject.seed, "resamples": subject.resamples}
-    kinds = _kinds(subject, slices, at, masks[at])
+    known = known_of(subject.table, list(answers.frame["id"])) if subject.table else None
+    kinds = _kinds(known, slices, at, masks[at])
     divided = {title: breakdown(frame, it, **drawn) for title, it in kinds.items()}
     tables = {title: table for title, table in divided.items() if len(table)}
     findings = [_overall(answers, frame, tables[_ALL], **drawn), *_worse(answers, tables)]
+    findings += known.findings() if known else []
     figures = draw_wrong(frame, slices.images[at], masks[at])
     if answers.has_scores:
         sure = sureness(frame, **drawn)
         tables["Calibration"], figures = sure.table, {**sure.figures, **figures}
         findings.append(sure.finding)
+    names = _OF_TYPES if answers.is_of_types else {}
     if (manifest.protocol, manifest.grouping) == ("clean", "patient"):
-        tables["Patients"] = detect_patients(frame, **drawn)
+        tables["Patients"] = detect_patients(frame, **drawn).rename(columns=names)
         findings.append(_of_patients(tables["Patients"]))
+    figures |= _worst_masks(answers, frame, subject.run, subject.folder)
     return Audited(
         "Failures",
         f"{len(frame)} test slices of {frame['group'].nunique()} groups ({manifest.grouping}), "
         f"protocol {manifest.protocol}, seed {subject.seed}. "
         f"A slice is called when {answers.rule}.{_OF_MASKS * answers.has_masks}",
         tuple(findings),
-        tables,
-        {**figures, **_worst_masks(answers, frame, subject.run, subject.folder)},
+        {title: table.rename(columns=names) for title, table in tables.items()},
+        {names.get(stem, stem): figure for stem, figure in figures.items()},
     )
 
 
 def _kinds(
-    subject: Subject, slices: SliceSet, at: NDArray[np.int64], masks: NDArray[np.uint8]
+    known: Known | None, slices: SliceSet, at: NDArray[np.int64], masks: NDArray[np.uint8]
 ) -> dict[str, list[Kind]]:
-    """Returns the kinds of slices by the title of their table."""
+    """Returns the kinds of the slices at some places by the title of their table."""
     rows = [slices.rows[place] for place in at]
     heights = pd.Series(heights_of(slices.rows)[at])
     columns = {
-        "size of the lesion on the slice": sizes_of(
-            masks, ml_per_pixel(rows, size=subject.image_size)
-        ),
+        "size of the lesion on the slice": sizes_of(masks, ml_per_pixel(rows, size=masks.shape[1])),
         "place of the lesion in the head": sides_of(masks, slices.images[at]),
         "height in the series": pd.cut(heights, [-1, 1 / 3, 2 / 3, 1], labels=_HEIGHTS),
     }
     flags: list[Kind] = []
-    if subject.table is not None:
-        known = known_of(subject.table, [row.source_id for row in rows])
+    if known:
         columns |= {f"{name} of the table": column for name, column in classes_of(known).items()}
         flags = [(str(name), flag.to_numpy()) for name, flag in flags_of(known).items()]
     named = {f"By {title}": list(kinds_of(column)) for title, column in columns.items()}
@@ -94,7 +102,7 @@ def _overall(answers: Answers, frame: pd.DataFrame, whole: pd.DataFrame, **drawn
     told = [f"{name} {row[name].text()}" for name in row.index[4:]]
     if answers.has_scores:
         truth, scores, parts = frame["truth"], {"": frame["score"].to_numpy()}, frame["part"]
-        auc, _ = aucs(truth, scores, parts, frame["group"], **drawn)[""]
+        auc = aucs(truth, scores, parts, frame["group"], **drawn)[""].auc
         told.append(f"ROC AUC {auc.text()}")
     called, lesions = int(frame["called"].sum()), int(row["lesions"])
     off = not lesions / _OFF <= called <= _OFF * lesions
@@ -111,10 +119,10 @@ def _worse(answers: Answers, tables: dict[str, pd.DataFrame]) -> list[Finding]:
     kinds = [table for title, table in tables.items() if title != _ALL]
     found = [
         one
-        for score in ("drawn" if answers.has_masks else "sensitivity", "specificity")
+        for score in judged(answers.frame)
         for table in kinds
         if score in table
-        for one in worse_kinds(table, whole, score=score)
+        for one in worse_kinds(table, whole, score=score, labels=answers.labels)
     ]
     told = f"No kind of slices is answered worse than all are ({sum(map(len, kinds))} kinds)."
     return found or [Finding("fine", told)]
@@ -127,7 +135,8 @@ def _of_patients(table: pd.DataFrame) -> Finding:
         f"{row['specificity'].text()}"
         for row in counted.head(2).to_dict("records")
     ]
-    n = f"{table['patients'][0]} patients, {table['with a lesion'][0]} with a lesion"
+    positive = table.columns[2]
+    n = f"{table['patients'][0]} patients, {table[positive][0]} {positive}"
     return Finding("note", f"Patients positive by {'; by '.join(told)} ({n}).")
 
 

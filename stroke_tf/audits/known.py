@@ -4,18 +4,52 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from stroke_tf.audits.audit import Finding
 from stroke_tf.text_tables import read_table
 
 _MOST_VALUES = 12  # a column of more does not divide slices into groups worth a row each
+_FEW = 0.5  # share of the slices: a table that names fewer is perhaps of others
 _ID = "id"
 _WORD = re.compile(r"\d+|[^\W\d_]+")
 
 
-def known_of(table: Path, ids: Sequence[str]) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Known:
+    """What a table says of N slices, in their order.
+
+    Attributes:
+        cells: The columns that do not name the slice, as text; empty where it has no row.
+        naming: The columns that do.
+        has_row: bool, shape (N,): whether the table names the slice.
+        table: Name of the file.
+    """
+
+    cells: pd.DataFrame
+    naming: pd.DataFrame
+    has_row: NDArray[np.bool_]
+    table: str
+
+    def column(self, name: str) -> list[str]:
+        """Returns the cells of a column, which may be one of those that name the slice."""
+        return list((self.naming if name in self.naming else self.cells)[name])
+
+    def findings(self) -> list[Finding]:
+        """Returns how many slices the table names: nothing where it names all."""
+        if self.has_row.all():
+            return []
+        named, n = int(self.has_row.sum()), len(self.has_row)
+        text = f"{self.table} names {named} of {n} slices: of the others it says nothing."
+        return [Finding("warning" if named < _FEW * n else "note", text)]
+
+
+def known_of(table: Path, ids: Sequence[str]) -> Known:
     """Returns what a table says of some slices, a row for each of them in their order.
 
     The column `id` names the slice. Without it the first column does or, where that finds more
@@ -25,9 +59,6 @@ def known_of(table: Path, ids: Sequence[str]) -> pd.DataFrame:
     Args:
         table: CSV or TSV whose first line names the columns.
         ids: N ids of slices.
-
-    Returns:
-        The other columns as text, N rows; empty cells where the table has no row for a slice.
 
     Raises:
         OSError: If it cannot be read.
@@ -41,22 +72,26 @@ def known_of(table: Path, ids: Sequence[str]) -> pd.DataFrame:
     found = set(wanted).intersection(keys)
     if not found:
         rule = f"{table} must name slices in its column `{_ID}`, or in its first one or two"
-        raise ValueError(f"{rule}. Received: columns {columns}, and no id of these slices")
+        raise ValueError(f"{rule}. Received: columns {columns}, and none of {len(ids)} slices")
     if doubled := [key for key in found if keys.count(key) > 1]:
         raise ValueError(f"{table} must name a slice once. Received more of: {doubled[:3]}")
-    named = cells.drop(columns=names).set_axis(keys)
-    return named[named.index.isin(wanted)].reindex(wanted).fillna("").set_axis(range(len(ids)))
+    cells = cells.set_axis(keys)
+    cells = cells[cells.index.isin(wanted)].reindex(wanted).fillna("").set_axis(range(len(ids)))
+    has_row = np.array([key in found for key in wanted])
+    return Known(cells.drop(columns=names), cells[names], has_row, table.name)
 
 
-def flags_of(known: pd.DataFrame) -> pd.DataFrame:
+def flags_of(known: Known) -> pd.DataFrame:
     """Returns the columns that hold 0 and 1 alone, as bool; an empty cell is False."""
-    return known[[name for name in known if set(known[name]) - {""} == {"0", "1"}]] == "1"
+    cells = known.cells
+    return cells[[name for name in cells if set(cells[name]) - {""} == {"0", "1"}]] == "1"
 
 
-def classes_of(known: pd.DataFrame) -> pd.DataFrame:
+def classes_of(known: Known) -> pd.DataFrame:
     """Returns the other columns of 2 to 12 different values; an empty cell is missing."""
-    names = [name for name in known if 2 <= known[name].nunique() <= _MOST_VALUES]
-    chosen = known[names].drop(columns=flags_of(known).columns)
+    cells = known.cells
+    names = [name for name in cells if 2 <= cells[name].nunique() <= _MOST_VALUES]
+    chosen = cells[names].drop(columns=flags_of(known).columns)
     return chosen.where(chosen != "")
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stroke_tf.audits.answers import read_answers
+from stroke_tf.audits.answers import Answers, read_answers
 from stroke_tf.audits.audit import Audited, Finding, Subject
 from stroke_tf.audits.issues import groups_of_rarer, rank_labels
 from stroke_tf.audits.masks import read_masks
@@ -52,30 +52,34 @@ def audit(subject: Subject) -> Audited:
     manifest = read_manifest(subject.folder)
     slices = read_slices(subject.folder, image_size=subject.image_size, stages=bool(subject.run))
     masks, known = read_masks(subject.folder, slices.rows, image_size=subject.image_size)
-    parts = [_doubtful(it, slices, masks, subject) for it in _predictions(slices, subject)]
+    answers = read_answers(subject.run, row=subject.row) if subject.run else None
+    if answers and answers.has_scores:
+        predictions, by = [_said(answers, slices)], "the run"
+    else:
+        predictions, by = [*_quick(slices, subject)], "the quick classifier"
+    parts = [_doubtful(it, slices, masks, subject) for it in predictions]
     parts.append(_odd(slices, masks, known, patients="patient" in manifest.grouping))
-    by = "the run" if subject.run else "the quick classifier"
+    judged = sorted({place for it in predictions for place in it.places.tolist()})
     return Audited(
         "Labels",
-        f"{len(slices.rows)} slices in {len(set(slices.groups))} groups ({manifest.grouping}), "
+        f"{len(judged)} slices in {len(set(slices.groups[judged]))} groups ({manifest.grouping}), "
         f"protocol {manifest.protocol}, seed {subject.seed}; out-of-fold predictions of {by}. "
-        "A label is doubted by confident learning on them, masks by those of the slices whose ids "
-        "are one less and one more.",
+        f"Labels are doubted by confident learning on them. Masks of all {len(slices.rows)} slices "
+        "of the records are compared with those of the slices whose ids are one less and one more.",
         tuple(finding for part in parts for finding in part.findings),
         {title: table for part in parts for title, table in part.tables.items()},
         {stem: figure for part in parts for stem, figure in part.figures.items()},
     )
 
 
-def _predictions(slices: SliceSet, subject: Subject) -> Iterator[_Predicted]:
-    """Yields what the run says, or the quick classifier of each task whose classes are there."""
-    answers = subject.run and read_answers(subject.run)
-    if answers and answers.has_scores:
-        frame = answers.frame
-        places = slices.places(frame["id"])
-        truth, scores, parts = (frame[it].to_numpy() for it in ("truth", "score", "part"))
-        yield _Predicted(answers.labels, places, truth, scores, parts)
-        return
+def _said(answers: Answers, slices: SliceSet) -> _Predicted:
+    frame = answers.frame
+    truth, scores, parts = (frame[it].to_numpy() for it in ("truth", "score", "part"))
+    return _Predicted(answers.labels, slices.places(frame["id"]), truth, scores, parts)
+
+
+def _quick(slices: SliceSet, subject: Subject) -> Iterator[_Predicted]:
+    """Yields what the quick classifier says of each task whose classes are there."""
     dealt = np.array([row.fold not in STAGE_FOLDS for row in slices.rows])
     clean = read_manifest(subject.folder).protocol == "clean"
     features = backbone_features(slices.images, subject)
@@ -97,7 +101,7 @@ def _doubtful(
         text = f"{question}: no label is judged, for a class is in fewer than two groups."
         return _Part([Finding("note", text)], {}, {})
     options: dict[str, Any] = {"seed": subject.seed, "resamples": subject.resamples}
-    auc, _ = aucs(said.truth, {"": said.scores}, said.parts, groups, **options)[""]
+    auc = aucs(said.truth, {"": said.scores}, said.parts, groups, **options)[""].auc
     ranked = rank_labels(said.truth, said.scores, groups)
     doubted = ranked[ranked["doubted"]]
     sure = int((doubted["quality"] < _SURE).sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stroke_tf.audits.audit import Audited, Finding, Subject
+from stroke_tf.audits.corrected import HOLM, SIGNIFICANT, corrected
 from stroke_tf.audits.known import known_of
 from stroke_tf.audits.plain import Classifier, deal, held_out, nearest_neighbour, small_pixels
 from stroke_tf.audits.quick import Auc, aucs, fit_and_score
@@ -26,7 +27,7 @@ from stroke_tf.audits.relatives import (
 )
 from stroke_tf.audits.slices import SliceSet, backbone_features, read_slices
 from stroke_tf.evaluation.baselines import histogram_features
-from stroke_tf.evaluation.intervals import Metric
+from stroke_tf.evaluation.intervals import Metric, p_text
 from stroke_tf.fold_audit import audit_folds, split_groups
 from stroke_tf.fold_file import read_fold_file
 from stroke_tf.labels import Task
@@ -42,6 +43,7 @@ _RELATIVES = {
     "a copy or near-duplicate": (*OF_PICTURES, "ids that name copies"),
 }
 _ALIKE = ("near-duplicates", "flipped or turned copies")
+_P = f"p {HOLM}"
 _FEW = 30  # slices, which an AUC of their own says little of
 _CHANCE = 0.01  # of the slices, which look alike without being copies
 _Places = NDArray[np.int64]
@@ -56,12 +58,14 @@ class _Dealt:
         folds: Name of the fold of each; NO_FOLD where it has none.
         patients: Patient of each, None where unknown.
         is_clean: Whether they are the folds of clean records.
+        of_table: What to know of the table that names patients.
     """
 
     slices: SliceSet
     folds: NDArray[np.str_]
     patients: Sequence[str | None]
     is_clean: bool
+    of_table: Sequence[Finding] = ()
 
     @cached_property
     def ids(self) -> list[str]:
@@ -98,7 +102,7 @@ def audit(subject: Subject) -> Audited:
     return Audited(
         "Leakage",
         _about(dealt, subject),
-        (*findings, *_unknown(dealt)),
+        (*findings, *_unknown(dealt), *dealt.of_table),
         tables,
         _pairs(dealt),
     )
@@ -112,10 +116,13 @@ def _dealt(subject: Subject) -> _Dealt:
         folds = folds_of_file(read_fold_file(subject.split), list(slices.ids))
     known = manifest.grouping == "patient"
     patients = [row.group_id if known else None for row in slices.rows]
+    told: Sequence[Finding] = ()
     if subject.table and "patient" in read_columns(subject.table):
-        named = known_of(subject.table, list(slices.ids))["patient"]
+        of_table = known_of(subject.table, list(slices.ids))
+        named, told = of_table.column("patient"), of_table.findings()
         patients = [it or other for it, other in zip(named, patients, strict=True)]
-    return _Dealt(slices, folds, patients, not subject.split and manifest.protocol == "clean")
+    clean = not subject.split and manifest.protocol == "clean"
+    return _Dealt(slices, folds, patients, clean, told)
 
 
 def _about(dealt: _Dealt, subject: Subject) -> str:
@@ -174,40 +181,49 @@ def _scored(dealt: _Dealt) -> Iterator[tuple[_Places, Task]]:
 
 
 def _worth(worth: _Worth, task: Task) -> tuple[dict[str, pd.DataFrame], list[Finding]]:
-    """Returns the tables of what leaks are worth, and what they say of the last classifier."""
+    """Returns the tables of what leaks are worth, and what they say of who gains most."""
     rows = []
     for name, features, classifier in worth.classifiers():
         scores = worth.scores(features, classifier)
         rows.append({"classifier": name, **worth.row(scores)})
-    related = worth.with_and_without(scores[DEALT])
+    dealt, related = corrected(pd.DataFrame(rows)), worth.with_and_without(scores[DEALT])
     tables = {
-        f"ROC AUC by how folds are dealt, task {task}": pd.DataFrame(rows),
+        f"ROC AUC by how folds are dealt, task {task}": dealt,
         f"Test slices with and without a relative in training, {name}": related,
     }
     n = f"n {len(worth.truth)}, {len(set(worth.groups))} groups"
-    gains = [_gain(name, rows[-1], it, worth.honest, n) for it in worth.deals if it != worth.honest]
+    others = [it for it in worth.deals if it != worth.honest]
+    gains = [_gain(dealt.to_dict("records"), it, worth.honest, n) for it in others]
     return tables, [*gains, *_relatives(name, related)]
 
 
-def _gain(name: str, row: dict[str, Any], folds: str, honest: str, n: str) -> Finding:
-    gain, leaked = row[f"{folds} add"], folds == DEALT
+def _gain(rows: Sequence[Mapping[Any, Any]], folds: str, honest: str, n: str) -> Finding:
+    """Returns what folds add to the classifier that gains most: p values know that it is chosen."""
+    row = max(rows, key=lambda row: np.nan_to_num(row[f"{folds} add"].value, nan=-np.inf))
+    gain, p, leaked = row[f"{folds} add"], row[_p_of(folds)], folds == DEALT
     return Finding(
-        "warning" if leaked and gain.low > 0 else "note",
+        "warning" if leaked and gain.value > 0 and p < SIGNIFICANT else "note",
         f"{folds} {'add' if leaked else 'would add'} {gain.text(sign=True)} to the ROC AUC of "
-        f"{name}: {row[folds].text()}, and {row[honest].text()} with {honest} ({n}).",
+        f"{row['classifier']}: {row[folds].text()}, and {row[honest].text()} with {honest} "
+        f"({n}, p {p_text(p)}).",
     )
+
+
+def _p_of(folds: str) -> str:
+    return f"p of what {folds} add {HOLM}"
 
 
 def _relatives(name: str, related: pd.DataFrame) -> Iterator[Finding]:
     if not related["with"].any():
         yield Finding("fine", "No test slice has a relative in training to be scored apart.")
     for row in related.to_dict("records"):
-        if row["difference"].low > 0 and min(row["with"], row["without"]) >= _FEW:
+        differs = row["difference"].value > 0 and row[_P] < SIGNIFICANT
+        if differs and min(row["with"], row["without"]) >= _FEW:
             yield Finding(
                 "warning",
                 f"{name} scores {row['difference'].text(sign=True)} higher on test slices with "
                 f"{row['relative']} in training: {row['AUC with'].text()} (n {row['with']}) and "
-                f"{row['AUC without'].text()} (n {row['without']}) without.",
+                f"{row['AUC without'].text()} (n {row['without']}) without (p {p_text(row[_P])}).",
             )
 
 
@@ -258,14 +274,15 @@ class _Worth:
         """Returns the scores of all slices by each deal."""
         return {it: held_out(features, self.truth, at, classifier) for it, at in self.deals.items()}
 
-    def row(self, scores: dict[str, NDArray[np.float64]]) -> dict[str, Metric]:
-        """Returns the AUC by each deal, and what deals that part groups add."""
-        row = {}
+    def row(self, scores: dict[str, NDArray[np.float64]]) -> dict[str, Metric | float]:
+        """Returns the AUC by each deal, and what deals that part groups add, with p values."""
+        row: dict[str, Metric | float] = {}
         for name in self.deals:
             first, second = self._aucs({name: scores[name], "": scores[self.honest]}, name)
             row[name] = first.auc
             if name != self.honest:
                 row[f"{name} add"] = second.first_minus
+                row[_p_of(name)] = second.p_minus
         return row
 
     def _aucs(self, scores: dict[str, NDArray[np.float64]], name: str) -> list[Auc]:
@@ -283,9 +300,10 @@ class _Worth:
             both = {"with": scores, "without": scores}
             counted = {"with": has, "without": lacks}
             some, none = self._measured(both, dict.fromkeys(both, parts), counted)
-            rows.append((name, has.sum(), some.auc, lacks.sum(), none.auc, none.first_minus))
-        columns = ("relative", "with", "AUC with", "without", "AUC without", "difference")
-        return pd.DataFrame(rows, columns=list(columns))
+            difference = none.first_minus, none.p_minus
+            rows.append((name, has.sum(), some.auc, lacks.sum(), none.auc, *difference))
+        columns = ("relative", "with", "AUC with", "without", "AUC without", "difference", _P)
+        return corrected(pd.DataFrame(rows, columns=list(columns)))
 
     def _measured(self, scores: dict, parts: dict, counted: dict) -> list[Auc]:
         drawn = {"seed": self._subject.seed, "resamples": self._subject.resamples}

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from stroke_tf.audits.audit import Audited, cell_text, plain_cell
+from stroke_tf.audits.corrected import note_of
 from stroke_tf.audits.entries import AUDITS
 from stroke_tf.files import read_json, to_json, write_json, write_text
 from stroke_tf.page import markdown_table, plain_text, render_page
@@ -86,8 +87,9 @@ def _summary(found: Mapping[str, dict[str, Any]]) -> Iterator[str]:
     yield markdown_table(("audit", "what it asks", "warnings", "notes", "fine"), rows)
     yield (
         "Numbers in brackets are 95 % intervals of a bootstrap that draws whole groups, which are "
-        "patients where these are known. They are not corrected for their number: of many, some "
-        "lie apart by chance. A warning is a reason to look, not a proof."
+        "patients where these are known. Of many, some lie apart by chance: where a table compares "
+        "several, warnings go by p values that are corrected for their number. A warning is a "
+        "reason to look, not a proof."
     )
 
 
@@ -107,6 +109,9 @@ def _sections(found: Mapping[str, dict[str, Any]]) -> Iterator[str]:
             yield f"### {plain_text(title)}"
             rows = [[plain_text(cell_text(cell)) for cell in row] for row in table["rows"]]
             yield markdown_table([plain_text(column) for column in table["columns"]], rows)
+            resamples = kept["settings"]["resamples"]
+            if note := note_of(table["columns"], table["rows"], resamples=resamples):
+                yield plain_text(note)
         for stem, path in kept["figures"].items():
             caption = plain_text(stem.replace("_", " ").replace("-", " "))
             yield f"![{caption}]({quote(path)})\n*{caption}*"

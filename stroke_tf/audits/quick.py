@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stroke_tf.evaluation.intervals import Metric, bootstrap
+from stroke_tf.evaluation.intervals import Metric, bootstrap_tests
 
 PARTS = 5
 _STEPS, _TOLERANCE = 300, 1e-3
@@ -110,10 +110,12 @@ def _auc(weights: NDArray[np.int64], truth: NDArray[np.bool_], starts: NDArray[n
 
 
 class Auc(NamedTuple):
-    """A ROC AUC, and that of the first score minus it."""
+    """A ROC AUC, that of the first score minus it, and the p value of each being nothing."""
 
     auc: Metric
     first_minus: Metric
+    p_auc: float
+    p_minus: float
 
 
 def aucs(
@@ -123,6 +125,7 @@ def aucs(
     groups: ArrayLike,
     *,
     counted: Mapping[str, NDArray[np.bool_]] | None = None,
+    nothing: float = 0.5,
     seed: int,
     resamples: int,
 ) -> dict[str, Auc]:
@@ -136,6 +139,7 @@ def aucs(
         parts: Shape (N,): the part that each slice was held out in; or that by name of the score.
         groups: Shape (N,): the patient of each slice.
         counted: By name of a score, bool, shape (N,): the slices that count; all where not given.
+        nothing: The AUC that `p_auc` is of; `p_minus` is of no difference.
         seed: Seed of the bootstrap.
         resamples: Number of resamples.
     """
@@ -150,6 +154,8 @@ def aucs(
         values = [statistic(weights) for statistic in statistics]
         return [*values, *(values[0] - value for value in values)]
 
-    found = bootstrap(both, groups, seed=seed, resamples=resamples)
     half = len(scores)
-    return dict(zip(scores, map(Auc, found[:half], found[half:]), strict=True))
+    nulls = [nothing] * half + [0.0] * half
+    found, p_values = bootstrap_tests(both, nulls, groups, seed=seed, resamples=resamples)
+    columns = found[:half], found[half:], p_values[:half], p_values[half:]
+    return dict(zip(scores, map(Auc, *columns), strict=True))

@@ -57,6 +57,7 @@ def subject_of(config: AuditConfig) -> Subject:
 
     Raises:
         FileNotFoundError: If the folder holds neither records nor predictions.
+        ValueError: If it holds records, which have no row to choose.
     """
     holds = {name: (config.subject / name).is_file() for name in (MANIFEST_NAME, PREDICTIONS)}
     if not any(holds.values()):
@@ -67,6 +68,8 @@ def subject_of(config: AuditConfig) -> Subject:
     shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(Subject)[2:]}
     if holds[PREDICTIONS]:
         return Subject(config.records, config.subject, **shared)
+    if config.row is not None:
+        raise ValueError(f"`row` must be that of a cross-validation. Received: {config.row}")
     return Subject(config.subject, None, **shared)
 
 

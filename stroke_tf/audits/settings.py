@@ -20,6 +20,7 @@ class AuditConfig:
         out: Folder of the page.
         table: CSV or TSV of what is known of slices, such as source and patient, named by its
             column id, or by its first one or two columns.
+        row: The row to audit of a cross-validation of several.
         split: Folds that others have dealt: a CSV with id and fold, nnU-Net's splits_final.json.
         backbone: A key of BACKBONES: the frozen network of the quick classifier.
         weights: imagenet, a file (looked up in $STROKE_TF_WEIGHTS too), or None for random.
@@ -33,6 +34,7 @@ class AuditConfig:
     only: tuple[str, ...] = ()
     out: Path = Path("audit")
     table: Path | None = None
+    row: str | None = None
     split: Path | None = None
     backbone: str = "mobilenetv2"
     weights: str | None = "imagenet"

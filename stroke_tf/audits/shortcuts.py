@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stroke_tf.audits.audit import Audited, Finding, Subject
-from stroke_tf.audits.confounding import read_sources, source_findings, within_sources
+from stroke_tf.audits.confounding import are_several, read_sources, source_findings, within_sources
+from stroke_tf.audits.corrected import HOLM, SIGNIFICANT, corrected
 from stroke_tf.audits.plain import deal
 from stroke_tf.audits.quick import Auc, aucs, out_of_fold
 from stroke_tf.audits.slices import SliceSet, backbone_features, read_slices
@@ -31,12 +32,15 @@ from stroke_tf.audits.views import (
     Images,
     head_masks,
 )
+from stroke_tf.evaluation.intervals import p_text
 from stroke_tf.files import plain
 from stroke_tf.labels import Task
 from stroke_tf.manifest import read_manifest
 from stroke_tf.reporting.figures import figure_augmentations
 
-_TELLS = 0.6  # an AUC whose interval lies above tells the class
+_TELLS = 0.6  # an AUC above this, by its p value, tells the class
+_P_TELLS, _P_LOST = f"p of AUC {_TELLS} {HOLM}", f"p of no difference {HOLM}"
+_AUC, _LOSS = "ROC AUC", f"{FULL} minus it"
 _CHANCE = 0.5
 _LOST = 0.02  # of the AUC, when something is taken away that should not matter
 _SHOWN = 5  # slices in the figure
@@ -45,6 +49,7 @@ _WITHOUT_BRAIN = {
     OUTSIDE: "the class can be told without the brain",
     SIZE: "the class can be told without the picture",
 }
+_OF_THE_BRAIN = (OUTLINE, THUMBNAIL, HISTOGRAM, WINDOW)
 _TAKEN_AWAY = {
     HEAD: "the classifier leans on what lies around the head",
     EQUALISED: "windows tell the class",
@@ -64,11 +69,21 @@ def audit(subject: Subject) -> Audited:
     heads = head_masks(slices.images)
     features = _features(slices, heads, subject)
     clean = manifest.protocol == "clean"
+    sources, told = read_sources(subject.table, slices.ids)
+    found.findings += told
     for task in _CLASSES:
         places = np.flatnonzero(slices.used(task))
         truth, groups = slices.truth(task)[places], slices.groups[places]
         if truth.any() and not truth.all() and len(set(groups)) > 1:
-            _score(found, slices.take(places), task, clean, subject, _rows(features, places))
+            _score(
+                found,
+                slices.take(places),
+                task,
+                clean,
+                subject,
+                _rows(features, places),
+                None if sources is None else sources[places],
+            )
     if not found.tables:
         found.findings.append(Finding("note", "No view is scored: the slices are of one class."))
     return Audited(
@@ -104,6 +119,7 @@ def _score(
     clean: bool,
     subject: Subject,
     features: Mapping[str, NDArray[np.float32]],
+    sources: NDArray[np.str_] | None,
 ) -> None:
     """Adds what a task's classes can be told by, and their sources where these are known."""
     truth, groups = slices.truth(task), slices.groups
@@ -113,17 +129,11 @@ def _score(
         view: out_of_fold(columns, truth, parts, seed=subject.seed)
         for view, columns in features.items()
     }
-    measured = aucs(truth, scores, parts, groups, **drawn)
-    found.tables[f"ROC AUC of each view: {_CLASSES[task]}"] = pd.DataFrame(
-        [
-            {"view": view, "ROC AUC": it.auc, f"{FULL} minus it": it.first_minus}
-            for view, it in measured.items()
-        ]
-    )
+    table = _compared(aucs(truth, scores, parts, groups, nothing=_TELLS, **drawn))
+    found.tables[f"ROC AUC of each view: {_CLASSES[task]}"] = table
     n = f"{_CLASSES[task]}, n {len(truth)}, {len(set(groups))} groups"
-    found.findings += _told_by(measured, n)
-    sources = read_sources(subject.table, slices.ids)
-    if sources is not None:
+    found.findings += _told_by({row["view"]: row for row in table.to_dict("records")}, n)
+    if sources is not None and are_several(sources):
         found.findings.append(within_sources(truth, scores[FULL], parts, sources, groups, **drawn))
         if task == Task.DETECT:
             views = {view: features[view] for view in (FULL, OUTSIDE)}
@@ -133,30 +143,49 @@ def _score(
             found.findings += told
 
 
-def _told_by(measured: Mapping[str, Auc], n: str) -> Iterator[Finding]:
+def _compared(measured: Mapping[str, Auc]) -> pd.DataFrame:
+    """Returns the AUC of each view, what it lacks to the full picture's, and p values of both."""
+    asked = (*_WITHOUT_BRAIN, *_OF_THE_BRAIN)
+    rows = [
+        {
+            "view": view,
+            _AUC: it.auc,
+            _P_TELLS: it.p_auc if view in asked else np.nan,
+            _LOSS: it.first_minus,
+            _P_LOST: np.nan if view == FULL else it.p_minus,
+        }
+        for view, it in measured.items()
+    ]
+    return corrected(pd.DataFrame(rows))
+
+
+def _told_by(rows: Mapping[str, Mapping[Any, Any]], n: str) -> Iterator[Finding]:
     """Yields what the AUC of each view says."""
-    full = measured[FULL].auc
-    yield Finding("note", f"The {FULL} reaches ROC AUC {full.text()} ({n}).")
+    yield Finding("note", f"The {FULL} reaches ROC AUC {rows[FULL][_AUC].text()} ({n}).")
     for view, meaning in _WITHOUT_BRAIN.items():
-        auc = measured[view].auc
-        reached = f"{view} reaches ROC AUC {auc.text()} ({n})"
-        if auc.low > _TELLS:
-            yield Finding("warning", f"{reached}: {meaning}.")
+        auc, p = rows[view][_AUC], rows[view][_P_TELLS]
+        reached = f"{view} reaches ROC AUC {auc.text()} ({n}"
+        if _tells(rows[view]):
+            yield Finding("warning", f"{reached}, p {p_text(p)} of AUC {_TELLS}): {meaning}.")
         else:
-            yield Finding("note" if auc.low > _CHANCE else "fine", f"{reached}.")
+            yield Finding("note" if auc.low > _CHANCE else "fine", f"{reached}).")
     for view, meaning in _TAKEN_AWAY.items():
-        auc, lost = measured[view]
-        text = f"{view}: ROC AUC {auc.text()}, {FULL} minus it {lost.text(sign=True)} ({n})"
-        if lost.low > 0 and lost.value > _LOST:
+        auc, lost, p = (rows[view][name] for name in (_AUC, _LOSS, _P_LOST))
+        text = f"{view}: ROC AUC {auc.text()}, {_LOSS} {lost.text(sign=True)} ({n}, p {p_text(p)})"
+        if lost.value > _LOST and p < SIGNIFICANT:
             yield Finding("warning", f"{text}: {meaning}.")
         else:
             yield Finding("fine", f"{text}.")
-    for view in (OUTLINE, THUMBNAIL, HISTOGRAM, WINDOW):
-        auc, lost = measured[view]
-        if auc.low > _TELLS:
-            same = lost.low <= 0
-            also = ", as much as the full picture" if same else ""
+    for view in _OF_THE_BRAIN:
+        auc, lost, p = (rows[view][name] for name in (_AUC, _LOSS, _P_LOST))
+        if _tells(rows[view]):
+            less = lost.value > 0 and p < SIGNIFICANT
+            also = "" if less else ", as much as the full picture"
             yield Finding("note", f"{view} reaches ROC AUC {auc.text()} ({n}){also}.")
+
+
+def _tells(row: Mapping[Any, Any]) -> bool:
+    return row[_AUC].value > _TELLS and row[_P_TELLS] < SIGNIFICANT
 
 
 def _figure(slices: SliceSet, heads: Images) -> Figure:

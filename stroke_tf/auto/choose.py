@@ -23,13 +23,14 @@ from stroke_tf.auto.rules import (
     size_for_lesions,
     sizes_of,
 )
-from stroke_tf.auto.steps import Step, apart, measure
+from stroke_tf.auto.steps import apart, measure
 from stroke_tf.command import parse
 from stroke_tf.files import plain, read_json, write_json
 from stroke_tf.machine import available_memory, memory_limit
 from stroke_tf.manifest import manifest_sha256
 from stroke_tf.runs.keep_or_run import Run, settings_of
 from stroke_tf.runs.settings import HEAD_ONLY
+from stroke_tf.runs.step import Step
 
 Kind = TypeVar("Kind", bound=Run)
 Measure = Callable[[Run], Step | None]

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stroke_tf.auto.steps import Step
 from stroke_tf.machine import SLICES_SHARE
 from stroke_tf.runs.keep_or_run import Run
 from stroke_tf.runs.settings import ClassifierRun
+from stroke_tf.runs.step import Step
 
 SIZES = (128, 160, 192, 224, 256, 288, 320, 384, 512)
 LESION_PX = 16

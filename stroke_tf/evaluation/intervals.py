@@ -112,17 +112,37 @@ def bootstrap_gain(
 ) -> Gain:
     """Returns a difference of two answers to the same slices, as `bootstrap` does, and its p value.
 
-    The p value is twice the share of the resamples that lie on the other side of 0 or on it, each
-    share with one resample added, so that it is never 0; NaN where the difference is.
+    The p value is that of `bootstrap_tests` of there being none.
     """
-    (found,), (resampled,) = _bootstrap(
-        lambda weights: [difference(weights)], groups, seed=seed, resamples=resamples
+    (found,), (p_value,) = bootstrap_tests(
+        lambda weights: [difference(weights)], [0.0], groups, seed=seed, resamples=resamples
     )
+    return Gain(found, p_value)
+
+
+def bootstrap_tests(
+    statistics: Callable[[NDArray[np.int64]], Sequence[float]],
+    nulls: Sequence[float],
+    groups: ArrayLike,
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> tuple[list[Metric], list[float]]:
+    """Returns statistics, as `bootstrap` does, and the two-sided p value of each being its null.
+
+    The p value is twice the share of the resamples that lie on the other side of the null or on it,
+    each share with one resample added, so that it is never 0; NaN where there is no interval.
+    """
+    found, resampled = _bootstrap(statistics, groups, seed=seed, resamples=resamples)
+    return found, list(map(_p_value, found, resampled, nulls))
+
+
+def _p_value(found: Metric, resampled: NDArray[np.float64], null: float) -> float:
     defined = resampled[~np.isnan(resampled)]
     if np.isnan(found.low):
-        return Gain(found, float("nan"))
-    beyond = min((defined <= 0).sum(), (defined >= 0).sum())
-    return Gain(found, float(min(1, 2 * (beyond + 1) / (len(defined) + 1))))
+        return float("nan")
+    beyond = min((defined <= null).sum(), (defined >= null).sum())
+    return float(min(1, 2 * (beyond + 1) / (len(defined) + 1)))
 
 
 def _bootstrap(

@@ -1,4 +1,4 @@
-"""What a training takes at most: the speed of its network times its slices and epochs."""
+"""What a training takes at most: the steps of its network times its slices and epochs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from stroke_tf.data.selection import drawn_negatives, is_used, label_of, rows_of_folds
 from stroke_tf.labels import Task
 from stroke_tf.manifest import FoldName, read_manifest
-from stroke_tf.reproduce.speed import Speed, time_network
-from stroke_tf.runs.classifier import HEAD_ONLY
 from stroke_tf.runs.histogram import is_histogram
 from stroke_tf.runs.keep_or_run import Split
-from stroke_tf.runs.settings import ClassifierRun
+from stroke_tf.runs.measure import measure
+from stroke_tf.runs.settings import HEAD_ONLY, ClassifierRun
+from stroke_tf.runs.step import Step
 from stroke_tf.tables.jobs import Estimate
 from stroke_tf.tables.table import Row
 
@@ -32,31 +32,31 @@ def estimate_runs(runs: Sequence[Row], outside: Sequence[Path]) -> list[Estimate
         ValueError: If a setting or a folder of records is not valid.
         OSError: If initial weights cannot be had.
     """
-    speed = time_network(runs[0])
-    return [_estimate(run, speed, outside) for run in runs]
+    step = measure(runs[0])
+    return [_estimate(run, step, outside) for run in runs]
 
 
-def _estimate(run: Row, speed: Speed, outside: Sequence[Path]) -> Estimate:
+def _estimate(run: Row, step: Step, outside: Sequence[Path]) -> Estimate:
     split = Split.holding_out(val=run.val_folds, test=run.test_folds)
     train, val, test = (
         len(_labels(run, run.records, folds)) for folds in (split.train, split.val, split.test)
     )
     elsewhere = sum(len(_labels(run, it, _folds(it))) for it in outside)
-    memory = speed.memory + (train + val) * run.image_size**2 * _bytes_of_pixel(run)
-    disk = speed.disk + _FIGURES_BYTES + (train + val) * speed.features * 4
+    memory = step.bytes + (train + val) * run.image_size**2 * _bytes_of_pixel(run)
+    disk = step.disk + _FIGURES_BYTES + (train + val) * step.features * 4
     if is_histogram(run):
-        seconds = speed.start + speed.per_slice * (train + val + test + elsewhere)
+        seconds = step.start_seconds + step.slice_seconds * (train + val + test + elsewhere)
         return Estimate(seconds, memory, disk)
     views = 1 + run.mirror_test
-    seconds = _TRACES * speed.start
-    seconds += (val + test + elsewhere) / run.batch_size * speed.val_step * views
+    seconds = _TRACES * step.start_seconds
+    seconds += (val + test + elsewhere) / run.batch_size * step.val_seconds * views
     steps = _steps(train, run), _steps(val, run)
     if isinstance(run, ClassifierRun) and run.training != "full":
-        seconds += (train * (run.copies + 1) + val) * speed.per_slice
-        seconds += run.head_fit.epochs * sum(steps) * speed.head_step
+        seconds += (train * (run.copies + 1) + val) * step.slice_seconds
+        seconds += run.head_fit.epochs * sum(steps) * step.head_seconds
     if not isinstance(run, ClassifierRun) or run.training not in HEAD_ONLY:
         drawn = _steps(_drawn(run, split.train), run)
-        seconds += run.fit.epochs * (drawn * speed.step + steps[1] * speed.val_step)
+        seconds += run.fit.epochs * (drawn * step.train_seconds + steps[1] * step.val_seconds)
     return Estimate(seconds, memory, disk)
 
 

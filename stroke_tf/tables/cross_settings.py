@@ -57,7 +57,8 @@ class CrossValidation:
         auto: Choose image size, batch, epochs and learning rate, as far as no flag sets them, from
             the records, the memory there is and a few timed steps; each is told with its reason.
         minutes: Time that all trainings together may take; means --auto.
-        smoke: Only see that everything runs, in small, on phantoms where there are no records.
+        smoke: Only see that everything runs, in small, on phantoms where there are no records; not
+            with --auto.
     """
 
     task: Task = "detect"

@@ -24,7 +24,7 @@ from stroke_tf.runs.best_epoch import best_of_run
 PLAN_NAME = "reproduce.json"
 FEW = 10
 """Fewer test slices of a class than this are too few for a score to say much."""
-_NEARLY_EQUAL = 1e-3
+_EQUAL = float(np.finfo(np.float32).eps)  # scores nearer than a float32 tells apart
 _MAY_BE_TOLD = ("deterministic", "budget_hours", "scaled", "order", "samples")
 
 State = Literal["done", "running", "waiting", "not run", "failed"]
@@ -251,8 +251,8 @@ def _doubts(job: Planned, slices: pd.DataFrame, threshold: float | None) -> Iter
     few = min((slices["truth"] == kind).sum() for kind in (0, 1))
     if few < FEW:
         yield f"{few} test slices of one class are few"
-    if np.ptp(slices["score"]) < _NEARLY_EQUAL:
-        yield f"all {len(slices)} scores lie within {_NEARLY_EQUAL:g} of each other"
+    if np.ptp(slices["score"]) <= _EQUAL:
+        yield f"all {len(slices)} scores are equal"
     elif threshold is not None and len(set(slices["score"] >= threshold)) == 1:
         yield f"all {len(slices)} slices are called one class"
 

@@ -70,12 +70,12 @@ def test_masks_that_detect_call_by_their_score(tmp_path):
     assert (answers.has_scores, answers.has_masks) == (True, True)
 
 
-def test_seeds_of_a_cross_validation_are_one_answer_of_its_first_row(tmp_path):
+def test_seeds_of_a_cross_validation_are_one_answer_of_a_row(tmp_path):
     said = {"id": list("aabbc"), "group": list("ppqqp"), "part": [0, 0, 1, 1, 0]}
     said |= {"seed": [0, 1, 0, 1, 0], "row": ["x"] * 4 + ["y"], "truth": [1, 1, 0, 0, 1]}
     said |= {"score": [0.4, 0.8, 0.2, 0.3, 1.0], "called": [True, True, True, False, True]}
     pd.DataFrame(said).assign(protocol="clean").to_csv(tmp_path / "predictions.csv")
-    frame = read_answers(tmp_path).frame
+    frame = read_answers(tmp_path, row="x").frame
     assert frame["id"].tolist() == ["a", "b"]
     assert np.allclose(frame["score"], [0.6, 0.25])
     assert frame["called"].tolist() == [True, False]
@@ -101,9 +101,27 @@ def test_a_row_of_masks_stands_beside_rows_of_scores(tmp_path):
     said = {"id": ["a", "b"], "truth": [1, 0], "score": [0.9, 0.1], "called": [True, False]}
     both = pd.concat([drawn, pd.DataFrame(said).assign(part=0, row="cnn")])
     both.to_csv(tmp_path / "predictions.csv", index=False)
-    answers = read_answers(tmp_path)
+    answers = read_answers(tmp_path, row="unet")
     assert (answers.has_scores, answers.has_masks) == (False, True)
     assert answers.frame["called"].tolist() == [True, False]
+
+
+def test_a_row_is_chosen_of_several_and_must_be_there(tmp_path):
+    said = {"id": ["a", "a"], "truth": 1, "score": [0.9, 0.1], "called": True, "part": 0}
+    frame = pd.DataFrame(said).assign(row=["cnn", "vgg16"], protocol="clean")
+    frame.to_csv(tmp_path / "predictions.csv", index=False)
+    assert read_answers(tmp_path, row="vgg16").frame["score"].tolist() == [0.1]
+    with pytest.raises(ValueError, match=r"rows of .*, \['cnn', 'vgg16'\]. Received: None"):
+        read_answers(tmp_path)
+    with pytest.raises(ValueError, match="Received: resnet50"):
+        read_answers(tmp_path, row="resnet50")
+
+
+def test_a_run_has_no_rows_to_choose(tmp_path):
+    said = pd.DataFrame({"id": ["1"], "truth": [1], "score": [0.5]})
+    folder = run(ClassifierRun(out=tmp_path), said, threshold=0.5)
+    with pytest.raises(ValueError, match=r"predictions.csv, \[\]. Received: cnn"):
+        read_answers(folder, row="cnn")
 
 
 def test_predictions_of_another_kind_are_named(tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stroke_tf.audits.breakdown import breakdown, kinds_of, ratio, share, worse_kinds
+from stroke_tf.audits.breakdown import breakdown, kinds_of, p_of, ratio, share, worse_kinds
 from stroke_tf.evaluation.intervals import Metric, wilson
 
 DRAWN = {"seed": 0, "resamples": 200}
@@ -66,16 +66,52 @@ def test_kinds_keep_the_order_of_a_category():
     assert [name for name, _ in kinds_of(column)] == ["small", "large", "none"]
 
 
-def test_a_kind_is_worse_when_its_interval_lies_below_the_whole_and_it_is_not_rare():
-    scores = [Metric(0.2, 0.1, 0.4), Metric(0.2, 0.1, 0.6), Metric(0.0, 0.0, 0.3)]
-    table = pd.DataFrame({"kind": ["epidural", "wide", "rare"], "lesions": [12, 12, 9]})
-    table = table.assign(slices=30, sensitivity=scores, specificity=scores)
+def test_a_kind_is_worse_when_it_lies_below_the_whole_by_its_p_value():
+    low, high = Metric(0.2, 0.1, 0.4), Metric(0.6, 0.5, 0.7)
+    table = pd.DataFrame({"kind": ["epidural", "by chance", "better"], "lesions": [12, 12, 9]})
+    table = table.assign(slices=30, sensitivity=[low, low, high], specificity=[high, low, low])
+    table[p_of("sensitivity")] = table[p_of("specificity")] = [0.049, 0.051, 0.001]
     whole = pd.Series({"sensitivity": Metric(0.5, 0.4, 0.6), "specificity": Metric(0.35, 0.3, 0.4)})
-    (found,) = worse_kinds(table, whole, score="sensitivity")
+    labels = ("no lesion", "lesion")
+    (found,) = worse_kinds(table, whole, score="sensitivity", labels=labels)
     assert found.level == "warning"
-    assert found.text.startswith("epidural: sensitivity 0.200 [0.100, 0.400] on 12 slices with a")
-    (found,) = worse_kinds(table, whole, score="specificity")
-    assert found.text.startswith("rare: specificity 0.000 [0.000, 0.300] on 21 slices without a")
+    assert found.text == (
+        "epidural: sensitivity 0.200 [0.100, 0.400] on 12 slices labelled lesion, 0.500 on all "
+        "(p 0.049)."
+    )
+    labels = ("ischaemia", "haemorrhage")
+    (found,) = worse_kinds(table, whole, score="specificity", labels=labels)
+    assert found.text.startswith("better: specificity 0.200 [0.100, 0.400] on 21 slices labelled i")
+    assert worse_kinds(table[["kind", "slices", "lesions"]], whole, score="x", labels=labels) == []
+
+
+def two_kinds(missed, *, patients=20):
+    """Returns lesion slices of patients of two; the first of each, of one kind, is missed."""
+    columns = {"truth": True, "called": [number >= missed for number in range(2 * patients)]}
+    first = np.arange(2 * patients) < patients
+    named = pd.DataFrame(columns).assign(group=np.arange(2 * patients) % patients)
+    return breakdown(named, [("first", first), ("second", ~first)], seed=0, resamples=400)
+
+
+def test_p_values_of_a_table_are_corrected_for_all_its_comparisons():
+    table = two_kinds(missed=15)
+    assert table[p_of("sensitivity")].tolist() == pytest.approx([2 * 2 / 401] * 2)
+    assert p_of("specificity") not in table
+
+
+def test_a_kind_that_is_like_the_whole_has_a_large_p_value():
+    assert two_kinds(missed=0)[p_of("sensitivity")].min() > 0.5
+
+
+def test_few_slices_are_not_compared():
+    assert p_of("sensitivity") not in two_kinds(missed=5, patients=9)
+
+
+def test_missed_slices_of_few_patients_are_judged_by_the_exact_test_too():
+    # A bootstrap finds no width in 10 of 10; binomially 10 misses of a half are 2 in 1024.
+    scored = pd.DataFrame({"truth": True, "called": np.arange(20) >= 10, "group": np.arange(20)})
+    table = breakdown(scored, [("first", np.arange(20) < 10)], seed=0, resamples=4000)
+    assert table[p_of("sensitivity")].tolist() == [pytest.approx(2 / 1024)]
 
 
 def test_a_kind_without_slices_is_left_out():

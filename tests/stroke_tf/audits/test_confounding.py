@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from stroke_tf.audits.confounding import cramers_v, read_sources, source_findings, within_sources
+from stroke_tf.audits.confounding import (
+    are_several,
+    cramers_v,
+    read_sources,
+    source_findings,
+    within_sources,
+)
 
 DRAWN = {"seed": 0, "resamples": 50}
 
@@ -22,16 +28,24 @@ def test_cramers_v_of_a_table_by_hand():
 
 def test_sources_are_those_of_the_table(tmp_path):
     table = tmp_path / "t.csv"
-    table.write_text("id,source\n1,a\n2,b\n")
-    assert read_sources(table, ["2", "1", "3"]).tolist() == ["b", "a", "unknown"]
-    assert read_sources(table, ["1", "3"]) is None
-    assert read_sources(None, ["1"]) is None
+    table.write_text("id,source\ns/1,a\ns/2,b\n")
+    sources, found = read_sources(table, ["s-002", "s-001", "s-003"])
+    assert sources.tolist() == ["b", "a", "unknown"]
+    assert [it.text for it in found] == [
+        "t.csv names 2 of 3 slices: of the others it says nothing."
+    ]
+    assert read_sources(None, ["1"]) == (None, [])
+
+
+def test_one_known_source_is_not_several():
+    assert are_several(np.array(["a", "b"]))
+    assert not are_several(np.array(["a", "unknown"]))
 
 
 def test_a_table_that_names_none_of_the_slices_is_refused(tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("id,source\n1,a\n2,b\n")
-    with pytest.raises(ValueError, match=r"t\.csv must name slices .* no id of these slices"):
+    with pytest.raises(ValueError, match=r"t\.csv must name slices .* none of 2 slices"):
         read_sources(table, ["7", "8"])
 
 
@@ -39,10 +53,28 @@ def test_sources_that_show_but_do_not_go_with_the_class_are_no_warning():
     groups, parts = np.arange(80), np.arange(80) % 5
     sources, classes = np.repeat(["a", "b"], 40), np.tile(["NONE", "ISCHEMIA"], 40)
     views = {"view": (sources == "a").astype(float)[:, None]}
-    table, found = source_findings(classes, sources, groups, parts, views, **DRAWN)
+    table, found = source_findings(classes, sources, groups, parts, views, seed=0, resamples=200)
     assert [it.level for it in found] == ["fine", "note"]
     assert table["told by view"].tolist() == [(1, 1, 1), (1, 1, 1)]
+    assert table["p of AUC 0.6, view (Holm)"].tolist() == [pytest.approx(2 * 2 / 201)] * 2
     assert table["groups"].tolist() == [40, 40]
+
+
+def test_the_best_told_of_sources_is_a_note_only_beyond_chance():
+    groups, parts = np.arange(80), np.arange(80) % 5
+    sources, classes = np.repeat(["a", "b"], 40), np.tile(["NONE", "ISCHEMIA"], 40)
+    views = {"view": np.random.default_rng(0).random((80, 1))}
+    _, found = source_findings(classes, sources, groups, parts, views, seed=0, resamples=200)
+    assert [it.level for it in found] == ["fine", "fine"]
+
+
+def test_sources_of_few_slices_are_not_told():
+    sources, classes = np.array(["a"] * 4 + ["b"] * 76), np.tile(["NONE", "ISCHEMIA"], 40)
+    views = {"view": np.ones((80, 1))}
+    groups, parts = np.arange(80), np.arange(80) % 5
+    table, found = source_findings(classes, sources, groups, parts, views, **DRAWN)
+    assert table["told by view"][0].text() == "n/a"
+    assert len(found) == 1
 
 
 def test_a_score_that_only_tells_the_source_tells_nothing_inside_it():

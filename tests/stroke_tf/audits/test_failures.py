@@ -11,7 +11,7 @@ LARGE = 7  # radius in pixels of a disc that the hand-made run finds
 
 
 def subject(planted, run, **options):
-    return Subject(planted.records, run, "mobilenetv2", None, 64, resamples=50, **options)
+    return Subject(planted.records, run, "mobilenetv2", None, 64, resamples=400, **options)
 
 
 def column(audited, title, name):
@@ -86,6 +86,22 @@ def test_patients_and_calibration_have_their_tables_and_sentences(scored):
     assert list(audited.figures) == [
         *("reliability", "reliability-after-the-temperature"),
         "lesions-missed-with-their-true-outlines",
+    ]
+
+
+def test_the_classes_of_types_are_named(planted, tmp_path):
+    slices = [it for it in planted.slices.values() if it.disc and it.id not in planted.labels]
+    said = pd.DataFrame({"id": [it.id for it in slices]})
+    said["truth"] = [int(it.number < 4) for it in slices]
+    said["score"] = [0.9 if it.number < 2 or it.number > 5 else 0.2 for it in slices]
+    config = ClassifierRun(out=tmp_path, task="type")
+    run = write_run(config, tiny_network("score"), predictions=said, threshold=0.5)
+    audited = audit(subject(planted, run))
+    assert audited.tables["All test slices"]["haemorrhages"].tolist() == [said["truth"].sum()]
+    assert "with a haemorrhage" in audited.tables["Patients"]
+    assert "are positive (haemorrhage;" in audited.findings[0].text
+    assert list(audited.figures)[2:] == [
+        *("haemorrhages-called-ischaemia-with-true-outlines", "ischaemia-called-haemorrhage"),
     ]
 
 

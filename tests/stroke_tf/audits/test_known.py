@@ -26,7 +26,7 @@ def test_two_first_columns_name_patient_and_slice(table):
 
 def test_the_column_id_names_slices_wherever_it_stands(table):
     known = known_of(table("source,id\nA,0001/0\nB,0001/1\n"), ["0001/1", "0001/0"])
-    assert known.to_dict("list") == {"source": ["B", "A"]}
+    assert known.cells.to_dict("list") == {"source": ["B", "A"]}
 
 
 def test_the_first_column_alone_names_slices(table):
@@ -36,7 +36,7 @@ def test_the_first_column_alone_names_slices(table):
 
 def test_a_slice_without_a_row_has_empty_cells_and_is_of_no_class(table):
     known = known_of(table("id,hospital,flag\na1,A,1\na2,B,0\n"), ["a1", "a3", "a2"])
-    assert known["hospital"].tolist() == ["A", "", "B"]
+    assert known.cells["hospital"].tolist() == ["A", "", "B"]
     assert classes_of(known)["hospital"].isna().tolist() == [False, True, False]
     assert flags_of(known)["flag"].tolist() == [True, False, False]
 
@@ -55,3 +55,18 @@ def test_a_table_of_other_slices_is_refused(table):
 def test_a_slice_named_twice_is_refused(table):
     with pytest.raises(ValueError, match="must name a slice once. Received more of: .*a 1"):
         known_of(table("id,source\na-1,A\na-01,B\n"), ["a-1"])
+
+
+def test_a_column_that_names_slices_can_be_asked_for(table):
+    known = known_of(table("patient,slice,source\nA,1,x\nB,1,y\n"), ["b-01", "a-01"])
+    assert known.column("patient") == ["B", "A"]
+    assert known.column("source") == ["y", "x"]
+
+
+@pytest.mark.parametrize(
+    ("n", "levels"), [(1, []), (2, ["note"]), (3, ["warning"])], ids=["all", "half", "few"]
+)
+def test_a_table_that_names_few_slices_is_told_with_the_number(table, n, levels):
+    found = known_of(table("id,source\n1,A\n"), list("123")[:n]).findings()
+    assert [it.level for it in found] == levels
+    assert all(it.text.startswith(f"table.csv names 1 of {n} slices") for it in found)

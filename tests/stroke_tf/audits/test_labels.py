@@ -60,6 +60,17 @@ def test_a_cross_validation_is_asked_instead_of_the_quick_classifier(planted, tm
     assert set(table(audit(subject), "Labels doubted")["id"]) == planted.labels
 
 
+def test_the_slices_that_a_run_answered_are_counted(planted, tmp_path):
+    answered = [it for it in planted.slices.values() if it.patient < 12]
+    said = pd.DataFrame({"id": [it.id for it in answered], "part": 0, "called": False})
+    said["truth"] = [it.disc is not None for it in answered]
+    said = said.assign(score=0.3 + 0.4 * said["truth"], row="cnn", protocol="clean")
+    said.to_csv(tmp_path / "predictions.csv")
+    found = audit(Subject(planted.records, tmp_path, "mobilenetv2", None, 64, resamples=20))
+    assert found.about.startswith(f"{len(answered)} slices in 12 groups (patient)")
+    assert f"Masks of all {len(planted.slices)} slices of the records" in found.about
+
+
 def test_masks_of_unknown_patients_are_not_compared(planted, tmp_path):
     records = shutil.copytree(planted.records, tmp_path / "records")
     manifest = (records / "manifest.json").read_text()

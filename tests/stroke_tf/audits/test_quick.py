@@ -62,5 +62,15 @@ def test_differences_are_of_the_first_score_minus_the_others():
     truth, groups = np.tile([0, 1], 20), np.repeat(np.arange(20), 2)
     scores = {"good": truth.astype(float), "bad": 1.0 - truth}
     found = aucs(truth, scores, np.zeros(40), groups, seed=0, resamples=20)
-    assert found["good"] == ((1, 1, 1), (0, 0, 0))
-    assert found["bad"] == ((0, 0, 0), (1, 1, 1))
+    assert found["good"][:2] == ((1, 1, 1), (0, 0, 0))
+    assert found["bad"][:2] == ((0, 0, 0), (1, 1, 1))
+    assert (found["bad"].p_auc, found["bad"].p_minus) == (2 / 21, 2 / 21)
+    assert found["good"].p_minus == 1
+
+
+def test_the_p_value_of_an_auc_is_of_its_being_what_is_asked():
+    truth, groups = np.tile([0, 1], 20), np.repeat(np.arange(20), 2)
+    scores = {"half": np.where(groups < 10, truth, 1 - truth) / 1.0}
+    options = {"parts": groups, "groups": groups, "seed": 0, "resamples": 100}
+    assert aucs(truth, scores, **options)["half"].p_auc > 0.5  # it is 0.5
+    assert aucs(truth, scores, nothing=0.9, **options)["half"].p_auc == 2 / 101

@@ -53,9 +53,22 @@ def test_a_warning_is_printed_and_is_no_error(phantom_records, tmp_path, monkeyp
     ]
 
 
+def test_the_page_says_how_many_comparisons_are_corrected(phantom_records, tmp_path, monkeypatch):
+    table = pd.DataFrame({"view": ["a", "b"], "p (Holm)": [0.02, float("nan")]})
+    found = Audited("Data", "", (), {"Views": table, "Others": table[["view"]]})
+    monkeypatch.setattr(data, "audit", lambda subject: found)
+    page = run_audits(config(phantom_records[0], tmp_path)).read_text()
+    assert page.count("corrected by Holm for the 1 comparison of this table") == 1
+
+
 def test_a_folder_of_neither_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=rf"{tmp_path} must be a folder of records"):
         run_audits(AuditConfig(tmp_path, out=tmp_path / "out"))
+
+
+def test_records_have_no_row_to_choose(phantom_records, tmp_path):
+    with pytest.raises(ValueError, match="`row` must be that of a cross-validation. Received: cnn"):
+        run_audits(config(phantom_records[0], tmp_path, row="cnn"))
 
 
 def test_an_unknown_audit_lists_the_known_ones(phantom_records, tmp_path):

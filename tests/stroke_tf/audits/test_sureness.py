@@ -42,3 +42,13 @@ def test_slices_of_which_a_half_lacks_a_class_are_not_calibrated():
 def test_scores_far_from_probabilities_are_a_warning():
     scored = frame(temperature=1)
     assert sureness(scored.assign(score=0.99, calibrated=0.99), **DRAWN).finding.level == "warning"
+
+
+def test_scores_whose_interval_reaches_below_the_limit_are_a_note():
+    # Half of the slices are positive: 0.35 is off by 0.15, but of ten patients by 0 to 0.3.
+    groups = np.arange(100) // 10
+    scored = pd.DataFrame({"truth": groups % 2 == 0, "score": 0.35, "group": groups, "part": 0})
+    found = sureness(scored.assign(calibrated=scored["score"]), **DRAWN)
+    error = found.table["ece"].iloc[-1]
+    assert error.low < 0.1 < error.value
+    assert found.finding.level == "note"

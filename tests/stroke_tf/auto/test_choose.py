@@ -8,9 +8,9 @@ import pytest
 from stroke_tf.auto import choose as chooser
 from stroke_tf.auto.choose import CHOICES, choose, set_by_user, settled
 from stroke_tf.auto.rules import Facts
-from stroke_tf.auto.steps import Step
 from stroke_tf.config import FitConfig
 from stroke_tf.runs.settings import ClassifierRun, ClassifierTraining, UnetRun, UnetTraining
+from stroke_tf.runs.step import Step
 
 GIB = 1 << 30
 # Nine in ten lesions have 51 pixels of 512 x 512: 16 at 288.

@@ -15,8 +15,8 @@ from stroke_tf.auto.rules import (
     sizes_of,
     step_of,
 )
-from stroke_tf.auto.steps import Step
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
+from stroke_tf.runs.step import Step
 
 GIB = 1 << 30
 FACTS = Facts(

@@ -88,3 +88,11 @@ def test_the_histogram_has_no_settings_to_choose(phantom_records):
     flags = [str(phantom_records[0]), "--model", "histogram", "--auto"]
     with pytest.raises(ValueError, match="--auto chooses the settings of networks"):
         cross_validate.main(parse(kind_of(flags), args=flags), args=flags)
+
+
+@pytest.mark.parametrize("flag", ["--auto", "--minutes=12"])
+def test_the_small_settings_of_a_smoke_run_are_not_chosen(flag, asked, phantom_records):
+    flags = [str(phantom_records[0]), "--smoke", flag]
+    with pytest.raises(ValueError, match="--smoke has small ones of its own: leave one out"):
+        cross_validate.main(parse(kind_of(flags), args=flags), args=flags)
+    assert asked == []

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stroke_tf.evaluation.intervals import bootstrap, bootstrap_gain, check_groups, p_text, wilson
+from stroke_tf.evaluation.intervals import (
+    bootstrap,
+    bootstrap_gain,
+    bootstrap_tests,
+    check_groups,
+    p_text,
+    wilson,
+)
 
 
 def test_wilson_agrees_with_its_formula():
@@ -83,6 +90,17 @@ def test_a_gain_has_the_p_value_of_the_resamples_on_the_other_side_of_0():
     assert found.p_value == pytest.approx(2 * (beyond + 1) / 401)
     back = bootstrap_gain(lambda weights: -_mean_of(values)(weights)[0], values, resamples=400)
     assert back.p_value == found.p_value
+
+
+def test_each_of_several_statistics_has_the_p_value_of_its_own_null():
+    values = np.arange(1, 11) / 10
+    mean = _mean_of(values)
+    found, p_values = bootstrap_tests(
+        lambda weights: [*mean(weights)] * 3, [0.55, 0.0, 2.0], values, resamples=400
+    )
+    assert [it.value for it in found] == pytest.approx([0.55] * 3)
+    assert p_values[0] > 0.5
+    assert p_values[1:] == pytest.approx([2 / 401] * 2)
 
 
 def test_a_gain_of_one_group_or_without_a_value_has_no_p_value():
