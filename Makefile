@@ -76,11 +76,11 @@ tune-unet: $(VENV)/.installed ## [STRATEGY=bayesian TRIALS=24 WORKERS=2] search 
 audit: $(VENV)/.installed ## [RECORDS=records OUT=audit] leaks, shortcuts and wrong labels: a page
 	$(RUN) audit "$$RECORDS_" $${OUT_:+--out "$$OUT_"} $(ARGS)
 
-predict: need-input $(VENV)/.installed ## INPUT=slices MODEL=run OUT=folder: scores, masks, volumes and a page
-	$(RUN) predict "$$INPUT_" --model "$$MODEL_" --out "$$OUT_" $(ARGS)
+predict: need-input $(VENV)/.installed ## INPUT=slices OUT=folder [MODEL=run]: scores, masks, volumes and a page
+	$(RUN) predict "$$INPUT_" $${MODEL_:+--model "$$MODEL_"} --out "$$OUT_" $(ARGS)
 
-serve: need-model $(VENV)/.installed ## MODEL=run: a page in the browser that takes slices and answers
-	$(RUN) serve --model "$$MODEL_" $(ARGS)
+serve: $(VENV)/.installed ## [MODEL=run] a page in the browser that takes slices and answers
+	$(RUN) serve $${MODEL_:+--model "$$MODEL_"} $(ARGS)
 
 reproduce: $(VENV)/.installed ## [RECORDS="records records-published"] every table and figure of both papers
 	@set -f; $(RUN) reproduce --records $$RECORDS_ --out "$$RESULTS_" $(ARGS)
@@ -121,8 +121,4 @@ need-data:
 
 .PHONY: need-input
 need-input:
-	@test -n "$$INPUT_" -a -n "$$MODEL_" -a -n "$$OUT_" || { echo "INPUT, MODEL and OUT must name slices, a run and a new folder: make predict INPUT=scans MODEL=results/unet/resnet50-s0 OUT=predicted"; exit 2; }
-
-.PHONY: need-model
-need-model:
-	@test -n "$$MODEL_" || { echo "MODEL must name a run: make serve MODEL=results/unet/resnet50-s0"; exit 2; }
+	@test -n "$$INPUT_" -a -n "$$OUT_" || { echo "INPUT and OUT must name slices and a new folder: make predict INPUT=scans OUT=predicted"; exit 2; }

@@ -29,6 +29,10 @@ ThresholdRule = Literal["recall-floor", "youden", "fixed"]
 MaskScoreName = Literal["top", "area", "lesion", "regression"]
 """How a slice's score comes from the probabilities of its pixels: the keys of MASK_SCORES."""
 
+PointName = Literal["default", "sensitive", "specific"]
+"""Which threshold of a model calls a slice positive: its own; the one of 0.9 sensitivity, which
+misses little; or the one of 0.9 specificity, which alarms little."""
+
 Loss = Literal[
     "dice",
     "jaccard",

@@ -1,13 +1,15 @@
-"""The Python examples of docs/use.md."""
+"""The Python examples of the guides."""
 
 import re
 from pathlib import Path
 
-GUIDE = Path(__file__).parents[1] / "docs" / "use.md"
+DOCS = Path(__file__).parents[1] / "docs"
 
 
-def guide_example(name: str) -> str:
+def guide_example(name: str, page: str = "use.md") -> str:
     """Returns the code of an example by its name, which stands before it in a comment."""
-    block = re.search(rf"<!-- {name} -->\n```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    block = re.search(
+        rf"<!-- {name} -->\n```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL
+    )
     assert block, name
     return block.group(1)

@@ -20,6 +20,8 @@ from benchmarks import (
 from data_tools.options import Conversion, Inspection, PhantomConfig
 from data_tools.sources import LAYOUTS
 from experiments.demo import Demo
+from experiments.few_patients import FewPatients
+from experiments.make_zoo import MakeZoo
 from experiments.saucis_f1_f2_f3_samples import Samples
 from experiments.score_stage1 import Stage1
 from experiments.score_stage2 import Stage2
@@ -56,7 +58,9 @@ SETTINGS = {
     "experiments.ct_ich_detect": TableRun,
     "experiments.ct_ich_segment": TableRun,
     "experiments.demo": Demo,
+    "experiments.few_patients": FewPatients,
     "experiments.joint_phase2": TableRun,
+    "experiments.make_zoo": MakeZoo,
     "experiments.reproduce": Reproduction,
     "experiments.open_stroke_segment": ByColumns,
     "experiments.saucis_ablation": TableRun,
@@ -105,7 +109,10 @@ def test_every_layout_is_described(layout):
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "docs/audits.md", "docs/install.md", "docs/use.md", "docs/your_data.md"],
+    [
+        *("README.md", "docs/audits.md", "docs/install.md", "docs/use.md", "docs/your_data.md"),
+        "docs/zoo.md",
+    ],
 )
 def test_no_line_of_prose_is_too_long(page):
     prose = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)

@@ -46,10 +46,10 @@ def test_a_missing_data_folder_is_one_line_that_says_what_to_pass():
     assert "Traceback" not in done.stderr
 
 
-def test_a_prediction_without_a_model_is_one_line_that_says_what_to_pass():
-    done = make("predict", "INPUT=scans", "OUT=predicted")
+def test_a_prediction_without_a_folder_is_one_line_that_says_what_to_pass():
+    done = make("predict", "INPUT=scans")
     assert done.returncode == 2
-    assert "make predict INPUT=scans MODEL=" in done.stdout
+    assert "make predict INPUT=scans OUT=" in done.stdout
     assert "Traceback" not in done.stderr
 
 
@@ -82,6 +82,12 @@ def test_folders_reach_the_command_as_they_are_named(told, name):
     assert told("report", f"RESULTS={name}") == ["report", "--out", name]
     predicted = told("predict", f"INPUT={name}", f"MODEL={name}", f"OUT={name}")
     assert predicted == ["predict", name, "--model", name, "--out", name]
+
+
+def test_the_shipped_model_answers_where_none_is_named(told):
+    assert told("predict", "INPUT=scans", "OUT=new") == ["predict", "scans", "--out", "new"]
+    assert told("serve") == ["serve"]
+    assert told("serve", "MODEL=run") == ["serve", "--model", "run"]
 
 
 def test_a_reproduction_takes_several_folders_of_records(told):

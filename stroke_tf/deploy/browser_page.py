@@ -31,6 +31,7 @@ from stroke_tf.deploy.visit import (
     explain,
     paint_slice,
 )
+from stroke_tf.zoo.shipped import listed
 
 _FREE = "free"
 _SHOWN_AT_ONCE = 4  # pictures drawn side by side; networks answer one visitor at a time
@@ -67,7 +68,8 @@ def build_page(model: StrokeModel, folder: Path, *, limits: Limits, keep_minutes
         page.unload(visits.leave)
         visit = gr.State(time_to_live=seconds, delete_callback=_close)
         gr.Markdown("# Strokes in brain CT")
-        gr.Markdown(WARNING, elem_id="warning")
+        not_for = listed(model.description.limits)
+        gr.Markdown(WARNING + (f" Not for {not_for}." if not_for else ""), elem_id="warning")
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
                 files = gr.File(file_count="multiple", label="PNG, JPG, DICOM or zip", height=150)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from stroke_tf.deploy.description import ModelDescription, TrainedOn
 from stroke_tf.evaluation.intervals import INTERVALS, Metric
+from stroke_tf.zoo.shipped import listed
 
 _ANSWERS = {
     "detect": "whether a slice shows a stroke",
@@ -67,6 +68,8 @@ def _details(model: ModelDescription, *, is_licensed: bool) -> Iterator[str]:
         yield f"- The score of a slice comes from its mask, by the rule `{model.mask_score_rule}`."
     if model.threshold is not None:
         yield f"- A slice is called positive from a score of {model.threshold:.4g} on."
+    for name, threshold in model.operating_points.items():
+        yield f"- Operating point `{name}`: from {threshold:.4g} on, chosen on validation slices."
     if model.temperatures:
         told = ", ".join(f"{value:.3g}" for value in model.temperatures)
         yield f"- Calibrated scores: logits divided by {told}, fitted on validation slices."
@@ -85,6 +88,8 @@ def _use(model: ModelDescription) -> Iterator[str]:
     yield "- For research, teaching and comparison with other methods, on axial brain CT slices."
     yield "- Not for diagnosis, triage or any decision about a patient. It is no medical device."
     yield "- Not for other parts of the body, MRI, CT with contrast, or other patients than below."
+    if model.limits:
+        yield f"- Not for {listed(model.limits)}."
     if model.task == "type":
         yield "- Not for slices without a stroke: it answers one of two types whatever is shown."
 
@@ -109,6 +114,8 @@ def _metrics(model: ModelDescription) -> Iterator[str]:
 
 
 def _data(model: ModelDescription, *, part: str) -> Iterator[str]:
+    if part == "train":
+        yield from (f"- {source[0].upper()}{source[1:]}." for source in model.sources)
     if not model.trained_on:
         yield "Not known: the model came without its run."
     for run in model.trained_on:

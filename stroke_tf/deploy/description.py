@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from stroke_tf.config import View, Window
+from stroke_tf.config import PointName, View, Window
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.evaluation.mask_rule import MaskRule
 from stroke_tf.evaluation.mask_score import MaskScore, mask_score_of_json
@@ -96,6 +96,9 @@ class ModelDescription:
         mask_scores: How the masks of each network give a slice's score; empty where they do not.
         networks: The files; several are an ensemble.
         trained_on: The run of each network; empty where unknown.
+        operating_points: Further thresholds by the name of their operating point.
+        limits: What it cannot do or is not for.
+        sources: What it learned from, each with authors and licence.
 
     Raises:
         ValueError: If a value is out of range.
@@ -114,6 +117,9 @@ class ModelDescription:
     mask_scores: tuple[MaskScore, ...] = ()
     networks: tuple[NetworkFile, ...] = ()
     trained_on: tuple[TrainedOn, ...] = ()
+    operating_points: Mapping[str, float] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     schema_version: int = field(default=MODEL_SCHEMA_VERSION, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -158,6 +164,19 @@ class ModelDescription:
         beside = self.view != "windows" or self.smooth_slices > 0
         return beside or any(score.of_series for score in self.mask_scores)
 
+    def at(self, point: PointName) -> ModelDescription:
+        """Returns the same with the threshold of an operating point.
+
+        Raises:
+            ValueError: If the model has no such point; lists those that it has.
+        """
+        if point == "default":
+            return self
+        if point not in self.operating_points:
+            known = ["default", *self.operating_points]
+            raise ValueError(f"the operating point must be one of {known}. Received: {point}")
+        return dataclasses.replace(self, threshold=self.operating_points[point])
+
     def to_json(self) -> dict[str, Any]:
         """Returns what model.json holds, of values that JSON has; NaN is null."""
         values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
@@ -191,6 +210,11 @@ def _from_json(values: dict[str, Any]) -> ModelDescription:
             "mask_scores": tuple(map(mask_score_of_json, values["mask_scores"])),
             "networks": tuple(NetworkFile(**file) for file in values["networks"]),
             "trained_on": tuple(_run_from_json(run) for run in values["trained_on"]),
+            "operating_points": {
+                name: float(value) for name, value in values["operating_points"].items()
+            },
+            "limits": tuple(values["limits"]),
+            "sources": tuple(values["sources"]),
         }
     )
     if list(described.classes) != values["classes"]:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import keras
 import tensorflow as tf
 
-from stroke_tf.config import BRAIN, THREE_WINDOWS, Runtime
+from stroke_tf.config import BRAIN, THREE_WINDOWS, PointName, Runtime
 from stroke_tf.deploy.description import ModelDescription, ModelTask
 from stroke_tf.deploy.model import StrokeModel
 from stroke_tf.deploy.sources import NETWORK_SUFFIX, file_of, read_source, together
@@ -19,6 +19,7 @@ from stroke_tf.fast.runtimes import inference
 from stroke_tf.labels import MASK, MASK_CLASSES, SLICE
 from stroke_tf.models.weights import first_sentence
 from stroke_tf.records import Pixels
+from stroke_tf.zoo.shipped import located
 
 
 def load_model(
@@ -26,6 +27,7 @@ def load_model(
     *,
     runtime: Runtime = "auto",
     mirror: bool | None = None,
+    operating_point: PointName = "default",
     **known: Any,
 ) -> StrokeModel:
     """Returns a trained model with all that stands before and after it.
@@ -33,20 +35,23 @@ def load_model(
     Keras loads the networks in its safe mode: a file that holds code is refused.
 
     Args:
-        path: The folder of a finished run, a folder of `save-model`, or a .keras file; several are
-            an ensemble, the mean of whose probabilities is taken.
+        path: The name of a shipped model, such as "ct-ich-haemorrhage", the folder of a finished
+            run, a folder of `save-model`, or a .keras file; several are an ensemble, the mean of
+            whose probabilities is taken.
         runtime: What computes the networks, see `fast.runtimes`.
         mirror: Whether to take the mean with the mirror image of each slice, which takes twice the
             time. None: where the runs did it too and there is a GPU.
+        operating_point: Which of the model's thresholds calls a slice positive.
         known: Fields of ModelDescription to be set otherwise than the source says; a .keras file
             says nothing but its size and what it gives.
 
     Raises:
-        FileNotFoundError: If there is no such folder or file.
+        FileNotFoundError: If there is no such folder or file, or no shipped model of that name.
         ValueError: If a source is not a model, is of another schema or was changed, or several do
             not fit together.
     """
     description, networks = read_model(path, **known)
+    description = description.at(operating_point)
     if mirror is None:
         mirror = description.mirror and bool(tf.config.list_physical_devices("GPU"))
     computes = [inference(network, runtime=runtime) for network in networks]
@@ -57,7 +62,7 @@ def read_model(
     path: Path | str | Sequence[Path | str], **known: Any
 ) -> tuple[ModelDescription, list[keras.Model]]:
     """Returns a model's description and its networks, uncompiled; see `load_model`."""
-    paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(one) for one in path]
+    paths = [located(one) for one in ([path] if isinstance(path, (str, Path)) else path)]
     if not paths:
         raise ValueError("`path` must name a model. Received: none")
     described, networks = [], []

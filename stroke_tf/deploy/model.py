@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -47,8 +47,8 @@ class SlicePrediction:
     Attributes:
         scores: Probabilities in [0, 1] by name, of several networks the mean: "stroke" (detect, and
             of masks that detect), "haemorrhage" (type), "no stroke", "ischaemia" and "haemorrhage"
-            (joint), none (segment). "stroke_calibrated" and "haemorrhage_calibrated" beside the
-            first two, where runs fitted a temperature.
+            (joint), none (segment). Where a temperature was fitted, also "stroke_calibrated", of
+            "stroke" or of 1 - "no stroke", or "haemorrhage_calibrated" (type).
         spread: Standard deviation of each score over the networks; "mask": that of the probability
             of a lesion, mean over the pixels of the mask's lesions, if it has any. Empty for one
             network.
@@ -62,6 +62,16 @@ class SlicePrediction:
     positive: bool | None
     mask: NDArray[np.uint8] | None
     lesion_prob: NDArray[np.uint8] | None
+
+
+def class_one_score(scores: Mapping[str, float]) -> float:
+    """Returns the score that thresholds are for: of class one, or by a joint network any stroke.
+
+    Args:
+        scores: Those of a slice, see `SlicePrediction`; at least one.
+    """
+    name, score = next(iter(scores.items()))
+    return 1 - score if name == _NO_STROKE else score
 
 
 @dataclass(frozen=True)
@@ -236,25 +246,21 @@ class StrokeModel:
     def _named(self, scores: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Returns the scores of each network, shape (K,), by name, calibrated ones beside."""
         columns = dict(zip(score_names(self.description), scores.T, strict=True))
-        if temperatures := self.description.temperatures:
-            fitted = (OF_MASK,) if self.description.mask_scores else (*columns,)
-            columns |= {
-                f"{name}_calibrated": np.array(
-                    [
-                        float(apply_temperature(score, temperature))
-                        for score, temperature in zip(columns[name], temperatures, strict=True)
-                    ]
-                )
-                for name in fitted
-            }
+        if columns and (temperatures := self.description.temperatures):
+            name, column = next(iter(columns.items()))  # the one that calls a slice positive
+            name, column = (OF_MASK, 1 - column) if name == _NO_STROKE else (name, column)
+            columns[f"{name}_calibrated"] = np.array(
+                [
+                    float(apply_temperature(score, temperature))
+                    for score, temperature in zip(column, temperatures, strict=True)
+                ]
+            )
         return columns
 
     def _positive(self, scores: dict[str, float]) -> bool | None:
         if self.description.threshold is None or not scores:
             return None
-        first = next(iter(scores))
-        score = 1 - scores[first] if first == _NO_STROKE else scores[first]
-        return score >= self.description.threshold
+        return class_one_score(scores) >= self.description.threshold
 
     def _drawn(
         self, probs: NDArray[np.float32], height: int, width: int

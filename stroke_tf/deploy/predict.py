@@ -1,7 +1,8 @@
 """Says what a trained model sees in pictures, DICOM files, folders and zips of them.
 
-    stroke-tf predict INPUT... --model RUN [RUN ...] --out FOLDER
+    stroke-tf predict INPUT... [--model RUN [RUN ...]] [--out FOLDER]
 
+Where no model is named, the one that comes with the package answers, and says what it is not for.
 Writes predictions.csv, studies.json and report.html, and for each series its masks, overlays and
 pictures. Killed and run again it skips what is done. The exit code is 1 if anything could not be
 read, and 2 for a wrong flag. Research software, no medical device.
@@ -20,8 +21,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from stroke_tf import command
-from stroke_tf.config import Runtime
+from stroke_tf.config import PointName, Runtime
 from stroke_tf.records import Pixels
+from stroke_tf.zoo.shipped import or_shipped
 
 if TYPE_CHECKING:
     from stroke_tf.deploy.model import StrokeModel
@@ -38,6 +40,7 @@ DicomKind = Literal["seg", "sr", "captures"]
 
 _TIMED_FROM = 32  # slices; fewer are done before a time would be known
 _SHOWN = 20  # faults in an error
+_TOLD = 6  # slices whose answers are printed
 
 _log = logging.getLogger(__name__)
 
@@ -48,13 +51,15 @@ class Prediction:
 
     Attributes:
         inputs: Pictures, DICOM files, folders and zips; searched to their depths.
-        model: A finished run's folder, a folder by save-model or a .keras file; several are an
-            ensemble.
+        model: The name of a shipped model, a finished run's folder, a folder by save-model or a
+            .keras file; several are an ensemble; none: ct-ich-haemorrhage, which is shipped.
         out: Folder to write: new, empty, or begun by this same prediction; not inside an input.
         json: Print a summary as JSON on standard output.
         keep_going: Go on without files that cannot be read; the exit code is 1 all the same.
         mirror: Take the mean with the mirror image of each slice, which takes twice the time; a
             GPU does so anyway where the model's run did.
+        operating_point: Which of the model's thresholds calls a slice positive: its own, or that of
+            0.9 sensitivity or 0.9 specificity where it has them.
         pixels: What the model was trained on, where it does not say so itself: 8-bit grey or HU.
         runtime: What computes the networks; auto: OpenVINO on a CPU where it is installed.
         dicom: DICOM files to write for each series; they carry the identifiers of their study.
@@ -63,11 +68,12 @@ class Prediction:
     """
 
     inputs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="INPUT...")]
-    model: tuple[Path, ...]
-    out: Path
+    model: tuple[Path, ...] = ()
+    out: Path = Path("predictions")
     json: bool = False
     keep_going: bool = False
     mirror: bool = False
+    operating_point: PointName = "default"
     pixels: Pixels | None = None
     runtime: Runtime = "auto"
     dicom: tuple[DicomKind, ...] = ()
@@ -79,6 +85,7 @@ def main(settings: Prediction) -> int:
     """Predicts with a progress bar and says what was found; returns the exit code."""
     import sys
 
+    from stroke_tf.deploy.prediction_page import facts_of
     from stroke_tf.files import to_json
     from stroke_tf.progress import progress_bar
 
@@ -92,6 +99,8 @@ def main(settings: Prediction) -> int:
     if settings.json:
         print(to_json(summary), end="")
     else:
+        for row in result.rows[:_TOLD] if len(result.rows) <= _TOLD else ():
+            print(f"{row.file}: {', '.join(f'{name} {value}' for name, value in facts_of(row))}")
         print(
             f"{summary['slices']} slices ({result.skipped} done before), "
             f"{summary['positive']} positive, {summary['with_lesion']} with a lesion, "
@@ -133,7 +142,13 @@ def predict_inputs(
 
             mirror = True if settings.mirror else None
             stated: dict[str, Any] = {"pixels": settings.pixels} if settings.pixels else {}
-            model = load_model(settings.model, runtime=settings.runtime, mirror=mirror, **stated)
+            model = load_model(
+                or_shipped(settings.model),
+                runtime=settings.runtime,
+                mirror=mirror,
+                operating_point=settings.operating_point,
+                **stated,
+            )
         _check_dicom(settings, model)
         return _predict(settings, found, model, progress or _quiet, started)
 

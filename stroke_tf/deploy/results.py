@@ -11,6 +11,7 @@ from stroke_tf.deploy.outputs import SliceRow, write_csv, write_predictions
 from stroke_tf.deploy.prediction_page import WARNING, write_page
 from stroke_tf.deploy.studies import Study
 from stroke_tf.files import write_json
+from stroke_tf.zoo.shipped import listed
 
 if TYPE_CHECKING:
     from stroke_tf.deploy.description import ModelDescription
@@ -96,7 +97,9 @@ def _about(
     trained = {"gray8": "8-bit grey", "hu16": "HU", "mixed": "8-bit grey and HU"}
     mirrored = ", each slice also mirrored" if identity["mirror"] else ""
     faults = f", {len(result.faults)} faults" if result.faults else ""
+    limits = {"not for": listed(described.limits)} if described.limits else {}
     return {
+        **limits,
         "slices": f"{len(result.rows)}{faults}",
         "task": f"{described.task}: {', '.join(described.classes)}",
         "model": f"{networks} network{'s' * (networks != 1)}{mirrored}; {'; '.join(runs)}".rstrip(

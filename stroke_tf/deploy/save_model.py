@@ -7,6 +7,8 @@ Shape of the folder:
     MODEL_CARD.md    the same for people, with what the model is for and what it is not for
     LICENSE          the model's licence
     SHA256SUMS       of each file: `sha256sum -c SHA256SUMS`
+
+With --half the weights are stored in 16 bits, and the networks half as large.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from stroke_tf import command
+from stroke_tf.checksums import write_sums
 from stroke_tf.files import replacing_folder, write_json, write_text
 from stroke_tf.records import Pixels
 
@@ -49,18 +52,22 @@ class SaveConfig:
         pixels: What the models were trained on, where they do not say so: 8-bit grey or HU.
         licence: Text file of the model's licence. Without it the folder says that none is stated:
             nobody but who trained a model, and knows the terms of its data, can choose one.
+        half: Store the weights as float16; they are float32 again once they are loaded.
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     out: Path
     pixels: Pixels | None = None
     licence: Path | None = None
+    half: bool = False
 
 
 def main(settings: SaveConfig) -> int:
     """Saves the model and prints what it is; returns the exit code of success."""
     stated: dict[str, Any] = {"pixels": settings.pixels} if settings.pixels else {}
-    saved = save_model(settings.runs, settings.out, licence=settings.licence, **stated)
+    saved = save_model(
+        settings.runs, settings.out, licence=settings.licence, half=settings.half, **stated
+    )
     print(
         f"{settings.out}: task {saved.task}, networks {len(saved.networks)}, pixels {saved.pixels}"
     )
@@ -70,7 +77,12 @@ def main(settings: SaveConfig) -> int:
 
 
 def save_model(
-    paths: Sequence[Path | str], out: Path, *, licence: Path | None = None, **known: Any
+    paths: Sequence[Path | str],
+    out: Path,
+    *,
+    licence: Path | None = None,
+    half: bool = False,
+    **known: Any,
 ) -> ModelDescription:
     """Writes models as one folder, whole or not at all; `load_model` reads it.
 
@@ -80,6 +92,7 @@ def save_model(
         paths: As for `load_model`.
         out: The folder; new or empty.
         licence: Text file of the model's licence; None: the folder says that it is not stated.
+        half: Whether weights are stored as float16, see `save_network`.
         known: Fields of the description, as for `load_model`.
 
     Returns:
@@ -94,28 +107,29 @@ def save_model(
     # Here, so that --help answers at once.
     from stroke_tf.deploy.card import model_card
     from stroke_tf.deploy.load import read_model
-    from stroke_tf.deploy.sources import DESCRIPTION_NAME, SUMS_NAME, file_of
+    from stroke_tf.deploy.sources import DESCRIPTION_NAME, file_of
 
     terms = NOT_STATED if licence is None else licence.read_text(encoding="utf-8")
     with replacing_folder(out) as folder:
         description, networks = read_model(paths, **known)
-        files = tuple(file_of(path) for path in _save_networks(networks, folder))
+        files = tuple(file_of(path) for path in _save_networks(networks, folder, half=half))
         description = dataclasses.replace(description, networks=files)
         write_json(folder / DESCRIPTION_NAME, description.to_json())
         write_text(folder / CARD_NAME, model_card(description, is_licensed=licence is not None))
         write_text(folder / LICENCE_NAME, terms)
-        sums = [file_of(path) for path in sorted(folder.iterdir())]
-        write_text(folder / SUMS_NAME, "".join(f"{one.sha256}  {one.name}\n" for one in sums))
+        write_sums(folder)
     return description
 
 
-def _save_networks(networks: Sequence[keras.Model], folder: Path) -> list[Path]:
+def _save_networks(networks: Sequence[keras.Model], folder: Path, *, half: bool) -> list[Path]:
+    from stroke_tf.deploy.network_file import save_network
+
     names = ["network"]
     if len(networks) > 1:
         names = [f"network-{number}" for number in range(1, len(networks) + 1)]
     paths = [folder / f"{name}.keras" for name in names]
     for network, path in zip(networks, paths, strict=True):
-        network.save(path)
+        save_network(network, path, half=half)
     return paths
 
 

@@ -1,7 +1,8 @@
 """The page: slices, a DICOM series or a zip in; scores, masks, volumes and downloads out.
 
-    stroke-tf serve --model results/unet/mobilenetv2-s0 [--port 7860]
+    stroke-tf serve [--model results/unet/mobilenetv2-s0] [--port 7860]
 
+Where no model is named, the one that comes with the package answers, and says what it is not for.
 Answers on this machine alone unless `--host` says otherwise: there is no password, and what is
 handed in are pictures of patients. Uploads are deleted as soon as they are read, results when their
 visitor leaves, and everything when the page stops. Research software, not a medical device.
@@ -18,7 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stroke_tf import command
+from stroke_tf.config import PointName
 from stroke_tf.records import Pixels
+from stroke_tf.zoo.shipped import or_shipped
 
 if TYPE_CHECKING:
     from stroke_tf.deploy.model import StrokeModel
@@ -31,7 +34,10 @@ class ServeConfig:
     """Settings of the page.
 
     Attributes:
-        model: Runs, folders by `save-model` or .keras files; several answer together.
+        model: Names of shipped models, runs, folders by `save-model` or .keras files; several
+            answer together; none: ct-ich-haemorrhage, which is shipped.
+        operating_point: Which of the model's thresholds calls a slice positive: its own, or that of
+            0.9 sensitivity or 0.9 specificity where it has them.
         pixels: What the model was trained on, where it does not say so itself: 8-bit grey or HU.
         host: Address to answer on; 0.0.0.0 lets in whoever reaches this machine.
         port: Port to answer on.
@@ -40,7 +46,8 @@ class ServeConfig:
         keep_minutes: How long results stay after their last use.
     """
 
-    model: tuple[Path, ...]
+    model: tuple[Path, ...] = ()
+    operating_point: PointName = "default"
     pixels: Pixels | None = None
     host: str = "127.0.0.1"
     port: int = 7860
@@ -61,7 +68,7 @@ def main(config: ServeConfig) -> int:
     from stroke_tf.deploy.load import load_model
 
     stated: dict[str, Any] = {"pixels": config.pixels} if config.pixels else {}
-    model = load_model(config.model, **stated)
+    model = load_model(or_shipped(config.model), operating_point=config.operating_point, **stated)
     if config.host not in _LOOPBACK:
         print(f"Whoever reaches {config.host} can use this page: it asks for no password")
     with tempfile.TemporaryDirectory(prefix="stroke-tf-") as folder:

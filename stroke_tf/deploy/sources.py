@@ -6,12 +6,13 @@ A source is a description and the files of the networks; several are an ensemble
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stroke_tf.checksums import check_file, read_sums, sha256_of
 from stroke_tf.config import BRAIN, THREE_WINDOWS, Window
 from stroke_tf.deploy.description import (
     ModelDescription,
@@ -26,9 +27,9 @@ from stroke_tf.evaluation.mask_score import mask_score_of_json
 from stroke_tf.evaluation.slice_answers import THRESHOLD
 from stroke_tf.files import read_json
 from stroke_tf.run_folder import DATA_NAME, RunMetrics, read_metrics
+from stroke_tf.zoo.shipped import ZOO
 
 DESCRIPTION_NAME = "model.json"
-SUMS_NAME = "SHA256SUMS"
 NETWORK_SUFFIX = ".keras"
 
 
@@ -55,8 +56,8 @@ def read_source(path: Path) -> Source:
     if not path.is_dir():
         found = "another file" if path.exists() else "nothing of that name"
         raise FileNotFoundError(
-            f"{path} must be a folder of a run or of save-model, or a .keras file. "
-            f"Received: {found}"
+            f"{path} must be a folder of a run or of save-model, a .keras file, or a shipped "
+            f"model, one of {sorted(ZOO)}. Received: {found}"
         )
     if (path / DESCRIPTION_NAME).exists():
         return _saved(path)
@@ -70,10 +71,7 @@ def read_source(path: Path) -> Source:
 
 def file_of(path: Path) -> NetworkFile:
     """Returns a file's name, SHA-256 and bytes."""
-    with path.open("rb") as file:
-        return NetworkFile(
-            path.name, hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size
-        )
+    return NetworkFile(path.name, sha256_of(path), path.stat().st_size)
 
 
 def together(sources: Sequence[tuple[str, ModelDescription]]) -> ModelDescription:
@@ -94,7 +92,7 @@ def together(sources: Sequence[tuple[str, ModelDescription]]) -> ModelDescriptio
     )
     for name, other in others:
         differing = [key for key in alike if getattr(first, key) != getattr(other, key)]
-        for key in ("threshold", "mask_rule", "temperatures"):
+        for key in ("threshold", "mask_rule", "temperatures", "operating_points"):
             if bool(getattr(first, key)) != bool(getattr(other, key)):
                 differing.append(key)
         if differing:
@@ -106,12 +104,23 @@ def together(sources: Sequence[tuple[str, ModelDescription]]) -> ModelDescriptio
     return dataclasses.replace(
         first,
         threshold=_mean([one.threshold for one in each]),
+        operating_points={
+            name: sum(one.operating_points[name] for one in each) / len(each)
+            for name in first.operating_points
+            if all(name in one.operating_points for one in each)
+        },
+        limits=_all_of(one.limits for one in each),
+        sources=_all_of(one.sources for one in each),
         mask_rule=_mean_rule([one.mask_rule for one in each]),
         temperatures=tuple(value for one in each for value in one.temperatures),
         mask_scores=tuple(score for one in each for score in one.mask_scores),
         networks=tuple(file for one in each for file in one.networks),
         trained_on=tuple(run for one in each for run in one.trained_on),
     )
+
+
+def _all_of(several: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(itertools.chain.from_iterable(several)))
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -129,28 +138,14 @@ def _mean_rule(rules: Sequence[MaskRule | None]) -> MaskRule | None:
 
 def _saved(folder: Path) -> Source:
     description = read_description(folder / DESCRIPTION_NAME)
-    known = _read_sums(folder / SUMS_NAME)
+    known = read_sums(folder)
     stated = {file.name: file.sha256 for file in description.networks}
     stated[DESCRIPTION_NAME] = known.get(DESCRIPTION_NAME, "")
     for name, sha256 in stated.items():
         if Path(name).name != name:
             raise ValueError(f"{folder}: files of a model must lie in it. Received: {name}")
-        path = folder / name
-        if not path.is_file():
-            raise ValueError(f"{path} must exist: {DESCRIPTION_NAME} names it")
-        if (found := file_of(path).sha256) != sha256:
-            raise ValueError(
-                f"{path} must have the SHA-256 {sha256 or 'that ' + SUMS_NAME + ' states'}: it was "
-                f"changed. Received: {found}"
-            )
+        check_file(folder / name, sha256)
     return Source(description, tuple(folder / file.name for file in description.networks))
-
-
-def _read_sums(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        raise ValueError(f"{path} must exist: the checksums of a saved model")
-    lines = [line.split("  ", 1) for line in path.read_text(encoding="utf-8").splitlines()]
-    return {line[1]: line[0] for line in lines if len(line) == 2}
 
 
 def _finished_run(folder: Path) -> Source:

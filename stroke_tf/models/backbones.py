@@ -13,7 +13,9 @@ from typing import Any, Literal
 import keras
 
 from stroke_tf.models.efficientnet_lite import efficientnet_lite
-from stroke_tf.models.weights import weight_errors
+from stroke_tf.models.weights import check_shipped, weight_errors
+from stroke_tf.models.zoo_encoder import give_encoder
+from stroke_tf.zoo.shipped import ZOO
 
 Preprocessing = Literal["tf", "caffe", "torch", "none"]
 """How pixels in [0, 255] are prepared, in the words of keras.applications: "tf" scales them to
@@ -121,7 +123,8 @@ def build_backbone(
     Args:
         name: A key of BACKBONES.
         image_size: Side S of the input in pixels.
-        weights: None for random weights, "imagenet", or the path of an existing file.
+        weights: None for random weights, "imagenet", a key of ZOO, whose encoder is taken, or the
+            path of an existing file.
         live_norms: Whether pretrained batch norms train too, with the statistics of each batch, as
             untrained ones do. Not for weights whose batch norms were folded away.
 
@@ -130,8 +133,8 @@ def build_backbone(
         `preprocess` with the entry's `preprocessing`, and gives a feature map, shape (B, h, w, C).
 
     Raises:
-        ValueError: If the name is unknown, the image is too small, or the file does not fit.
-        OSError: If the ImageNet weights cannot be downloaded.
+        ValueError: If the name is unknown, the image is too small, or the weights do not fit.
+        OSError: If the ImageNet weights cannot be downloaded, or the shipped model is not there.
     """
     if name not in BACKBONES:
         raise ValueError(f"`backbone` must be one of {sorted(BACKBONES)}. Received: {name!r}")
@@ -140,13 +143,17 @@ def build_backbone(
         raise ValueError(
             f"`image_size` must be >= {entry.min_size} for {name}. Received: {image_size}"
         )
+    check_shipped(weights, network=name)
+    shipped = str(weights) if str(weights) in ZOO else None
     with weight_errors(weights, network=name):
         network = entry.constructor(
             include_top=False,
             input_shape=(image_size, image_size, 3),
-            weights=weights if weights is None else str(weights),
+            weights=None if weights is None or shipped else str(weights),
             **entry.options,
         )
+    if shipped:
+        give_encoder(network, shipped)
     settle_batch_norms(network.layers, pretrained=weights is not None and not live_norms)
     # The same layers under our own name, which a saved classifier keeps: `unfreeze` goes by it.
     return keras.Model(network.inputs[0], network.outputs[0], name=name)

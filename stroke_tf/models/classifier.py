@@ -42,8 +42,8 @@ def build_classifier(
             only `keras.Model` among `model.layers`; a custom CNN is its layers.
         task: DETECT or TYPE.
         image_size: Side S of the input in pixels.
-        weights: None for random weights, "imagenet", or a weight file of the backbone without
-            its top. A custom CNN takes None only.
+        weights: None for random weights, "imagenet", "ct-ich-haemorrhage", whose encoder is taken,
+            or a weight file of the backbone without its top. A custom CNN takes None only.
         head: A key of HEADS; None for "usth-detect", or for the custom CNN's own.
         trainable: Whether the backbone trains too; if not, only the head does. The name of one of
             its blocks: from there on, see `unfreeze`.

@@ -50,7 +50,8 @@ def build_composed(
         encoder: A key of BACKBONES.
         classes: Number of classes, background included, for a softmax; 1 for a sigmoid.
         image_size: Side S of the input in pixels, divisible by 32.
-        weights: Of the encoder: None for random weights, "imagenet", or a weight file without top.
+        weights: Of the encoder: None for random weights, "imagenet", "ct-ich-haemorrhage", whose
+            encoder is taken, or a weight file without top.
         freeze_encoder: Whether only the decoder trains.
         live_norms: Whether the encoder's pretrained batch norms train too, see `build_backbone`.
         decoder_filters: Widths of the decoder's levels, the deepest first; None for

@@ -17,7 +17,7 @@ import keras
 from stroke_tf.config import LibraryArchitecture
 from stroke_tf.models.backbones import Preprocessing, preprocess, settle_batch_norms
 from stroke_tf.models.composed import probabilities
-from stroke_tf.models.weights import Weights, resolve_weights, weight_errors
+from stroke_tf.models.weights import Weights, check_shipped, resolve_weights, weight_errors
 
 _FRAMEWORK = "SM_FRAMEWORK"
 _DECODER_LAYERS = (
@@ -193,6 +193,7 @@ def build_network(
     _check_arguments(encoder, architecture, classes, image_size)
     design = _DESIGNS[architecture]
     source = resolve_weights(weights)
+    check_shipped(source, network=f"{encoder} of segmentation_models")
     with weight_errors(source, network=encoder):
         network = getattr(sm, design.constructor)(
             encoder,

@@ -11,22 +11,26 @@ from pathlib import Path
 from typing import Literal
 
 from stroke_tf.config import WEIGHTS_FOLDER
+from stroke_tf.zoo.shipped import ZOO
 
 Weights = Literal["imagenet"] | str | Path | None
-"""None for random weights, "imagenet" for a download, or a file."""
+"""None for random weights, "imagenet" for a download, the name of a shipped model, or a file."""
 
 
 def resolve_weights(weights: Weights) -> Path | str | None:
-    """Returns None and "imagenet" as they are, and the path of an existing file otherwise.
+    """Returns None and names as they are, and the path of an existing file otherwise.
 
-    A bare file name that is not in the current folder is looked up in the folder that the
-    environment variable STROKE_TF_WEIGHTS names.
+    Names are "imagenet" and those of shipped models, see ZOO, whose encoder is taken. A bare file
+    name that is not in the current folder is looked up in the folder that the environment variable
+    STROKE_TF_WEIGHTS names.
 
     Raises:
         FileNotFoundError: If there is no such file.
     """
     if weights is None or weights == "imagenet":
         return weights
+    if str(weights) in ZOO:
+        return str(weights)
     path = Path(weights).expanduser()
     folder = os.environ.get(WEIGHTS_FOLDER)
     places = [path]
@@ -36,10 +40,28 @@ def resolve_weights(weights: Weights) -> Path | str | None:
         if place.is_file():
             return place
     raise FileNotFoundError(
-        '`weights` must be None, "imagenet" or an existing file (a bare name is also looked up in '
-        f"the folder named by {WEIGHTS_FOLDER}, now {folder or 'unset'}). "
-        f"Received: {str(weights)!r}; looked at: {', '.join(str(place) for place in places)}"
+        f'`weights` must be None, "imagenet", one of {sorted(ZOO)} or an existing file (a bare '
+        f"name is also looked up in the folder named by {WEIGHTS_FOLDER}, now {folder or 'unset'})."
+        f" Received: {str(weights)!r}; looked at: {', '.join(str(place) for place in places)}"
     )
+
+
+def check_shipped(weights: Path | str | None, *, network: str) -> None:
+    """Checks that weights are not those of a shipped model with another backbone.
+
+    Args:
+        weights: What `resolve_weights` gave.
+        network: Name of the network they are for.
+
+    Raises:
+        ValueError: If they are; names the backbone that they fit.
+    """
+    shipped = ZOO.get(str(weights))
+    if shipped and shipped.backbone != network:
+        raise ValueError(
+            f"`weights` {weights} are of the backbone {shipped.backbone}, for classifiers and the "
+            f"architectures composed and joint. Received: {network}"
+        )
 
 
 @contextlib.contextmanager

@@ -34,6 +34,8 @@ from stroke_tf.labels import StrokeType
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from stroke_tf.evaluation.intervals import Metric
+
 _INK, _GRID, _BLUE, _ORANGE, _GREY = "#1f2933", "#dfe4ea", "#2166ac", "#d95f02", "#8a96a3"
 _OUTLINES: dict[StrokeType, tuple[str, str, Any]] = {
     # The hues of the MASK colours, lightened to stand out from dark tissue.
@@ -334,6 +336,35 @@ def figure_augmentations(rows: Mapping[str, Sequence[NDArray[np.generic]]]) -> F
         for axes, image in zip(line, images, strict=False):
             _show(axes, image)
         _label_row(line[0], name)
+    return figure
+
+
+@mpl.rc_context(_STYLE)
+def figure_by_count(
+    lines: Mapping[str, Mapping[int, Metric]], *, counted: str, score: str
+) -> Figure:
+    """Draws a score against how much there was to learn from, with its intervals.
+
+    Args:
+        lines: Name of each line to its points: the count and the score.
+        counted: What is counted.
+        score: Name of the score.
+    """
+    figure = _figure(4.4, 3.2)
+    axes = figure.subplots()
+    for place, ((name, points), color) in enumerate(
+        zip(lines.items(), (_GREY, _BLUE, _ORANGE, _INK) * len(lines), strict=False)
+    ):
+        at = np.array([*points]) * 1.015**place  # side by side: intervals would cover each other
+        value, low, high = np.array([*points.values()]).T
+        axes.errorbar(
+            at, value, (value - low, high - value), fmt="o-", color=color, label=name, capsize=3
+        )
+    counts = sorted({count for points in lines.values() for count in points})
+    axes.set(xscale="log", xlabel=counted, ylabel=score)
+    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.minorticks_off()
+    axes.legend(loc="lower right")
     return figure
 
 

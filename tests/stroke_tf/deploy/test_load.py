@@ -91,7 +91,7 @@ def test_models_that_differ_are_no_ensemble(runs, first, second, told):
 
 
 def test_what_is_no_model_is_told_by_name(runs, tmp_path):
-    with pytest.raises(FileNotFoundError, match="missing must be .* a .keras file. Received: no"):
+    with pytest.raises(FileNotFoundError, match="missing must be .* a .keras file, .*: no"):
         read_model(tmp_path / "missing")
     (tmp_path / "text").touch()
     with pytest.raises(FileNotFoundError, match="text must be a folder .* Received: another file"):

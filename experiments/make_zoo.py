@@ -1,0 +1,91 @@
+r"""The model that comes with the package, made again from the open data.
+
+    stroke-tf convert --data ct_ich --out records/ct-ich --size 192
+    python -m experiments.make_zoo --records records/ct-ich --out stroke_tf/zoo/ct_ich_haemorrhage \
+        --weights efficientnet_lite0_no_top.weights.h5
+
+Trains one joint network on CT-ICH alone (Hssayeni et al. 2020, CC BY 4.0) and tests it; chooses its
+mask rule, temperature and operating points on the validation folds; saves it in 16 bits with card,
+licence and checksums. The run stays in RESULTS; one that was killed continues.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from data_tools.smoke import smoke_records
+from stroke_tf import command
+from stroke_tf.config import AugmentStrength, FitConfig
+from stroke_tf.manifest import read_manifest
+from stroke_tf.runs.settings import UnetRun, small
+from stroke_tf.zoo.shipped import DEFAULT, ZOO
+
+RUN = UnetRun(
+    experiment="zoo",
+    row=DEFAULT,
+    architecture="joint",
+    encoder=ZOO[DEFAULT].backbone,
+    image_size=192,
+    batch_size=8,
+    decoder_filters=(64, 48, 32, 16),
+    loss="dice+ce",
+    strength=AugmentStrength(elastic=0.03, gamma=0.2, noise=0.02),
+    negatives_per_positive=2,
+    tune_mask=True,
+    val_folds=(6, 7),
+    test_folds=(8, 9),
+    fit=FitConfig(epochs=30, learning_rate=1e-3, schedule="cosine", warmup_epochs=1, patience=30),
+)
+"""The recipe."""
+
+
+@dataclass(frozen=True)
+class MakeZoo:
+    """What to make the model of.
+
+    Attributes:
+        records: Folder of records of CT-ICH.
+        out: The folder of the model; new or empty.
+        results: Folder of results: the run is kept there.
+        weights: Weights that the encoder begins from: imagenet, a file (looked up in
+            $STROKE_TF_WEIGHTS too), or None for random.
+        epochs: Epochs of training; None: those of the recipe.
+        seed: Seed of the training.
+        smoke: Only see that everything runs, in small, on phantoms where there are no records.
+    """
+
+    records: Path = Path("records/ct-ich")
+    out: Path = Path("zoo") / DEFAULT
+    results: Path = Path("results")
+    weights: str | None = "imagenet"
+    epochs: int | None = None
+    seed: int = 0
+    smoke: bool = False
+
+
+def main(config: MakeZoo) -> int:
+    """Trains, calibrates and saves the model; returns the exit code."""
+    fit = replace(RUN.fit, seed=config.seed, epochs=config.epochs or RUN.fit.epochs)
+    run = replace(RUN, records=config.records, out=config.results, weights=config.weights, fit=fit)
+    if config.smoke:
+        run = small(replace(run, records=smoke_records((run.records,), out=run.out)[0]))
+    elif (layout := read_manifest(run.records).layout) != "ct-ich":
+        raise ValueError(f"{run.records} must hold CT-ICH, an open set. Received: layout {layout}")
+    from stroke_tf.deploy.calibrate import calibration
+    from stroke_tf.deploy.load import load_model
+    from stroke_tf.deploy.save_model import save_model
+    from stroke_tf.runs.keep_or_run import folder_of, print_result
+    from stroke_tf.runs.unet import run_unet
+
+    print_result(run_unet(run))
+    trained, shipped = folder_of(run).path, ZOO[DEFAULT]
+    known = calibration(load_model(trained), run.records, run.val_folds)
+    known |= {"limits": shipped.limits, "sources": shipped.sources}
+    save_model([trained], config.out, licence=shipped.licence, half=True, **known)
+    print(f"{config.out}: {sum(it.stat().st_size for it in config.out.iterdir()) / 1e6:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    command.run(main, MakeZoo, doc=__doc__)

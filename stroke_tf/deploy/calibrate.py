@@ -1,0 +1,105 @@
+"""The temperature and the thresholds of a finished model, from slices it did not learn from."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.metrics import roc_curve
+
+from stroke_tf.config import PointName
+from stroke_tf.data import decode_slices
+from stroke_tf.data.selection import label_of
+from stroke_tf.deploy.model import StrokeModel, class_one_score
+from stroke_tf.evaluation.calibration import fit_temperature
+from stroke_tf.evaluation.metrics import check_scored
+from stroke_tf.labels import Task
+from stroke_tf.manifest import FoldName, FoldRow, natural_key, read_manifest
+from stroke_tf.records import HU_OFFSET
+
+HIGH = 0.9
+"""The sensitivity, or the specificity, of `operating_points`."""
+
+
+def calibration(
+    model: StrokeModel, records: Path | str, folds: tuple[FoldName, ...]
+) -> dict[str, Any]:
+    """Returns `temperatures` and `operating_points` of a model, as its description has them.
+
+    Slices go the whole way of a prediction: each alone, or by a model that needs it those of a
+    group as a series.
+
+    Args:
+        model: A model of one network that scores slices.
+        records: Folder of records.
+        folds: Folds of validation.
+
+    Raises:
+        FileNotFoundError: If the records are missing.
+        ValueError: If the model has several networks or gives no scores, or the folds lack a class.
+    """
+    described = model.description
+    scores_none = described.task == "segment" and not described.mask_scores
+    if len(described.networks) != 1 or scores_none:
+        told = f"{len(described.networks)} networks, task {described.task}"
+        raise ValueError(f"`model` must be one network that scores slices. Received: {told}")
+    task = Task.TYPE if described.task == "type" else Task.DETECT
+    size = read_manifest(records).size
+    slices = decode_slices(records, folds, task=task, image_size=size)
+    scores = np.empty(len(slices.rows))
+    for places in _series_of(slices.rows):
+        images = (_pixels(slices.images[it, ..., 0], slices.is_hu[it]) for it in places)
+        said = model.predict(images, series=described.needs_order)
+        scores[places] = [class_one_score(one.scores) for one in said]
+    truth = np.array([label_of(row, task=task) for row in slices.rows], bool)
+    scores = scores.clip(0, 1)
+    return {
+        "temperatures": (fit_temperature(truth, scores),),
+        "operating_points": operating_points(truth, scores),
+    }
+
+
+def operating_points(truth: ArrayLike, scores: ArrayLike) -> dict[PointName, float]:
+    """Returns two thresholds at or above which a score is called positive.
+
+    Args:
+        truth: Shape (N,), 0 or 1 (or bool).
+        scores: Shape (N,), in [0, 1].
+
+    Returns:
+        "sensitive": the highest threshold of a sensitivity of at least 0.9. "specific": the lowest
+        of a specificity of at least 0.9; above all scores where only that is so specific.
+
+    Raises:
+        ValueError: If a class is absent, or truth and scores do not fit together.
+    """
+    truth, scores = check_scored(truth, scores)
+    if not truth.any() or truth.all():
+        raise ValueError(
+            f"`truth` must hold both classes. Received: {int(truth.sum())} positive of {len(truth)}"
+        )
+    false_alarms, recall, thresholds = roc_curve(truth, scores, drop_intermediate=False)
+    thresholds[0] = np.nextafter(scores.max(), np.inf)  # scikit-learn has infinity there
+    return {
+        "sensitive": float(thresholds[np.flatnonzero(recall >= HIGH)[0]]),
+        "specific": float(thresholds[np.flatnonzero(1 - false_alarms >= HIGH)[-1]]),
+    }
+
+
+def _series_of(rows: Sequence[FoldRow]) -> Iterator[list[int]]:
+    """Yields the places of the slices of each group, in the order of their ids."""
+    series = defaultdict(list)
+    for place in sorted(range(len(rows)), key=lambda place: natural_key(rows[place].source_id)):
+        series[rows[place].group_id].append(place)
+    yield from series.values()
+
+
+def _pixels(image: np.ndarray, is_hu: bool) -> np.ndarray:
+    """Returns a stored slice, shape (S, S), as it was: uint8 grey or int16 HU."""
+    return (
+        (image.astype(np.int32) - HU_OFFSET).astype(np.int16) if is_hu else image.astype(np.uint8)
+    )

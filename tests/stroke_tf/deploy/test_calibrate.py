@@ -1,0 +1,69 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from scripted_model import ScriptedModel
+
+from stroke_tf.deploy.calibrate import calibration, operating_points
+from stroke_tf.deploy.description import NetworkFile
+from stroke_tf.manifest import read_folds
+
+
+def test_thresholds_are_the_nearest_ones_of_nine_tenths():
+    truth = np.r_[np.ones(10), np.zeros(10)]
+    scores = np.r_[0.2, np.arange(41, 50) / 50, 0.85, np.arange(1, 10) / 50]
+    points = operating_points(truth, scores)
+    assert points == {"sensitive": pytest.approx(0.82), "specific": pytest.approx(0.2)}
+    called = scores >= points["sensitive"]
+    assert called[truth == 1].mean() == 0.9
+    assert (scores < points["specific"])[truth == 0].mean() == 0.9
+
+
+def test_where_no_threshold_is_so_specific_nothing_is_called():
+    points = operating_points([1, 1, 0, 0], [0.5, 0.5, 0.5, 0.5])
+    assert points["sensitive"] == 0.5
+    assert 0.5 < points["specific"] < 0.5 + 1e-9
+
+
+@pytest.mark.parametrize("truth", [[0, 0], [1, 1]])
+def test_one_class_alone_has_no_operating_point(truth):
+    with pytest.raises(ValueError, match="`truth` must hold both classes"):
+        operating_points(truth, [0.1, 0.2])
+
+
+def test_a_model_is_calibrated_on_the_slices_of_its_validation_folds(phantom_records):
+    model, (records, _) = ScriptedModel(), phantom_records
+    found = calibration(model, records, (0, 1))
+    assert model.seen > 10
+    assert set(found) == {"temperatures", "operating_points"}
+    (temperature,) = found["temperatures"]
+    assert 0.01 <= temperature <= 100
+    assert set(found["operating_points"]) == {"sensitive", "specific"}
+
+
+def test_a_model_of_series_sees_each_patient_as_one_in_order(phantom_records):
+    records, (model, seen) = phantom_records[0], (ScriptedModel(smooth_slices=1.0), [])
+    predict = model.predict
+
+    def told(images, *, series):
+        images = list(images)
+        seen.append((len(images), series))
+        return predict(images, series=series)
+
+    model.predict = told
+    calibration(model, records, (0, 1))
+    rows = [row for row in read_folds(records) if row.fold in ("0", "1")]
+    counts = Counter(row.group_id for row in rows).values()
+    assert sorted(seen) == sorted((count, True) for count in counts)
+
+
+@pytest.mark.parametrize(
+    ("described", "told"),
+    [
+        ({"task": "segment", "threshold": None}, "1 networks, task segment"),
+        ({"networks": (NetworkFile("a", "b", 1),) * 2}, "2 networks, task joint"),
+    ],
+)
+def test_ensembles_and_masks_alone_are_refused(phantom_records, described, told):
+    with pytest.raises(ValueError, match=f"must be one network that scores slices.*{told}"):
+        calibration(ScriptedModel(**described), phantom_records[0], (0,))
