@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +119,15 @@ def read_mask_rule(run: Path) -> MaskRule | None:
     return MaskRule(**read_json(path)) if path.is_file() else None
 
 
-def train(config: UnetRun, run: OpenRun) -> keras.Model:
+def train(
+    config: UnetRun, run: OpenRun, *, callbacks: Sequence[keras.callbacks.Callback] = ()
+) -> keras.Model:
     """Trains the U-Net of a run in its folder and returns it with its best weights.
+
+    Args:
+        config: The run's settings.
+        run: Its folder and folds.
+        callbacks: Callbacks that look on.
 
     Raises:
         ValueError: If its training folds hold no lesion, before anything is built.
@@ -138,6 +145,7 @@ def train(config: UnetRun, run: OpenRun) -> keras.Model:
         config=config.fit,
         run_dir=run.folder.path,
         progress=run.folder.title,
+        callbacks=callbacks,
         **objective,
     )
     return model
