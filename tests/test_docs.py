@@ -14,6 +14,7 @@ from benchmarks import (
     planted_mistakes,
     predict,
     search,
+    segmentation_peers,
     tfrecords,
     unet_step,
 )
@@ -49,6 +50,7 @@ SETTINGS = {
     "benchmarks.pipeline": pipeline.Settings,
     "benchmarks.predict": predict.Settings,
     "benchmarks.search": search.Settings,
+    "benchmarks.segmentation_peers": segmentation_peers.Settings,
     "benchmarks.tfrecords": tfrecords.Settings,
     "benchmarks.unet_step": unet_step.Settings,
     "data_tools.build_tfrecords": Conversion,
