@@ -40,7 +40,6 @@ import dataclasses
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -48,7 +47,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from benchmarks._peers.budget import Spent, run_within
-from benchmarks._peers.job import TOLD_NAME, Job
+from benchmarks._peers.job import RESULT_NAME, TOLD_NAME, Job
 from benchmarks._side_by_side import tell
 from stroke_tf.config import FitConfig
 from stroke_tf.files import locked, plain, read_json, write_json, write_text
@@ -62,7 +61,7 @@ if TYPE_CHECKING:
 
 Peer = Literal["ours", "smp", "nnunet"]
 _ROOT = Path(__file__).parents[1]
-_RESULT_NAME, _RECIPE_NAME = "result.json", "recipe.json"
+_RECIPE_NAME = "recipe.json"
 
 RECIPE = UnetRun(
     architecture="composed",
@@ -243,7 +242,7 @@ def _kept(settings: Settings, recipe: UnetRun, part: int, minutes: float, peer: 
     Raises:
         ValueError: If it was done with other settings.
     """
-    path = _folder(settings, part, minutes, peer) / _RESULT_NAME
+    path = _folder(settings, part, minutes, peer) / RESULT_NAME
     if not path.is_file():
         return False
     if read_json(path)["settings"] != _described(settings, recipe, peer):
@@ -301,7 +300,7 @@ def _run_peer(
         "processor": processor(),
         "settings": _described(settings, recipe, peer),
     }
-    write_json(folder / _RESULT_NAME, result)
+    write_json(folder / RESULT_NAME, result)
 
 
 def _work(
@@ -332,71 +331,23 @@ def _minutes(spent: Spent | None) -> dict[str, float] | None:
 
 def _tell(settings: Settings) -> None:
     """Pools the parts of each peer and budget, writes the table and prints it."""
-    results = [row for minutes in settings.minutes for row in _rows(settings, minutes)]
+    from benchmarks._peers.table import HEADING, cells_of, rows_of
+
+    rows = []
+    for minutes in settings.minutes:
+        folders = {
+            peer: [_folder(settings, part, minutes, peer) for part in settings.test_parts]
+            for peer in settings.peers
+        }
+        rows += rows_of(folders, seed=settings.seed)
     summary = {
         "name": "segmentation_peers",
         "processor": processor(),
         "data_manifest_sha256": manifest_sha256(settings.records),
-        "rows": results,
+        "rows": rows,
     }
     write_json(settings.out / "segmentation_peers.json", summary)
-    cells = [[str(value) for value in _cells(row)] for row in results]
-    tell("Lesion masks at equal CPU time", _HEADING, cells, plain(summary))
-
-
-_HEADING = (
-    *("budget, CPU min", "peer", "masks", "parts", "patients", "slices", "trained, CPU min"),
-    *("Dice of all pixels", "of lesion slices", "lesion-wise recall", "false lesions a slice"),
-    "ours ahead by",
-)
-
-
-def _rows(settings: Settings, minutes: float) -> Iterator[dict[str, Any]]:
-    from benchmarks._peers import scores
-    from stroke_tf.run_folder import json_of_metrics
-
-    folders: dict[Peer, list[Path]] = {
-        peer: [_folder(settings, part, minutes, peer) for part in settings.test_parts]
-        for peer in settings.peers
-    }
-    for rule in scores.RULES:
-        counts = {peer: scores.read_counts(it, rule) for peer, it in folders.items()}
-        for peer, frame in counts.items():
-            told = [read_json(folder / _RESULT_NAME) for folder in folders[peer]]
-            row = {
-                "minutes": minutes,
-                "peer": peer,
-                "masks": rule,
-                "parts": list(settings.test_parts),
-                "of": settings.parts,
-                "patients": frame["group"].nunique(),
-                "n": len(frame),
-                "trained_cpu_minutes": [it["trained"]["cpu_minutes"] for it in told],
-                "stopped": [it["stopped"] for it in told],
-                "told": [it["told"] for it in told],
-                "metrics": json_of_metrics(scores.metrics(frame, seed=settings.seed)),
-            }
-            if peer != "ours" and "ours" in counts:
-                found = scores.gain(counts["ours"], frame, seed=settings.seed)
-                row["ours_ahead"] = json_of_metrics({"dice": found.difference})["dice"]
-                row["p_value"] = found.p_value if found.p_value == found.p_value else None
-            yield row
-
-
-def _cells(row: dict[str, Any]) -> Sequence[Any]:
-    from benchmarks._peers.scores import METRICS
-    from stroke_tf.run_folder import metrics_of_json
-
-    found = metrics_of_json(row["metrics"])
-    spent = row["trained_cpu_minutes"]
-    ahead = metrics_of_json({"it": row["ours_ahead"]})["it"] if "ours_ahead" in row else None
-    return (
-        f"{row['minutes']:g}",
-        *(row["peer"], row["masks"], len(row["parts"]), row["patients"], row["n"]),
-        f"{sum(spent) / len(spent):.1f}",
-        *(found[name].text() for name in METRICS),
-        ahead.text(sign=True) if ahead else "",
-    )
+    tell("Lesion masks at equal CPU time", HEADING, map(cells_of, rows), plain(summary))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from stroke_tf.files import read_json, replacing, write_json
 
 Use = Literal["train", "val", "test"]
 SLICES_NAME, JOB_NAME, TOLD_NAME = "slices.npz", "job.json", "told.json"
+RESULT_NAME = "result.json"
+"""Written last: its presence marks a peer as done."""
 DATASET = "Dataset001_Slices"
 """Name of nnU-Net's data set."""
 ANSWERED: tuple[Use, ...] = ("val", "test")
