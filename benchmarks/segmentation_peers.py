@@ -13,9 +13,9 @@ answers the validation and test slices, at the size of the records and without a
 are counted by the same functions.
 
 - ours: `--recipe`, a file of settings as `stroke-tf train-unet --config` takes it, or the one in
-  this file. A pilot of a few steps, in the budget, says how many epochs of the cosine fit.
+  this file. Its epochs go on while there is CPU time, which its cosine follows.
 - smp: U-Net of segmentation_models.pytorch on EfficientNet-Lite0 with ImageNet weights, AdamW,
-  warm-up and a cosine that follows the CPU time, Dice and cross-entropy, as many slices without a
+  warm-up and a cosine that follows the CPU time too, Dice and cross-entropy, as many slices without a
   lesion as with one, augmented (mirror, rotation, scale, shift, contrast, brightness, gamma),
   mirrored test.
 - nnunet: nnU-Net v2, `2d`, its own plan, augmentation, loss, trainer and prediction. Its batch is
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 Peer = Literal["ours", "smp", "nnunet"]
 _ROOT = Path(__file__).parents[1]
 _RECIPE_NAME = "recipe.json"
+_LEAST_MINUTES = 0.5  # the libraries alone take a tenth to load
 
 RECIPE = UnetRun(
     architecture="composed",
@@ -157,6 +158,8 @@ class Settings:
 
 def main(settings: Settings) -> None:
     """Runs what is missing, and prints a table and a line of JSON."""
+    if min(settings.minutes) < _LEAST_MINUTES:
+        raise ValueError(f"`minutes` must be >= {_LEAST_MINUTES}. Received: {settings.minutes}")
     recipe = _recipe(settings)
     if settings.smoke:
         settings, recipe = _small(settings, recipe)
@@ -333,9 +336,9 @@ def _tell(settings: Settings) -> None:
     """Pools the parts of each peer and budget, writes the table and prints it."""
     from benchmarks._peers.table import HEADING, cells_of, rows_of
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for minutes in settings.minutes:
-        folders = {
+        folders: dict[str, list[Path]] = {
             peer: [_folder(settings, part, minutes, peer) for part in settings.test_parts]
             for peer in settings.peers
         }

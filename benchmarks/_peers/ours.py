@@ -1,44 +1,40 @@
-"""This package: a U-Net as `stroke-tf` trains it, as many epochs as fit in the CPU time.
+"""This package: a U-Net as `stroke-tf` trains it, as long as there is CPU time.
 
-A pilot of a few steps and one validation, paid for by the same budget, tells what an epoch takes;
-so the cosine comes to its end within the budget. If the budget cuts the last epoch off, the best
-one before it counts. Runs in the interpreter of `stroke_tf`.
+Its epochs are those of a training, but their number: a cosine follows the CPU time, and the last
+epoch ends early, so that its validation is within the budget too. The best epoch counts, as
+always. Runs in the interpreter of `stroke_tf`.
 """
 
 from __future__ import annotations
 
-import shutil
+import math
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 import cv2
 import keras
 import numpy as np
 
 from benchmarks._peers.job import ANSWERED, Job, cpu_seconds, main, read_slices
-from stroke_tf.data import decode_slices, named_batches
-from stroke_tf.data.memory import Slices
+from stroke_tf.data import named_batches
 from stroke_tf.inference.predict import Predictor
-from stroke_tf.labels import Task
 from stroke_tf.machine import describe_environment
 from stroke_tf.run_folder import RunFolder
 from stroke_tf.runs import unet
 from stroke_tf.runs.keep_or_run import OpenRun, Split
 from stroke_tf.runs.settings import UnetRun
 
-_PILOT_STEPS = 8
-_WARM_UP = 2  # steps
+_MANY = 100_000  # epochs: the CPU time ends before
 
 
 def train(job: Job) -> None:
     """Trains in the job's folder."""
-    recipe = recipe_of(job)
-    decoded = _decoded(recipe, job)
-    epochs, pilot = _epochs_within(recipe, job, decoded)
-    job.tell(epochs=epochs, steps=epochs * pilot.steps, pilot=pilot.told(), versions=_versions())
-    fit = replace(recipe.fit, epochs=epochs, patience=epochs)
-    unet.train(replace(recipe, fit=fit), _open_run(job, "model", decoded=decoded))
+    recipe, run = recipe_of(job), _open_run(job)
+    val = len(unet.dataset_of(recipe, run.split.val))
+    budget = _Budget(recipe, job, val_steps=val)
+    fit = replace(recipe.fit, epochs=_MANY, patience=_MANY)
+    unet.train(replace(recipe, fit=fit), run, callbacks=[budget])
+    job.tell(steps=budget.steps, epochs=budget.epochs, versions=_versions())
 
 
 def predict(job: Job) -> None:
@@ -47,7 +43,7 @@ def predict(job: Job) -> None:
     Raises:
         RuntimeError: If no epoch came to its end.
     """
-    recipe, run = recipe_of(job), _open_run(job, "model")
+    recipe, run = recipe_of(job), _open_run(job)
     if not run.folder.model.is_file():
         raise RuntimeError("ours saved no weights: its budget is too small for an epoch")
     model = keras.models.load_model(run.folder.model, compile=False)
@@ -71,75 +67,55 @@ def recipe_of(job: Job) -> UnetRun:
 
     path = job.folder / "recipe.json"
     recipe: UnetRun = parse(UnetRun, args=["--config", str(path)])
-    split = _split(job)
-    return replace(
-        recipe,
-        records=Path(job.options["records"]),
-        val_folds=split.val,
-        test_folds=split.test,
-        fit=replace(recipe.fit, seed=job.seed),
-    )
+    fit = replace(recipe.fit, seed=job.seed)
+    return replace(recipe, records=Path(job.options["records"]), fit=fit)
 
 
-class _Pilot(keras.callbacks.Callback):
-    """Stops a training after a few steps and notes the CPU time."""
+class _Budget(keras.callbacks.Callback):
+    """Ends the cosine, and the training, with the CPU time, as a last validation leaves it."""
 
-    def __init__(self) -> None:
+    def __init__(self, recipe: UnetRun, job: Job, val_steps: int) -> None:
         super().__init__()
-        self.steps, self.begun, self.ended = 0, cpu_seconds(), 0.0
-        self._marks: list[float] = []
+        self._fit, self._job, self._val_steps = recipe.fit, job, val_steps
+        self._begun, self._after = 0.0, 0.0
+        self.steps, self.epochs = 0, 0
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Sets the learning rate of the step, where it is to follow a cosine."""
+        if not self.steps:
+            self._begun = cpu_seconds()
+        warm = self._fit.warmup_epochs * self.params["steps"]
+        if self._fit.schedule == "cosine":
+            share = (cpu_seconds() - self._begun) / max(1.0, self._end - self._begun)
+            rate = (1 + math.cos(math.pi * min(1.0, share))) / 2
+            rate *= min(1.0, (self.steps + 1) / (warm + 1))
+            self.model.optimizer.learning_rate = self._fit.learning_rate * rate
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        self._marks.append(cpu_seconds())
-        self.steps = self.params["steps"]
-        if len(self._marks) == _PILOT_STEPS:
+        """Counts the step, and stops when there is time for the validation alone."""
+        self.steps += 1
+        if not self.epochs:  # how long a validation takes is not known yet
+            each = (cpu_seconds() - self._begun) / self.steps
+            self._after = self._val_steps * each / 2
+        if cpu_seconds() >= self._end:
             self.model.stop_training = True
 
-    @property
-    def step_seconds(self) -> float:
-        """CPU time of a step; the first ones are slower."""
-        pairs = zip(self._marks[_WARM_UP:], self._marks[_WARM_UP + 1 :], strict=False)
-        return median(end - start for start, end in pairs)
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Notes when an epoch's validation begins."""
+        self._before = cpu_seconds()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Counts the epoch, and notes how long its validation took."""
+        self.epochs += 1
+        self._after = cpu_seconds() - self._before
 
     @property
-    def start_seconds(self) -> float:
-        """CPU time before the first step: network, slices and graph."""
-        return self._marks[0] - self.begun
-
-    @property
-    def epoch_seconds(self) -> float:
-        """CPU time of a whole epoch, with its validation and what it saves."""
-        return self.steps * self.step_seconds + self.ended - self._marks[-1]
-
-    def told(self) -> dict[str, float]:
-        names = ("start_seconds", "step_seconds", "epoch_seconds")
-        return {name: round(getattr(self, name), 3) for name in names}
+    def _end(self) -> float:
+        return self._job.end - self._after
 
 
-def _decoded(recipe: UnetRun, job: Job) -> Slices:
-    split = _split(job)
-    return decode_slices(
-        recipe.records,
-        (*split.train, *split.val),
-        task=Task.SEGMENT,
-        image_size=recipe.image_size,
-        view=recipe.view,
-        lesions_only=recipe.lesions_only,
-    )
-
-
-def _epochs_within(recipe: UnetRun, job: Job, decoded: Slices) -> tuple[int, _Pilot]:
-    run, pilot = _open_run(job, "pilot", decoded=decoded), _Pilot()
-    fit = replace(recipe.fit, epochs=1, warmup_epochs=0)
-    unet.train(replace(recipe, fit=fit), run, callbacks=[pilot])
-    pilot.ended = cpu_seconds()
-    shutil.rmtree(run.folder.path)
-    left = job.end - cpu_seconds() - pilot.start_seconds
-    return max(1, int(left / pilot.epoch_seconds)), pilot
-
-
-def _open_run(job: Job, row: str, *, decoded: Slices | None = None) -> OpenRun:
-    return OpenRun(RunFolder(job.folder, "ours", row, job.seed), _split(job), decoded)
+def _open_run(job: Job) -> OpenRun:
+    return OpenRun(RunFolder(job.folder, "ours", "model", job.seed), _split(job))
 
 
 def _split(job: Job) -> Split:

@@ -61,9 +61,9 @@ def test_no_patient_is_handed_over_for_two_uses(handed):
 
 
 def test_the_slices_of_each_use_are_those_of_our_folds(handed, phantom_records, split):
-    fold_of = {row.source_id: int(row.fold) for row in read_folds(phantom_records[0])}
+    fold_of = {row.source_id: row.fold for row in read_folds(phantom_records[0])}
     for use, truth in handed.truth.items():
-        assert {fold_of[name] for name in truth.ids} == set(getattr(split, use))
+        assert {fold_of[name] for name in truth.ids} == set(map(str, getattr(split, use)))
 
 
 def test_arrays_are_what_our_training_reads(handed, read):
