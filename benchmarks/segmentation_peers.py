@@ -15,9 +15,9 @@ are counted by the same functions.
 - ours: `--recipe`, a file of settings as `stroke-tf train-unet --config` takes it, or the one in
   this file. Its epochs go on while there is CPU time, which its cosine follows.
 - smp: U-Net of segmentation_models.pytorch on EfficientNet-Lite0 with ImageNet weights, AdamW,
-  warm-up and a cosine that follows the CPU time too, Dice and cross-entropy, as many slices without a
-  lesion as with one, augmented (mirror, rotation, scale, shift, contrast, brightness, gamma),
-  mirrored test.
+  warm-up and a cosine that follows the CPU time too, Dice and cross-entropy, as many slices
+  without a lesion as with one, augmented (mirror, rotation, scale, shift, contrast, brightness,
+  gamma), mirrored test.
 - nnunet: nnU-Net v2, `2d`, its own plan, augmentation, loss, trainer and prediction. Its batch is
   made smaller and its epochs shorter, for a GPU's would not end on a CPU; their number follows the
   CPU time, so that its learning rate comes to its end too. Fingerprint, plan and preprocessing are
@@ -30,8 +30,8 @@ do too, in channels; `--slice-alone` leaves the neighbours out.
 Written to `--out`: for each budget, peer and part a folder with its logs, its counts of each slice
 (`likeliest.csv`, `tuned.csv`) and last `result.json`, which marks it done. The same command goes on
 where it was stopped, with the peer that was at work, and another budget, part or peer joins what is
-there. `segmentation_peers.json` holds the table. Run it on a machine that does nothing else:
-threads that wait for each other spend CPU time too.
+there. `segmentation_peers.json` holds the table. Other work on the machine shows little in CPU
+time, for no thread waits by spinning (`OMP_WAIT_POLICY`), but a quiet machine is fairer to all.
 """
 
 from __future__ import annotations
@@ -319,6 +319,7 @@ def _work(
         variables={
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "OMP_NUM_THREADS": threads,
+            "OMP_WAIT_POLICY": "PASSIVE",  # threads of PyTorch that wait would spend the budget
             "TF_NUM_INTRAOP_THREADS": threads,
         },
         cpu_seconds=cpu_seconds,

@@ -34,7 +34,6 @@ def train(job: Job) -> None:
     budget = _Budget(recipe, job, val_steps=val)
     fit = replace(recipe.fit, epochs=_MANY, patience=_MANY)
     unet.train(replace(recipe, fit=fit), run, callbacks=[budget])
-    job.tell(steps=budget.steps, epochs=budget.epochs, versions=_versions())
 
 
 def predict(job: Job) -> None:
@@ -77,7 +76,7 @@ class _Budget(keras.callbacks.Callback):
     def __init__(self, recipe: UnetRun, job: Job, val_steps: int) -> None:
         super().__init__()
         self._fit, self._job, self._val_steps = recipe.fit, job, val_steps
-        self._begun, self._after = 0.0, 0.0
+        self._begun, self._before, self._after = 0.0, 0.0, 0.0
         self.steps, self.epochs = 0, 0
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -105,9 +104,14 @@ class _Budget(keras.callbacks.Callback):
         self._before = cpu_seconds()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Counts the epoch, and notes how long its validation took."""
+        """Counts the epoch, and tells it: the process may be stopped after the last one."""
         self.epochs += 1
-        self._after = cpu_seconds() - self._before
+        self._job.tell(steps=self.steps, epochs=self.epochs, versions=_versions())
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Notes how long the last epoch took from its validation on, with all that was saved."""
+        if self.epochs:
+            self._after = cpu_seconds() - self._before
 
     @property
     def _end(self) -> float:
