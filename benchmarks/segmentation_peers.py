@@ -193,7 +193,8 @@ def _run_part(settings: Settings, recipe: UnetRun, part: int) -> None:
     kept = {pair: _kept(settings, recipe, part, *pair) for pair in wanted}
     if all(kept.values()):
         return
-    folder = settings.out / f"handed-part{part}-of{settings.parts}"
+    data = manifest_sha256(settings.records)[:8]
+    folder = settings.out / f"handed-{data}-part{part}-of{settings.parts}"
     if neighbours:
         folder = folder.with_name(f"{folder.name}-neighbours")
     with locked(folder):

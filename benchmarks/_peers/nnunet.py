@@ -42,6 +42,7 @@ def train(job: Job) -> None:
     _set_up(job)
     torch.manual_seed(job.seed)
     np.random.seed(job.seed)  # noqa: NPY002 (it is what nnU-Net's loader draws from)
+    os.environ["nnUNet_n_proc_DA"] = "0"  # it augments in this process: none works ahead or waits
     trainer = _trainer(job)
     trainer.num_iterations_per_epoch = job.options["steps"]
     trainer.num_val_iterations_per_epoch = 1
@@ -150,13 +151,13 @@ def _prepared(job: Job) -> Path:
 
 
 def _set_up(job: Job) -> None:
-    """Sets nnU-Net's folders, and has it augment in its own process: CPU time is what counts."""
+    """Sets nnU-Net's folders and processes."""
     torch.set_num_threads(job.threads)
     os.environ |= {
         "nnUNet_raw": str(job.handed / "raw"),
         "nnUNet_preprocessed": str(job.handed / "preprocessed"),
         "nnUNet_results": str(job.folder / "results"),
-        "nnUNet_n_proc_DA": "0",
+        "nnUNet_n_proc_DA": str(job.threads),
         "nnUNet_def_n_proc": str(job.threads),
     }
 
