@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from benchmarks._peers.job import ANSWERED, DATASET, Job, cpu_seconds, main, rea
 
 SPACING = (999, 1, 1)  # as nnU-Net's reader of PNG files has it
 _CONFIGURATION, _PLANS = "2d", "nnUNetPlans"
+_MANY = 1000  # epochs
 _CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
 
 
@@ -44,14 +45,12 @@ def train(job: Job) -> None:
     np.random.seed(job.seed)  # noqa: NPY002 (it is what nnU-Net's loader draws from)
     os.environ["nnUNet_n_proc_DA"] = "0"  # it augments in this process: none works ahead or waits
     trainer = _trainer(job)
-    trainer.num_iterations_per_epoch = job.options["steps"]
-    trainer.num_val_iterations_per_epoch = 1
     trainer.save_every = 10
     trainer.on_train_start()
-    epochs = _train(trainer, job)
+    epochs, steps = _train(trainer, job)
     trainer.on_train_end()
     job.tell(
-        steps=epochs * job.options["steps"],
+        steps=steps,
         epochs=epochs,
         batch=trainer.batch_size,
         patch=list(trainer.configuration_manager.patch_size),
@@ -60,47 +59,55 @@ def train(job: Job) -> None:
     )
 
 
-def _train(trainer: Any, job: Job) -> int:
-    """Does what `nnUNetTrainer.run_training` does; returns the number of epochs."""
-    marks = [cpu_seconds()]
-    while (left := epochs_left(marks, job.end)) > 0:
-        trainer.num_epochs = trainer.lr_scheduler.max_steps = trainer.current_epoch + left
+def _train(trainer: Any, job: Job) -> tuple[int, int]:
+    """Does what `nnUNetTrainer.run_training` does; returns the numbers of epochs and of steps."""
+    begun, steps = cpu_seconds(), 0
+    while epochs := plan_epochs(
+        spent=cpu_seconds() - begun,
+        left=job.end - cpu_seconds(),
+        steps=steps,
+        in_epoch=job.options["steps"],
+    ):
+        trainer.num_epochs = trainer.lr_scheduler.max_steps = trainer.current_epoch + epochs.left
         trainer.on_epoch_start()
         trainer.on_train_epoch_start()
         trainer.on_train_epoch_end(
-            [
-                trainer.train_step(next(trainer.dataloader_train))
-                for _ in range(trainer.num_iterations_per_epoch)
-            ]
+            [trainer.train_step(next(trainer.dataloader_train)) for _ in range(epochs.steps)]
         )
         with torch.no_grad():
             trainer.on_validation_epoch_start()
-            trainer.on_validation_epoch_end(
-                [
-                    trainer.validation_step(next(trainer.dataloader_val))
-                    for _ in range(trainer.num_val_iterations_per_epoch)
-                ]
-            )
+            trainer.on_validation_epoch_end([trainer.validation_step(next(trainer.dataloader_val))])
         trainer.on_epoch_end()
-        marks.append(cpu_seconds())
-    return trainer.current_epoch
+        steps += epochs.steps
+    return trainer.current_epoch, steps
 
 
-def epochs_left(marks: list[float], end: float) -> int:
-    """Returns how many epochs fit until the end.
+class Epochs(NamedTuple):
+    """How many epochs are left, and how many steps the next one has."""
 
-    Before the first one it is not known what an epoch takes: then it is many, so that the learning
+    left: int
+    steps: int
+
+
+def plan_epochs(*, spent: float, left: float, steps: int, in_epoch: int) -> Epochs | None:
+    """Returns the epochs that use what is left of the CPU time; None if that is too little.
+
+    Before the first one it is not known what a step takes: then many are left, so that the learning
     rate is the highest.
 
     Args:
-        marks: CPU seconds before the first epoch and after each.
-        end: CPU seconds at which the training must be over.
+        spent: CPU seconds of the epochs until now.
+        left: CPU seconds that are left.
+        steps: Steps until now.
+        in_epoch: Steps that an epoch should have, more or less.
     """
-    if len(marks) == 1:
-        return 1000
-    recent = marks[-4:]
-    each = (recent[-1] - recent[0]) / (len(recent) - 1)
-    return int((end - marks[-1]) / each)
+    if not steps:
+        return Epochs(_MANY, in_epoch)
+    possible = int(left * steps / spent)
+    if possible < max(1, in_epoch / 2):
+        return None
+    epochs = max(1, round(possible / in_epoch))
+    return Epochs(epochs, possible // epochs)
 
 
 def predict(job: Job) -> None:

@@ -184,16 +184,19 @@ def test_slices_dealt_one_by_one_are_refused(phantom_records, tmp_path):
         main(Settings(records=phantom_records[1], out=tmp_path))
 
 
-def test_epochs_of_nnunet_come_to_their_end_within_the_budget():
+@pytest.mark.parametrize("budget", [300.0, 1000.0, 1017.0])
+def test_epochs_of_nnunet_end_with_the_budget_and_so_does_their_learning_rate(budget):
     pytest.importorskip("torch")
-    from benchmarks._peers.nnunet import epochs_left
+    from benchmarks._peers.nnunet import plan_epochs
 
-    marks, epochs = [10.0], 0
-    while epochs_left(marks, end=100) > 0:
-        marks.append(marks[-1] + (20 if epochs < 2 else 15))
-        epochs += 1
-    assert marks[-1] == 95.0
-    assert epochs_left([10.0, 30.0], end=100) == 3
+    spent, steps, left = 0.0, 0, []
+    while plan := plan_epochs(spent=spent, left=budget - spent, steps=steps, in_epoch=10):
+        left.append(plan.left)
+        steps += plan.steps
+        spent += 3.0 * plan.steps * (1.2 if steps < 30 else 1.0)  # the first ones are slower
+    assert left[-1] == 1
+    assert left[1:] == sorted(left[1:], reverse=True)
+    assert 0.9 * budget <= spent <= budget
 
 
 def test_smp_moves_masks_with_their_slices():
