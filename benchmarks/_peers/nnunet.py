@@ -11,16 +11,16 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks._peers.epochs import plan_epochs
 from benchmarks._peers.job import ANSWERED, DATASET, Job, cpu_seconds, main, read_slices
 
 SPACING = (999, 1, 1)  # as nnU-Net's reader of PNG files has it
 _CONFIGURATION, _PLANS = "2d", "nnUNetPlans"
-_MANY = 1000  # epochs
 _CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
 
 
@@ -80,34 +80,6 @@ def _train(trainer: Any, job: Job) -> tuple[int, int]:
         trainer.on_epoch_end()
         steps += epochs.steps
     return trainer.current_epoch, steps
-
-
-class Epochs(NamedTuple):
-    """How many epochs are left, and how many steps the next one has."""
-
-    left: int
-    steps: int
-
-
-def plan_epochs(*, spent: float, left: float, steps: int, in_epoch: int) -> Epochs | None:
-    """Returns the epochs that use what is left of the CPU time; None if that is too little.
-
-    Before the first one it is not known what a step takes: then many are left, so that the learning
-    rate is the highest.
-
-    Args:
-        spent: CPU seconds of the epochs until now.
-        left: CPU seconds that are left.
-        steps: Steps until now.
-        in_epoch: Steps that an epoch should have, more or less.
-    """
-    if not steps:
-        return Epochs(_MANY, in_epoch)
-    possible = int(left * steps / spent)
-    if possible < max(1, in_epoch / 2):
-        return None
-    epochs = max(1, round(possible / in_epoch))
-    return Epochs(epochs, possible // epochs)
 
 
 def predict(job: Job) -> None:
