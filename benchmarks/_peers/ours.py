@@ -76,7 +76,7 @@ class _Budget(keras.callbacks.Callback):
     def __init__(self, recipe: UnetRun, job: Job, val_steps: int) -> None:
         super().__init__()
         self._fit, self._job, self._val_steps = recipe.fit, job, val_steps
-        self._begun, self._before, self._after = 0.0, 0.0, 0.0
+        self._begun, self._first, self._before, self._after = 0.0, 0.0, 0.0, 0.0
         self.steps, self.epochs = 0, 0
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -93,8 +93,10 @@ class _Budget(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Counts the step, and stops when there is time for the validation alone."""
         self.steps += 1
-        if not self.epochs:  # how long a validation takes is not known yet
-            each = (cpu_seconds() - self._begun) / self.steps
+        if self.steps == 1:  # the first one is slow: the graph is made
+            self._first = cpu_seconds()
+        elif not self.epochs:  # how long a validation takes is not known yet
+            each = (cpu_seconds() - self._first) / (self.steps - 1)
             self._after = self._val_steps * each / 2
         if cpu_seconds() >= self._end:
             self.model.stop_training = True
