@@ -36,6 +36,21 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Lying:
+    """Slices that are seen upright, as they lie: what is said of their pixels goes back there.
+
+    Attributes:
+        images: uint8 grey, shape (N, S, S).
+        masks: uint8 class ids, shape (N, S, S, 1).
+        moves: float64, shape (N, 2, 3), see `upright_heads`.
+    """
+
+    images: np.ndarray
+    masks: np.ndarray
+    moves: np.ndarray
+
+
+@dataclass(frozen=True)
 class Slices:
     """Decoded slices in the order of folds.csv.
 
@@ -45,12 +60,14 @@ class Slices:
             else uint16: HU + 32768 where `is_hu`, grey values 0 to 255 elsewhere.
         masks: uint8 class ids, shape (N, S, S, 1), or None where they were not asked for.
         is_hu: bool, shape (N,).
+        lying: The slices as they lie, where images and masks are views that were turned upright.
     """
 
     rows: tuple[FoldRow, ...]
     images: np.ndarray
     masks: np.ndarray | None
     is_hu: np.ndarray
+    lying: Lying | None = None
 
 
 def load_slices(

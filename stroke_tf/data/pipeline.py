@@ -11,14 +11,14 @@ import dataclasses
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import numpy as np
 import tensorflow as tf
 
 from stroke_tf.config import THREE_WINDOWS, AugmentStrength, View, Window
 from stroke_tf.data.augment import draw_change
-from stroke_tf.data.memory import Cache, Slices, empty_array, load_slices
+from stroke_tf.data.memory import Cache, Lying, Slices, empty_array, load_slices
 from stroke_tf.data.parallel import parallel_map
 from stroke_tf.data.rendering import batch_renderer, gray_images
 from stroke_tf.data.selection import (
@@ -28,7 +28,7 @@ from stroke_tf.data.selection import (
     label_of,
     rows_of_folds,
 )
-from stroke_tf.data.upright import HEAD_SIZE, upright_views
+from stroke_tf.data.upright import HEAD_SIZE, turn_mask, upright_heads
 from stroke_tf.labels import StrokeType, Task
 from stroke_tf.manifest import FoldName, Manifest, read_manifest
 from stroke_tf.records import STAGE_FOLDS
@@ -76,8 +76,8 @@ def make_dataset(
             slice before, the slice itself and the slice after it in the patient's series, where
             every slice is used, for records of known patients in the `clean` protocol, and one
             window.
-            "upright": the head upright and centred, its brain at one grey (see `upright_views`),
-            for DETECT and TYPE; slices in HU are seen through the brain window first.
+            "upright": the head upright and centred, its brain at one grey (see `upright_views`);
+            slices in HU are seen through the brain window first, and masks go with their slices.
         lesions_only: Whether slices of class NONE are left out.
         with_ids: Whether each batch ends with a dict of what is known of its slices, for
             evaluation (Keras would take it for sample weights).
@@ -95,8 +95,10 @@ def make_dataset(
         (the input of a Keras model is float32, so Keras casts them there); labels float32, shape
         (B, 1): stroke no 0 or yes 1 (DETECT), ischaemia 0 or haemorrhage 1 (TYPE), or uint8 class
         ids, shape (B, S, S, 1) (SEGMENT); ids: "source_id" and "group_id" string, "height" and
-        "width" (of the original, pixels) and "stroke_type" int64, each of shape (B,). A batch's
-        memory is used again once nothing refers to the batch.
+        "width" (of the original, pixels) and "stroke_type" int64, each of shape (B,). With masks
+        seen upright the ids also hold the slices as they lie: "lying_image", uint8, shape
+        (B, S, S), "lying_mask", uint8, shape (B, S, S, 1), and "move", float64, shape (B, 2, 3),
+        see `upright_heads`. A batch's memory is used again once nothing refers to the batch.
 
     Raises:
         FileNotFoundError: If the manifest or a shard is missing.
@@ -108,7 +110,7 @@ def make_dataset(
     _check_folds(folds, training=training)
     _check_arguments(image_size=image_size, batch_size=batch_size, windows=windows)
     _check_negatives(negatives_per_positive, training=training)
-    _check_view(view, read_manifest(records), task=task, windows=windows)
+    _check_view(view, read_manifest(records), windows=windows)
     if view == "neighbours":
         _check_whole(records, folds, task=task, lesions_only=lesions_only)
     slices = decoded or decode_slices(
@@ -151,11 +153,22 @@ def decode_slices(
 
     Arguments and errors are those of `make_dataset`; `folds` are all that one of them will read.
     """
-    size = round(HEAD_SIZE * image_size) if view == "upright" else image_size
-    slices = load_slices(
-        records, folds, task=task, image_size=size, lesions_only=lesions_only, cache=cache
+
+    def load(size: int) -> Slices:
+        return load_slices(
+            records, folds, task=task, image_size=size, lesions_only=lesions_only, cache=cache
+        )
+
+    if view != "upright":
+        return load(image_size)
+    upright, moves = _upright(load(round(HEAD_SIZE * image_size)), image_size)
+    if task != Task.SEGMENT:
+        return upright
+    # Decoded again, so that masks are scored against the truth that other views have.
+    as_stored = load(image_size)
+    return dataclasses.replace(
+        upright, lying=Lying(gray_images(as_stored), cast(np.ndarray, as_stored.masks), moves)
     )
-    return _upright(slices, image_size) if view == "upright" else slices
 
 
 def _check_folds(folds: tuple[FoldName, ...], *, training: bool) -> None:
@@ -174,11 +187,9 @@ def _check_arguments(*, image_size: int, batch_size: int, windows: tuple[Window,
         raise ValueError(f"`windows` must be one or three of a width > 0. Received: {windows}")
 
 
-def _check_view(view: View, manifest: Manifest, *, task: Task, windows: tuple[Window, ...]) -> None:
+def _check_view(view: View, manifest: Manifest, *, windows: tuple[Window, ...]) -> None:
     if view not in get_args(View):
         raise ValueError(f"`view` must be one of {get_args(View)}. Received: {view!r}")
-    if view == "upright" and task == Task.SEGMENT:
-        raise ValueError(f"view 'upright' moves slices, not masks. Received: task {task}")
     if view != "neighbours":
         return
     if not manifest.knows_series:
@@ -283,11 +294,17 @@ def _indices(
     return dataset.apply(tf.data.experimental.assert_cardinality(batches))
 
 
-def _upright(slices: Slices, size: int) -> Slices:
-    gray = gray_images(slices)
+def _upright(slices: Slices, size: int) -> tuple[Slices, np.ndarray]:
+    """Returns the upright views of slices and their masks, and the moves there."""
+    gray, masks = gray_images(slices), None
     views = empty_array((len(gray), size, size, 3), np.uint8, "memory")
-    views[:] = upright_views(gray, [row.group_id for row in slices.rows], size=size)
-    return dataclasses.replace(slices, images=views, is_hu=np.zeros(len(gray), bool))
+    views[:], moves = upright_heads(gray, [row.group_id for row in slices.rows], size=size)
+    if slices.masks is not None:
+        masks = empty_array((len(gray), size, size, 1), np.uint8, "memory")
+        for place in np.flatnonzero(slices.masks.any(axis=(1, 2, 3))):
+            masks[place, ..., 0] = turn_mask(slices.masks[place], moves[place], size=size)
+    is_hu = np.zeros(len(gray), bool)
+    return dataclasses.replace(slices, images=views, masks=masks, is_hu=is_hu), moves
 
 
 def _batch_maker(
@@ -322,9 +339,26 @@ def _batch_maker(
         label = masks[0] if masks else tf.gather(labels, index)
         if not with_ids:
             return images, label
-        return images, label, {name: tf.gather(values, index) for name, values in known.items()}
+        found = {name: tf.gather(values, index) for name, values in known.items()}
+        return images, label, found | _as_they_lie(slices, index)
 
     return make_batch
+
+
+def _as_they_lie(slices: Slices, index: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Returns slices of a batch that are seen upright as they lie, by name; else nothing."""
+    if (lying := slices.lying) is None:
+        return {}
+    stored = {"lying_image": lying.images, "lying_mask": lying.masks, "move": lying.moves}
+    taken = tf.numpy_function(
+        lambda places: [array[places] for array in stored.values()],
+        [index],
+        [tf.as_dtype(array.dtype) for array in stored.values()],
+    )
+    return {
+        name: tf.ensure_shape(part, (*index.shape, *array.shape[1:]))
+        for part, (name, array) in zip(taken, stored.items(), strict=True)
+    }
 
 
 def _known(slices: Slices) -> dict[str, tf.Tensor]:

@@ -1,5 +1,7 @@
 """A view of slices that says the same of every head: upright, centred, its brain at one grey.
 
+Masks go there with their slices, and what a network says of the view goes back.
+
 Classifiers trained on few patients learn how a head was laid and windowed. This view takes that
 away, with the grey values alone: no label and no mask is looked at. Knows nothing of TensorFlow.
 """
@@ -41,35 +43,88 @@ def upright_views(images: np.ndarray, groups: Sequence[str], *, size: int) -> np
         uint8, shape (N, T, T, 3): the head without what lies around it; its greys from 40 below to
         80 above the group's commonest brain grey, stretched to 0 to 255; the same inside the skull.
     """
+    return upright_heads(images, groups, size=size)[0]
+
+
+def upright_heads(
+    images: np.ndarray, groups: Sequence[str], *, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the views of `upright_views`, and how each slice was moved for its own.
+
+    Arguments are those of `upright_views`.
+
+    Returns:
+        The views, and float64, shape (N, 2, 3): each move takes a place (x, y, 1) of a slice to
+        that of the view. Both are shares of the side, so that it holds for any size.
+    """
     views = np.zeros((len(images), size, size, 3), np.uint8)
+    moves = np.zeros((len(images), 2, 3))
     members = defaultdict(list)
     for place, group in enumerate(groups):
         members[group].append(place)
     for places in members.values():
-        views[places] = _series_views(images[places], size)
-    return views
+        views[places], moves[places] = _series_views(images[places], size)
+    return views, moves
 
 
-def _series_views(images: np.ndarray, size: int) -> np.ndarray:
+def turn_mask(mask: np.ndarray, move: np.ndarray, *, size: int) -> np.ndarray:
+    """Returns the mask of a slice as it lies on the slice's view.
+
+    Args:
+        mask: uint8 class ids, shape (S, S).
+        move: The slice's, of `upright_heads`.
+        size: Side T of the view in pixels.
+
+    Returns:
+        uint8 class ids, shape (T, T): each pixel has the class of the nearest centre.
+    """
+    matrix = _between_pixels(move, len(mask), size)
+    return cv2.warpAffine(mask, matrix, (size, size), flags=cv2.INTER_NEAREST)
+
+
+def turn_back(probs: np.ndarray, move: np.ndarray) -> np.ndarray:
+    """Returns what is said of the pixels of a view as it lies on its slice, of equal size.
+
+    Args:
+        probs: float32, shape (T, T, 3): probabilities of background and two lesions.
+        move: The slice's, of `upright_heads`.
+
+    Returns:
+        float32, shape (T, T, 3): interpolated; what the view does not show is background.
+    """
+    size = len(probs)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    matrix = _between_pixels(move, size, size)
+    return cv2.warpAffine(probs, matrix, (size, size), flags=flags, borderValue=(1, 0, 0))
+
+
+def _between_pixels(move: np.ndarray, side: int, size: int) -> np.ndarray:
+    """Returns a move as OpenCV takes it: from pixel to pixel, their centres at whole numbers."""
+    linear = move[:, :2] * size / side
+    shift = size * move[:, 2] - 0.5 + linear.sum(axis=1) / 2
+    return np.column_stack([linear, shift])
+
+
+def _series_views(images: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     heads = [head_mask(image) for image in images]
     boxes = [_box(head) for head in heads]
     side = _MARGIN * max(side for _, side in boxes)
     centres = [centre for centre, _ in boxes]
     turn = _turn(images, heads, centres, side)
-    views = []
+    views, moves = [], []
     for image, head, centre in zip(images, heads, centres, strict=True):
         moved = _Move(centre, turn, side, size)
+        moves.append(moved.in_shares(len(image)))
         inner = moved(_inside_skull(image, head), cv2.INTER_NEAREST)
         views.append((moved(cv2.dilate(head, disc(image, 0.014)) * image), inner))
     grey = _brain_grey(views)
     levels = (np.arange(256) - grey + _BELOW) * 255 / _RANGE
     stretched = [cv2.LUT(head, levels.clip(0, 255).astype(np.uint8)) for head, _ in views]
-    return np.stack(
-        [
-            np.stack([head, bright, bright * inner], axis=-1)
-            for (head, inner), bright in zip(views, stretched, strict=True)
-        ]
-    )
+    channels = [
+        np.stack([head, bright, bright * inner], axis=-1)
+        for (head, inner), bright in zip(views, stretched, strict=True)
+    ]
+    return np.stack(channels), np.stack(moves)
 
 
 class _Move:
@@ -82,6 +137,12 @@ class _Move:
 
     def __call__(self, picture: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
         return cv2.warpAffine(picture, self._matrix, self._size, flags=interpolation)
+
+    def in_shares(self, side: int) -> np.ndarray:
+        """Returns the move of a picture of a side in shares of the sides, float64, shape (2, 3)."""
+        linear, size = self._matrix[:, :2], self._size[0]
+        shift = self._matrix[:, 2] + 0.5 - linear.sum(axis=1) / 2  # of corners, not of centres
+        return np.column_stack([linear * side / size, shift / size])
 
 
 def _box(head: np.ndarray) -> tuple[tuple[float, float], float]:

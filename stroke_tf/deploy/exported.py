@@ -39,6 +39,7 @@ _UNDO = (
     "Resize `mask` to the side of the square in the same way, cut the margins off, and only then "
     "choose the class of each pixel. {rule}"
 )
+_TURN_BACK = "`mask` lies as the upright view does: turn it back as the slice was turned. "
 _RULE = (
     "A pixel is lesion where 1 - p(background) >= {threshold}, of the likelier of the two classes; "
     "components of one class, joined at corners too, of fewer than {area} pixels at {size} x "
@@ -105,6 +106,7 @@ def write_sidecar(
         if rule
         else _LIKELIEST
     )
+    back = _TURN_BACK if model.view == "upright" else ""
     is_hu = model.pixels == "hu16" and model.view != "upright"
     outputs: dict[str, Any] = {}
     if model.draws_masks:
@@ -125,7 +127,7 @@ def write_sidecar(
         },
         "outputs": outputs,
         "after": {
-            "mask": _UNDO.format(rule=told) if model.draws_masks else None,
+            "mask": back + _UNDO.format(rule=told) if model.draws_masks else None,
             "mask_rule": rule,
             "mask_scores": model.mask_scores,
             "mask_score": _MASK_SCORE if model.mask_scores else None,

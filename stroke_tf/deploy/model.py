@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from stroke_tf.data.upright import turn_back
 from stroke_tf.deploy.description import ModelDescription
 from stroke_tf.deploy.views import Seen, ViewMaker
 from stroke_tf.evaluation.calibration import apply_temperature
@@ -169,25 +170,24 @@ class StrokeModel:
                 yield from before.result()
 
     def _asked(self, batch: Sequence[Seen]) -> list[_Answer]:
-        images = np.stack([rgb for _, rgb in batch])
+        images = np.stack([one.rgb for one in batch])
         said = [answers(compute, images, mirror=self.mirror) for compute in self._computes]
         count, answered = len(SCORES[self.description.task]), []
-        numbers = [
-            score.numbers(one[MASK])
-            for score, one in zip(self.description.mask_scores, said, strict=False)
-        ]
-        for place, (shape, _) in enumerate(batch):
+        for place, seen in enumerate(batch):
             scores = [one[SLICE][place][-count:] if count else [] for one in said]
-            probs = [one[MASK][place] for one in said] if self.description.draws_masks else None
-            answered.append(
-                _Answer(
-                    shape,
-                    np.array(scores, np.float64),
-                    None if probs is None else np.stack(probs),
-                    np.array([one[place] for one in numbers]),
-                )
-            )
+            probs, numbers = None, np.empty((0, 0))
+            if self.description.draws_masks:
+                probs = np.stack([_lying(one[MASK][place], seen) for one in said])
+                numbers = self._numbers(probs)
+            answered.append(_Answer(seen.shape, np.array(scores, np.float64), probs, numbers))
         return answered
+
+    def _numbers(self, probs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Returns what the rule of each network looks at in its mask; none where none detects."""
+        rules = self.description.mask_scores
+        return np.array(
+            [rule.numbers(one[None])[0] for rule, one in zip(rules, probs, strict=False)]
+        )
 
     def _detected(self, answered: Iterable[_Answer], *, series: bool) -> Iterator[_Answer]:
         """Yields the answers with the score of the mask first; of a series one is held back."""
@@ -277,3 +277,8 @@ class StrokeModel:
         differ = probs[..., 0].std(axis=0)[..., None]
         there = undo_square(np.repeat(differ, 3, axis=-1), height=height, width=width)[..., 0]
         return mask, lesion_prob, float(there[mask > 0].mean())
+
+
+def _lying(probs: NDArray[np.float32], seen: Seen) -> NDArray[np.float32]:
+    """Returns what a network says of the pixels it sees as the slice lies, shape (S, S, 3)."""
+    return probs if seen.move is None else turn_back(probs, seen.move)

@@ -103,7 +103,7 @@ def raw_and_seen(
     Raises:
         ValueError: If a slice is of another kind than the model takes.
     """
-    seen = np.stack([rgb for _, rgb in ViewMaker(description, series=False)(images)])
+    seen = np.stack([one.rgb for one in ViewMaker(description, series=False)(images)])
     if description.view == "upright":
         return seen.astype(np.float32), seen
     raw = np.stack([_square(image, description) for image in images])[..., None]

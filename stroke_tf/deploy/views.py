@@ -6,7 +6,7 @@ Knows nothing of networks or files.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,13 +14,25 @@ from numpy.typing import NDArray
 
 from stroke_tf.config import BRAIN, Window
 from stroke_tf.data.rendering import gray_to_rgb, window_hu
-from stroke_tf.data.upright import HEAD_SIZE, upright_views
+from stroke_tf.data.upright import HEAD_SIZE, upright_heads
 from stroke_tf.deploy.description import ModelDescription
 from stroke_tf.records import Pixels
 from stroke_tf.square import fit_square
 
-Seen: TypeAlias = tuple[tuple[int, int], NDArray[np.uint8]]
-"""Height and width of a slice, and what a network sees of it: uint8, shape (S, S, 3)."""
+
+class Seen(NamedTuple):
+    """What a network sees of a slice.
+
+    Attributes:
+        shape: Height and width of the slice.
+        rgb: uint8, shape (S, S, 3).
+        move: float64, shape (2, 3): how the slice, padded to a square, came to lie upright, see
+            `upright_heads`; None where it lies as it did.
+    """
+
+    shape: tuple[int, int]
+    rgb: NDArray[np.uint8]
+    move: NDArray[np.float64] | None = None
 
 
 def pixels_of(image: np.ndarray) -> Pixels:
@@ -71,7 +83,7 @@ class ViewMaker:
         if channels.dtype == np.int16:
             channels = _windowed(channels[..., 0], self._tables)
         rgb = gray_to_rgb(channels) if channels.shape[-1] == 1 else channels
-        return (image.shape[0], image.shape[1]), rgb
+        return Seen((image.shape[0], image.shape[1]), rgb)
 
     def _upright(self, images: Iterable[np.ndarray]) -> Iterator[Seen]:
         size = self._model.image_size
@@ -81,8 +93,8 @@ class ViewMaker:
                 shapes.append((image.shape[0], image.shape[1]))
                 greys.append(self._brain_grey(image))
             if greys:  # else a series without slices
-                views = upright_views(np.stack(greys), [""] * len(greys), size=size)
-                yield from zip(shapes, views, strict=True)
+                views, moves = upright_heads(np.stack(greys), [""] * len(greys), size=size)
+                yield from map(Seen, shapes, views, moves)
 
     def _brain_grey(self, image: np.ndarray) -> NDArray[np.uint8]:
         size = round(HEAD_SIZE * self._model.image_size)
@@ -127,4 +139,4 @@ def _between_neighbours(seen: Iterable[Seen]) -> Iterator[Seen]:
 
 
 def _merged(around: list[Seen]) -> Seen:
-    return around[1][0], np.stack([rgb[..., 0] for _, rgb in around], axis=-1)
+    return Seen(around[1].shape, np.stack([one.rgb[..., 0] for one in around], axis=-1))

@@ -246,7 +246,7 @@ def explain(model: StrokeModel, pixels: NDArray[Any]) -> NDArray[np.float32]:
     """
     from stroke_tf.evaluation.grad_cam import grad_cam, mask_grad_cam
 
-    ((shape, rgb),) = ViewMaker(model.description, series=False)([pixels])
+    ((shape, rgb, _),) = ViewMaker(model.description, series=False)([pixels])
     explained = mask_grad_cam if model.description.draws_masks else grad_cam
     heatmap = explained(model.networks[0], rgb[None])[0]
     return undo_square(heatmap, height=shape[0], width=shape[1])

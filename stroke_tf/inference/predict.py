@@ -16,7 +16,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stroke_tf.config import MaskScoreName, Runtime
-from stroke_tf.data import named_batches
+from stroke_tf.data import NamedBatch, named_batches
+from stroke_tf.data.upright import turn_back
 from stroke_tf.evaluation.lesions import count_lesions
 from stroke_tf.evaluation.mask_rule import MaskRule, apply_mask_rule, choose_mask_rule
 from stroke_tf.evaluation.mask_score import Detector
@@ -89,6 +90,21 @@ class Predictor:
         return answers(self._compute, images, mirror=self._mirror)
 
 
+def drawn_batches(
+    predictor: Predictor, dataset: tf.data.Dataset
+) -> Iterator[tuple[NamedBatch, dict[str, NDArray[np.float32]]]]:
+    """Yields the batches of a data set made `with_ids`, and what a network says of each.
+
+    The probabilities of pixels lie as the slices do, also where the network sees these upright.
+    """
+    for batch in named_batches(dataset):
+        outputs = predictor.outputs(batch.images)
+        if batch.moves is not None:
+            pairs = zip(outputs[MASK], batch.moves, strict=True)
+            outputs[MASK] = np.stack([turn_back(probs, move) for probs, move in pairs])
+        yield batch, outputs
+
+
 def choose_on_validation(
     predictor: Predictor,
     dataset: tf.data.Dataset,
@@ -112,11 +128,10 @@ def choose_on_validation(
     seen = None if score is None else SliceNumbers(score)
 
     def batches() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-        for batch in named_batches(dataset):
-            probs = predictor.probs(batch.images)
+        for batch, outputs in drawn_batches(predictor, dataset):
             if seen is not None:
-                seen.add(batch, probs)
-            yield batch.labels, probs
+                seen.add(batch, outputs[MASK])
+            yield batch.labels, outputs[MASK]
 
     rule = choose_mask_rule(batches()) if tune_mask else None
     if seen is None:
@@ -150,10 +165,9 @@ def segment_slices(
     groups: list[str] = []
     images, truth, predicted, sums, types, type_probs = [], [], [], [], [], []
     counts, lesions = [], []
-    for batch in named_batches(dataset):
-        outputs = predictor.outputs(batch.images)
+    for batch, outputs in drawn_batches(predictor, dataset):
         probs = outputs[MASK]
-        images.append(batch.shown[..., 0].copy())  # of a view the whole would be kept
+        images.append(batch.shown[..., shown].copy())  # of a view the whole would be kept
         truth.append(batch.labels[..., 0])
         predicted.append(apply_mask_rule(probs, rule))
         sums.append(soft_sums(truth[-1], probs))

@@ -65,6 +65,7 @@ def _segment(
             Predictor(model, mirror=run.mirror_test),
             slices.batch(run.batch_size),
             rule=read_mask_rule(folder.path),
+            shown=int(run.view == "neighbours"),
         )
         parts = zip(drawn.ids, drawn.images, drawn.truth, drawn.predicted, strict=True)
         panels |= {name: tuple(pictures) for name, *pictures in parts}

@@ -152,8 +152,9 @@ class UnetRun:
         val_folds: Folds for early stopping.
         test_folds: Folds for the result: 0 to 9, stage1, stage2.
         fit: How the model is trained.
-        view: What the channels show: the slice through three windows, or between its neighbours,
-            all three through the brain window.
+        view: What the channels show: windows; neighbours: the slice between those before and after
+            it (patients known, clean protocol), all through the brain window; upright: the head
+            upright, its brain at one grey. Masks are scored as the slices lie.
         architecture: What stands on the encoder: a network of segmentation_models; composed: a
             U-Net put together on any backbone; joint: the same with a second head that names what
             the slice shows; improved: the U-Net of SAUCIS, without encoder.
@@ -193,7 +194,7 @@ class UnetRun:
     val_folds: tuple[int, ...] = (8,)
     test_folds: tuple[TestFold, ...] = (9,)
     fit: FitConfig = FitConfig(learning_rate=3e-4)
-    view: Literal["windows", "neighbours"] = "windows"
+    view: View = "windows"
     architecture: Architecture = "unet"
     decoder: DecoderName = "plain"
     filters: int = 32

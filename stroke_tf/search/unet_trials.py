@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from stroke_tf.config import MaskScoreName
-from stroke_tf.data import decode_slices, named_batches
+from stroke_tf.data import decode_slices
 from stroke_tf.evaluation.intervals import Gain, bootstrap_gain
 from stroke_tf.evaluation.mask_rule import apply_mask_rule
 from stroke_tf.evaluation.metrics import iou, roc_auc
 from stroke_tf.evaluation.segmentation import SegmentationCounts, count_masks, lesion_mean
-from stroke_tf.inference.predict import Predictor
+from stroke_tf.inference.predict import Predictor, drawn_batches
 from stroke_tf.inference.slice_numbers import SliceNumbers
-from stroke_tf.labels import Task
+from stroke_tf.labels import MASK, Task
 from stroke_tf.manifest import read_manifest
 from stroke_tf.run_folder import RunFolder
 from stroke_tf.runs.keep_or_run import OpenRun
@@ -47,7 +47,11 @@ def unet_kind(config: UnetSearch) -> Kind:
     by_auc = config.objective == "auc"
     if by_auc and score is None:
         raise ValueError(f"--objective auc needs --score mask. Received: {run.score}")
-    shown: dict[str, Any] = {"image_size": run.image_size, "lesions_only": run.lesions_only}
+    shown: dict[str, Any] = {
+        "image_size": run.image_size,
+        "lesions_only": run.lesions_only,
+        "view": run.view,
+    }
     return Kind(
         space=config.space.of(run.architecture),
         objective=config.objective,
@@ -83,9 +87,10 @@ def configure(run: UnetRun, values: Mapping[str, Any]) -> UnetRun:
 def _train(config: UnetRun, run: OpenRun) -> float:
     model = train(config, run)
     predictor, counted = Predictor(model, mirror=config.mirror_test), []
-    for images, masks in dataset_of(config, run.split.val, decoded=run.decoded):
-        drawn = apply_mask_rule(predictor.probs(images), None)
-        counted.append(count_masks(masks, drawn).per_slice)
+    slices = dataset_of(config, run.split.val, decoded=run.decoded, with_ids=True)
+    for batch, outputs in drawn_batches(predictor, slices):
+        drawn = apply_mask_rule(outputs[MASK], None)
+        counted.append(count_masks(batch.labels, drawn).per_slice)
     return lesion_mean(iou, SegmentationCounts(np.concatenate(counted)).total())
 
 
@@ -93,8 +98,8 @@ def _train_to_detect(config: UnetRun, run: OpenRun, *, score: MaskScoreName) -> 
     predictor = Predictor(train(config, run), mirror=config.mirror_test)
     seen = SliceNumbers(score)
     val = dataset_of(config, run.split.val, with_ids=True, decoded=run.decoded)
-    for batch in named_batches(val):
-        seen.add(batch, predictor.probs(batch.images))
+    for batch, outputs in drawn_batches(predictor, val):
+        seen.add(batch, outputs[MASK])
     _, scores = seen.fitted(of_series=read_manifest(config.records).knows_series)
     return roc_auc(seen.truth, scores)
 
