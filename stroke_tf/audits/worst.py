@@ -7,17 +7,15 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stroke_tf.data import make_dataset
 from stroke_tf.files import read_json
 from stroke_tf.inference.predict import Predictor, segment_slices
-from stroke_tf.labels import Task
 from stroke_tf.manifest import read_folds, read_manifest
 from stroke_tf.reporting.figures import figure_gallery, figure_segmentation
-from stroke_tf.runs.unet import read_mask_rule
+from stroke_tf.runs.settings import UnetRun
+from stroke_tf.runs.unet import drawing_of, read_mask_rule, tested_slices
 
 _MOST, _MOST_MASKS = 12, 6
 
@@ -73,18 +71,23 @@ def draw_worst_masks(frame: pd.DataFrame, run: Path, records: Path) -> Figure | 
     ids = list(worst.index)
     settings = read_json(run / "config.json")
     folds = {row.fold for row in read_folds(records) if row.source_id in ids}
-    slices = make_dataset(
-        records,
-        folds=tuple(it.fold for it in read_manifest(records).folds if str(it.fold) in folds),
-        task=Task.SEGMENT,
+    view, smooth = settings.get("view", "windows"), settings.get("smooth_slices", 0.0)
+    tested = UnetRun(
+        records=records,
         image_size=settings["image_size"],
-        batch_size=1,
-        lesions_only=True,
-        with_ids=True,
+        lesions_only=settings["lesions_only"] or (view == "windows" and not smooth),
+        view=view,
+        smooth_slices=smooth,
     )
-    chosen = slices.unbatch().filter(lambda *it: tf.reduce_any(it[2]["source_id"] == ids))
+    slices = tested_slices(
+        tested,
+        tuple(it.fold for it in read_manifest(records).folds if str(it.fold) in folds),
+        ids,
+    )
     network = keras.models.load_model(run / "model.keras", compile=False)
     predictor = Predictor(network, mirror=settings["mirror_test"])
-    drawn = segment_slices(predictor, chosen.batch(_MOST_MASKS), rule=read_mask_rule(run))
-    titles = [f"{name}: Dice {worst[name]:.2f}" for name in drawn.ids]
-    return figure_segmentation(drawn.images, drawn.truth, drawn.predicted, titles)
+    drawn = segment_slices(predictor, slices, rule=read_mask_rule(run), **drawing_of(tested))
+    shown = [place for place, name in enumerate(drawn.ids) if name in worst]
+    titles = [f"{drawn.ids[place]}: Dice {worst[drawn.ids[place]]:.2f}" for place in shown]
+    panels = (drawn.images[shown], drawn.truth[shown], drawn.predicted[shown])
+    return figure_segmentation(*panels, titles)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -31,6 +31,13 @@ class NamedBatch(NamedTuple):
     groups: list[str]
     stroke_types: np.ndarray
     moves: np.ndarray | None = None
+
+    def apart(self) -> Iterator[NamedBatch]:
+        """Yields batches of one slice each."""
+        for place in range(len(self.ids)):
+            one = slice(place, place + 1)
+            parts: list[Any] = [None if part is None else part[one] for part in self]
+            yield NamedBatch(*parts)
 
 
 def named_batches(dataset: Iterable[tuple]) -> Iterator[NamedBatch]:

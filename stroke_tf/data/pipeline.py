@@ -27,6 +27,7 @@ from stroke_tf.data.selection import (
     is_used,
     label_of,
     rows_of_folds,
+    series_key,
 )
 from stroke_tf.data.upright import HEAD_SIZE, turn_mask, upright_heads
 from stroke_tf.labels import StrokeType, Task
@@ -48,6 +49,7 @@ def make_dataset(
     view: View = "windows",
     lesions_only: bool = False,
     with_ids: bool = False,
+    in_series: bool = False,
     seed: int = 0,
     cache: Cache = "auto",
     decoded: Slices | None = None,
@@ -81,6 +83,8 @@ def make_dataset(
         lesions_only: Whether slices of class NONE are left out.
         with_ids: Whether each batch ends with a dict of what is known of its slices, for
             evaluation (Keras would take it for sample weights).
+        in_series: Whether slices come patient by patient, each patient's in their order; for
+            records of known patients as for "neighbours", and not in training.
         seed: Seed of the order and the augmentations: equal seeds give equal batches, epoch by
             epoch, counted from when the data set was made.
         cache: Where decoded slices are kept: "memory", "file" (unnamed, in the folder for
@@ -110,9 +114,14 @@ def make_dataset(
     _check_folds(folds, training=training)
     _check_arguments(image_size=image_size, batch_size=batch_size, windows=windows)
     _check_negatives(negatives_per_positive, training=training)
-    _check_view(view, read_manifest(records), windows=windows)
-    if view == "neighbours":
-        _check_whole(records, folds, task=task, lesions_only=lesions_only)
+    manifest = read_manifest(records)
+    _check_view(view, manifest, windows=windows)
+    if in_series and training:
+        raise ValueError("`in_series` must be False in training. Received: True")
+    for name, is_asked in (("view 'neighbours'", view == "neighbours"), ("`in_series`", in_series)):
+        if is_asked:
+            _check_patients(name, manifest)
+            _check_whole(name, records, folds, task=task, lesions_only=lesions_only)
     slices = decoded or decode_slices(
         records,
         folds,
@@ -123,6 +132,8 @@ def make_dataset(
         cache=cache,
     )
     places = _places(slices, records, folds, task=task, size=image_size, lesions_only=lesions_only)
+    if in_series:
+        places = np.array(sorted(places, key=lambda place: series_key(slices.rows[place])))
     drawn_by = Task.DETECT if task == Task.SEGMENT else task
     labels = [label_of(slices.rows[place], task=drawn_by) for place in places]
     draw = _epoch_drawer(places, labels, ratio=negatives_per_positive, shuffle=training)
@@ -190,26 +201,27 @@ def _check_arguments(*, image_size: int, batch_size: int, windows: tuple[Window,
 def _check_view(view: View, manifest: Manifest, *, windows: tuple[Window, ...]) -> None:
     if view not in get_args(View):
         raise ValueError(f"`view` must be one of {get_args(View)}. Received: {view!r}")
-    if view != "neighbours":
-        return
-    if not manifest.knows_series:
-        raise ValueError(
-            "view 'neighbours' needs records of known patients in the clean protocol, whose series "
-            f"are whole in a fold. Received: {manifest.protocol}, groups by {manifest.grouping}"
-        )
-    if manifest.pixels != "gray8" and len(windows) != 1:
+    if view == "neighbours" and manifest.pixels != "gray8" and len(windows) != 1:
         raise ValueError(f"view 'neighbours' needs one window. Received: {windows}")
 
 
+def _check_patients(name: str, manifest: Manifest) -> None:
+    if not manifest.knows_series:
+        raise ValueError(
+            f"{name} needs records of known patients in the clean protocol, whose series are whole "
+            f"in a fold. Received: {manifest.protocol}, groups by {manifest.grouping}"
+        )
+
+
 def _check_whole(
-    records: Path | str, folds: tuple[FoldName, ...], *, task: Task, lesions_only: bool
+    name: str, records: Path | str, folds: tuple[FoldName, ...], *, task: Task, lesions_only: bool
 ) -> None:
     rows = rows_of_folds(records, folds)
     used = sum(is_used(row, task=task, lesions_only=lesions_only) for row in rows)
     if used < len(rows):
         raise ValueError(
-            f"view 'neighbours' needs every slice of a series. Received: {used} of {len(rows)} "
-            f"slices for task {task}"
+            f"{name} needs every slice of a series. Received: {used} of {len(rows)} slices for "
+            f"task {task}"
         )
 
 

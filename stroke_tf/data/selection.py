@@ -119,6 +119,11 @@ def check_both_kinds(records: Path | str, folds: tuple[FoldName, ...]) -> None:
         )
 
 
+def series_key(row: FoldRow) -> tuple[str, list[str | int]]:
+    """Returns what sorts slices patient by patient, each patient's in their order."""
+    return row.group_id, natural_key(row.source_id)
+
+
 def neighbours_of(rows: Sequence[FoldRow]) -> np.ndarray:
     """Returns where the slices before and after each slice are among the rows.
 

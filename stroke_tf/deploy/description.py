@@ -85,7 +85,8 @@ class ModelDescription:
             through which slices in HU become grey.
         view: What the channels show.
         mirror: Whether the runs took the mean with the mirror image.
-        smooth_slices: Standard deviation, in slices, of the smoothing of scores along a series.
+        smooth_slices: Standard deviation, in slices, of the smoothing along a series: of scores
+            and of what is said of pixels.
         threshold: The score of class one, or of joint networks that of any stroke, from which on a
             slice is positive; as the networks give it, not calibrated. Where masks detect, it is
             of their score. None where there is none.

@@ -17,7 +17,7 @@ from stroke_tf.deploy.description import ModelDescription
 from stroke_tf.deploy.views import Seen, ViewMaker
 from stroke_tf.evaluation.calibration import apply_temperature
 from stroke_tf.evaluation.mask_rule import apply_mask_rule
-from stroke_tf.evaluation.series import smooth_series
+from stroke_tf.evaluation.series import smooth_along
 from stroke_tf.inference.predict import Compute, answers, scaled
 from stroke_tf.labels import MASK, SLICE
 from stroke_tf.records import Pixels
@@ -120,8 +120,8 @@ class StrokeModel:
         """Yields what the model says of each slice, in their order.
 
         A slice is padded with air to a square about its centre and resized to the networks' input,
-        as in a conversion to records; masks go the way back. Two batches are held at a time; but
-        the scores of a series that are smoothed, and a series seen upright, are held whole.
+        as in a conversion to records; masks go the way back. Two batches are held at a time; of a
+        series that is smoothed as many slices as reach into one; one seen upright is held whole.
 
         Args:
             images: Slices, each of any shape (H, W): uint8 grey or int16 HU. HU become grey for a
@@ -135,10 +135,10 @@ class StrokeModel:
         """
         seen = ViewMaker(self.description, series=series)(images)
         answered = self._answered(seen, batch_size)
+        if series and self.description.smooth_slices:
+            answered = self._smoothed(answered)
         if self.description.mask_scores:
             answered = self._detected(answered, series=series)
-        if series and self.description.smooth_slices:
-            answered = iter(self._smoothed(list(answered)))
         return (self._finished(answer) for answer in answered)
 
     def notes_for(self, pixels: Pixels, *, series: bool = True) -> tuple[str, ...]:
@@ -214,22 +214,17 @@ class StrokeModel:
         own = around[1]
         return dataclasses.replace(own, scores=np.hstack([np.array(found), own.scores]))
 
-    def _smoothed(self, answered: list[_Answer]) -> list[_Answer]:
-        if not answered:
-            return []
-        scores = np.stack([answer.scores for answer in answered])
-        ids = [str(place) for place in range(len(scores))]
-        for column in np.ndindex(scores.shape[1:]):
-            scores[(slice(None), *column)] = smooth_series(
-                scores[(slice(None), *column)],
-                [""] * len(ids),
-                ids=ids,
-                sigma=self.description.smooth_slices,
-            )
-        return [
-            dataclasses.replace(answer, scores=smooth)
-            for answer, smooth in zip(answered, scores, strict=True)
-        ]
+    def _smoothed(self, answered: Iterator[_Answer]) -> Iterator[_Answer]:
+        sigma = self.description.smooth_slices
+        several, of_scores, of_probs = itertools.tee(answered, 3)
+        scores = smooth_along((one.scores for one in of_scores), sigma=sigma)
+        probs = smooth_along((one.probs for one in of_probs if one.probs is not None), sigma=sigma)
+        for answer in several:
+            drawn, numbers = None, answer.numbers
+            if answer.probs is not None:
+                drawn = next(probs)
+                numbers = self._numbers(drawn)
+            yield dataclasses.replace(answer, scores=next(scores), probs=drawn, numbers=numbers)
 
     def _finished(self, answer: _Answer) -> SlicePrediction:
         columns = self._named(answer.scores)

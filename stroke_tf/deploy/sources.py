@@ -200,6 +200,7 @@ def _segmenter(
         task=task,
         windows=_windows(shared["pixels"], (BRAIN,) if view == "neighbours" else THREE_WINDOWS),
         view=view,
+        smooth_slices=settings.get("smooth_slices", 0.0),
         mask_rule=MaskRule(**read_json(rule)) if rule.is_file() else None,
         **detects,
         **shared,

@@ -1,8 +1,10 @@
-"""Scores of slices seen as a series: a lesion spans neighbouring slices, noise does not."""
+"""Slices seen as a series: a lesion spans neighbouring slices, noise does not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,3 +78,40 @@ def _series(members: NDArray[Any], ids: Sequence[str]) -> Iterator[NDArray[np.in
     in_order = np.array(sorted(range(len(ids)), key=lambda i: natural_key(ids[i])), dtype=np.int64)
     for group in np.unique(members):
         yield in_order[members[in_order] == group]
+
+
+def smooth_along(probs: Iterable[NDArray], *, sigma: float) -> Iterator[NDArray]:
+    """Yields the probabilities of a series smoothed as `smooth_series` smooths scores.
+
+    Only so many slices are held as reach into one: 8 `sigma` and one.
+
+    Args:
+        probs: Arrays of one shape and floating dtype, one of each slice of a series in its order.
+        sigma: Standard deviation in slices, > 0.
+
+    Raises:
+        ValueError: If `sigma` is not above 0.
+    """
+    if not 0 < sigma < np.inf:
+        raise ValueError(f"`sigma` must be > 0 and finite. Received: {sigma}")
+    reach = int(4 * sigma + 0.5)  # as SciPy cuts the Gaussian off
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    weights /= weights.sum()
+    around: deque[NDArray] = deque(maxlen=len(weights))
+    for one in _with_ends(probs, reach):
+        around.append(one)
+        if len(around) == len(weights):
+            mean = sum(weight * near for weight, near in zip(weights, around, strict=True))
+            yield np.clip(mean, 0, 1).astype(one.dtype)  # rounding may carry it beyond 1
+
+
+def _with_ends(arrays: Iterable[NDArray], times: int) -> Iterator[NDArray]:
+    """Yields arrays, the first and the last of them so many times more."""
+    last = None
+    for one in arrays:
+        if last is None:
+            yield from itertools.repeat(one, times)
+        yield one
+        last = one
+    if last is not None:
+        yield from itertools.repeat(last, times)

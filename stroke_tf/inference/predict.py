@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import itertools
 import operator
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
@@ -24,6 +25,7 @@ from stroke_tf.evaluation.mask_score import Detector
 from stroke_tf.evaluation.operating_point import choose_operating_point
 from stroke_tf.evaluation.segmentation import count_masks
 from stroke_tf.evaluation.segmented import Segmented
+from stroke_tf.evaluation.series import smooth_along
 from stroke_tf.evaluation.slice_answers import slice_frame
 from stroke_tf.evaluation.sm_scores import soft_sums
 from stroke_tf.fast.runtimes import Outputs, inference
@@ -90,19 +92,48 @@ class Predictor:
         return answers(self._compute, images, mirror=self._mirror)
 
 
+Said: TypeAlias = tuple[NamedBatch, dict[str, NDArray[np.float32]]]
+"""A batch, and what a network says of it."""
+
+
 def drawn_batches(
-    predictor: Predictor, dataset: tf.data.Dataset
-) -> Iterator[tuple[NamedBatch, dict[str, NDArray[np.float32]]]]:
+    predictor: Predictor, dataset: tf.data.Dataset, *, smooth_slices: float = 0.0
+) -> Iterator[Said]:
     """Yields the batches of a data set made `with_ids`, and what a network says of each.
 
     The probabilities of pixels lie as the slices do, also where the network sees these upright.
+
+    Args:
+        predictor: The network.
+        dataset: Batches of (images, masks, ids).
+        smooth_slices: Standard deviation, in slices, of the smoothing of all probabilities along a
+            patient's slices, which must follow each other (`in_series`); one patient is held at a
+            time, and each slice comes alone. 0 for none.
     """
+    said = _drawn(predictor, dataset)
+    return _smoothed(said, smooth_slices) if smooth_slices else said
+
+
+def _drawn(predictor: Predictor, dataset: tf.data.Dataset) -> Iterator[Said]:
     for batch in named_batches(dataset):
         outputs = predictor.outputs(batch.images)
         if batch.moves is not None:
             pairs = zip(outputs[MASK], batch.moves, strict=True)
             outputs[MASK] = np.stack([turn_back(probs, move) for probs, move in pairs])
         yield batch, outputs
+
+
+def _smoothed(said: Iterator[Said], sigma: float) -> Iterator[Said]:
+    apart = (
+        (one, {name: probs[place : place + 1] for name, probs in outputs.items()})
+        for batch, outputs in said
+        for place, one in enumerate(batch.apart())
+    )
+    for _, series in itertools.groupby(apart, key=lambda one: one[0].groups[0]):
+        slices, outputs = zip(*series, strict=True)
+        smooth = [smooth_along([one[name] for one in outputs], sigma=sigma) for name in outputs[0]]
+        for one, *probs in zip(slices, *smooth, strict=True):
+            yield one, dict(zip(outputs[0], probs, strict=True))
 
 
 def choose_on_validation(
@@ -112,6 +143,7 @@ def choose_on_validation(
     tune_mask: bool = False,
     score: MaskScoreName | None = None,
     of_series: bool = False,
+    smooth_slices: float = 0.0,
 ) -> tuple[MaskRule | None, Detector | None]:
     """Returns what validation slices, seen once, choose: the rule of pixels, and how masks detect.
 
@@ -121,6 +153,7 @@ def choose_on_validation(
         tune_mask: Whether pixels have a rule; without it each takes its likeliest class.
         score: The rule of the slices' scores, a key of MASK_SCORES; None: masks do not detect.
         of_series: Whether groups are patients, whose slices a regression may see beside each other.
+        smooth_slices: As for `drawn_batches`.
 
     Raises:
         ValueError: If no slice has a lesion, or for a score all have one.
@@ -128,7 +161,7 @@ def choose_on_validation(
     seen = None if score is None else SliceNumbers(score)
 
     def batches() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-        for batch, outputs in drawn_batches(predictor, dataset):
+        for batch, outputs in drawn_batches(predictor, dataset, smooth_slices=smooth_slices):
             if seen is not None:
                 seen.add(batch, outputs[MASK])
             yield batch.labels, outputs[MASK]
@@ -149,6 +182,7 @@ def segment_slices(
     rule: MaskRule | None = None,
     detector: Detector | None = None,
     shown: int = 0,
+    smooth_slices: float = 0.0,
 ) -> Segmented:
     """Segments every slice of a data set made `with_ids`.
 
@@ -159,13 +193,14 @@ def segment_slices(
         rule: Which pixels are lesion; with None each pixel takes its likeliest class.
         detector: How masks detect, if they do.
         shown: The channel that shows the slice itself.
+        smooth_slices: As for `drawn_batches`.
     """
     seen = None if detector is None else SliceNumbers(detector.score.rule)
     ids: list[str] = []
     groups: list[str] = []
     images, truth, predicted, sums, types, type_probs = [], [], [], [], [], []
     counts, lesions = [], []
-    for batch, outputs in drawn_batches(predictor, dataset):
+    for batch, outputs in drawn_batches(predictor, dataset, smooth_slices=smooth_slices):
         probs = outputs[MASK]
         images.append(batch.shown[..., shown].copy())  # of a view the whole would be kept
         truth.append(batch.labels[..., 0])

@@ -87,5 +87,6 @@ def _segment(run: UnetRun, records: Path, folds: tuple[FoldName, ...]) -> Scores
     slices = unet.dataset_of(replace(run, records=records), folds, with_ids=True)
     predictor = Predictor(model, mirror=run.mirror_test)
     rule, detector = unet.read_mask_rule(folder.path), unet.read_detector(folder.path)
-    found = segment_slices(predictor, slices, rule=rule, detector=detector)
+    drawing = unet.drawing_of(run)
+    found = segment_slices(predictor, slices, rule=rule, detector=detector, **drawing)
     return list(found.groups), found.metrics(seed=run.fit.seed)

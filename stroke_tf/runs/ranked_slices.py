@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import keras
 import numpy as np
-import tensorflow as tf
 from matplotlib.figure import Figure
 
 from stroke_tf.inference.predict import Predictor, segment_slices
@@ -15,7 +14,7 @@ from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.reporting.figures import figure_segmentation
 from stroke_tf.runs.cross_validation import CrossValidatedMasks
 from stroke_tf.runs.keep_or_run import folder_of
-from stroke_tf.runs.unet import dataset_of, read_mask_rule
+from stroke_tf.runs.unet import drawing_of, read_mask_rule, tested_slices
 
 _PLACES = {"worst": (0.0, 0.05), "typical": (0.45, 0.55), "best": (0.95, 1.0)}
 """Where in the order of their Dice slices are taken from: shares of the slices below."""
@@ -58,14 +57,12 @@ def _segment(
     for part in chosen["part"].unique():
         run = result.runs[part]
         folder = folder_of(run)
-        slices = dataset_of(run, run.test_folds, with_ids=True).unbatch()
-        slices = slices.filter(lambda *it: tf.reduce_any(it[2]["source_id"] == ids))
         model = keras.models.load_model(folder.model, compile=False)
         drawn = segment_slices(
             Predictor(model, mirror=run.mirror_test),
-            slices.batch(run.batch_size),
+            tested_slices(run, run.test_folds, ids),
             rule=read_mask_rule(folder.path),
-            shown=int(run.view == "neighbours"),
+            **drawing_of(run),
         )
         parts = zip(drawn.ids, drawn.images, drawn.truth, drawn.predicted, strict=True)
         panels |= {name: tuple(pictures) for name, *pictures in parts}

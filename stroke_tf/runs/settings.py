@@ -163,6 +163,8 @@ class UnetRun:
         depth: Number of times the improved network halves its input.
         improvements: What an improved network or decoder adds to the plain one.
         mirror_test: Take the mean of what is said of each slice and of its mirror image.
+        smooth_slices: Standard deviation, in slices, of the smoothing of all probabilities along a
+            patient's series in testing (patients known, clean protocol); 0 for none.
         tune_mask: Choose the pixel threshold and the smallest lesion on the validation folds;
             without it each pixel takes its likeliest class.
         slice_weight: Weight of the joint network's second loss, the cross-entropy of the slice's
@@ -201,6 +203,7 @@ class UnetRun:
     depth: int = 4
     improvements: Improvements = IMPROVED_UNET
     mirror_test: bool = False
+    smooth_slices: float = 0.0
     tune_mask: bool = False
     slice_weight: float = 0.5
     negatives_per_positive: float | None = None

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from stroke_tf.data import check_lesions, make_dataset
 from stroke_tf.data.memory import Slices
-from stroke_tf.data.selection import check_both_kinds
+from stroke_tf.data.selection import check_both_kinds, rows_of_folds
 from stroke_tf.evaluation.mask_rule import MaskRule
 from stroke_tf.evaluation.mask_score import Detector, mask_score_of_json
 from stroke_tf.evaluation.operating_point import OperatingPoint
@@ -63,9 +63,10 @@ def run_unet(config: UnetRun, *, train_elsewhere: Callable[[], None] | None = No
             tune_mask=config.tune_mask,
             score=score,
             of_series=read_manifest(config.records).knows_series,
+            smooth_slices=config.smooth_slices,
         )
-        shown = int(config.view == "neighbours")
-        test = segment_slices(predictor, slices, rule=rule, detector=detector, shown=shown)
+        drawing = drawing_of(config)
+        test = segment_slices(predictor, slices, rule=rule, detector=detector, **drawing)
         figures = {"segmentation": figure_segmentation(*test.panels()), **_draw_scores(test)}
         if config.augment:
             augmented = draw_augmentations(val, strength=config.strength, seed=config.fit.seed)
@@ -163,6 +164,33 @@ def _examples(config: UnetRun, folds: tuple[FoldName, ...], **options: Any) -> t
     return dataset_of(config, folds, with_ids=True, **options).map(name_labels)
 
 
+def tested_slices(
+    config: UnetRun, folds: tuple[FoldName, ...], ids: Sequence[str]
+) -> tf.data.Dataset:
+    """Returns batches, with ids, of some slices as a run is tested on them.
+
+    Where it smooths along series, all slices of their patients are among them.
+
+    Args:
+        config: The run's settings.
+        folds: The folds that hold the slices.
+        ids: Their source ids.
+    """
+    known, wanted = "source_id", sorted(ids)
+    if config.smooth_slices:
+        rows = rows_of_folds(config.records, folds)
+        known, wanted = "group_id", sorted({row.group_id for row in rows if row.source_id in ids})
+    slices = dataset_of(config, folds, with_ids=True).unbatch()
+    chosen = slices.filter(lambda *it: tf.reduce_any(it[2][known] == wanted))
+    return chosen.batch(config.batch_size)
+
+
+def drawing_of(config: UnetRun) -> dict[str, Any]:
+    """Returns what `segment_slices` takes of a run's settings."""
+    shown = int(config.view == "neighbours")
+    return {"shown": shown, "smooth_slices": config.smooth_slices}
+
+
 def build(config: UnetRun) -> keras.Model:
     """Returns the network of a run, to be called inside `training_scope`."""
     return SEGMENTERS[config.architecture](**config.network)
@@ -204,6 +232,7 @@ def dataset_of(
         view=config.view,
         lesions_only=config.lesions_only,
         with_ids=with_ids,
+        in_series=not training and config.smooth_slices > 0,
         seed=config.fit.seed,
         decoded=decoded,
     )

@@ -88,7 +88,7 @@ def _train(config: UnetRun, run: OpenRun) -> float:
     model = train(config, run)
     predictor, counted = Predictor(model, mirror=config.mirror_test), []
     slices = dataset_of(config, run.split.val, decoded=run.decoded, with_ids=True)
-    for batch, outputs in drawn_batches(predictor, slices):
+    for batch, outputs in drawn_batches(predictor, slices, smooth_slices=config.smooth_slices):
         drawn = apply_mask_rule(outputs[MASK], None)
         counted.append(count_masks(batch.labels, drawn).per_slice)
     return lesion_mean(iou, SegmentationCounts(np.concatenate(counted)).total())
@@ -98,7 +98,7 @@ def _train_to_detect(config: UnetRun, run: OpenRun, *, score: MaskScoreName) -> 
     predictor = Predictor(train(config, run), mirror=config.mirror_test)
     seen = SliceNumbers(score)
     val = dataset_of(config, run.split.val, with_ids=True, decoded=run.decoded)
-    for batch, outputs in drawn_batches(predictor, val):
+    for batch, outputs in drawn_batches(predictor, val, smooth_slices=config.smooth_slices):
         seen.add(batch, outputs[MASK])
     _, scores = seen.fitted(of_series=read_manifest(config.records).knows_series)
     return roc_auc(seen.truth, scores)
