@@ -5,11 +5,12 @@ from stroke_tf.data.memory import Cache
 from stroke_tf.data.named import NamedBatch, named_batches
 from stroke_tf.data.pipeline import decode_slices, make_dataset
 from stroke_tf.data.rendering import gray_images, gray_to_rgb, window_hu
-from stroke_tf.data.selection import check_lesions, class_weights, count_samples
+from stroke_tf.data.selection import Hardness, check_lesions, class_weights, count_samples
 
 __all__ = [
     "AUGMENTATIONS",
     "Cache",
+    "Hardness",
     "NamedBatch",
     "augment_batch",
     "check_lesions",

@@ -22,8 +22,9 @@ from stroke_tf.data.memory import Cache, Lying, Slices, empty_array, load_slices
 from stroke_tf.data.parallel import parallel_map
 from stroke_tf.data.rendering import batch_renderer, gray_images
 from stroke_tf.data.selection import (
+    Hardness,
     count_samples,
-    drawn_negatives,
+    epoch_drawer,
     is_used,
     label_of,
     rows_of_folds,
@@ -45,6 +46,8 @@ def make_dataset(
     training: bool = False,
     augment: AugmentStrength | None = None,
     negatives_per_positive: float | None = None,
+    hardness: Hardness | None = None,
+    small_lesions: float = 0.0,
     windows: tuple[Window, ...] = THREE_WINDOWS,
     view: View = "windows",
     lesions_only: bool = False,
@@ -72,6 +75,10 @@ def make_dataset(
         negatives_per_positive: Where given, an epoch of training holds all slices with label 1 and
             at most so many with label 0 for each of them, drawn anew: neighbouring slices without
             a lesion are much alike. For SEGMENT a slice counts as for DETECT.
+        hardness: Where given, a share of those with label 0 is drawn by it.
+        small_lesions: Where above 0, an epoch of training for SEGMENT holds as many lesion slices
+            as there are, but drawn in proportion to the area of their lesions to the power of minus
+            this: small ones more often, large ones not every time.
         windows: One or three HU windows, (centre, width), for slices stored in HU: one for each
             channel, or one for all. Slices stored as 8-bit grey have the grey in all channels.
         view: What the channels show. "windows": the slice through each window. "neighbours": the
@@ -136,7 +143,15 @@ def make_dataset(
         places = np.array(sorted(places, key=lambda place: series_key(slices.rows[place])))
     drawn_by = Task.DETECT if task == Task.SEGMENT else task
     labels = [label_of(slices.rows[place], task=drawn_by) for place in places]
-    draw = _epoch_drawer(places, labels, ratio=negatives_per_positive, shuffle=training)
+    draw = epoch_drawer(
+        places,
+        labels,
+        shuffle=training,
+        ratio=negatives_per_positive,
+        ids=[slices.rows[place].source_id for place in places],
+        hardness=hardness,
+        weights=_weights_of(slices, places, small_lesions, training=training),
+    )
     indices = _indices(draw, batch_size=batch_size, seed=seed)
     make_batch = _batch_maker(
         slices,
@@ -258,26 +273,19 @@ def _places(
     return np.array(places)
 
 
-def _epoch_drawer(
-    places: np.ndarray, labels: list[int], *, ratio: float | None, shuffle: bool
-) -> Callable[[np.random.Generator], np.ndarray]:
-    """Returns what draws the slices of an epoch in their order, always as many."""
-    if not shuffle:
-        return lambda random: places
-    if ratio is None:
-        return lambda random: random.permutation(places)
-    positives, negatives = (places[np.equal(labels, label)] for label in (1, 0))
-    if not len(positives):
+def _weights_of(
+    slices: Slices, places: np.ndarray, small_lesions: float, *, training: bool
+) -> np.ndarray | None:
+    """Returns how often each slice with a lesion is drawn, in proportion; None for each once."""
+    if small_lesions == 0:
+        return None
+    if small_lesions < 0 or slices.masks is None or not training:
         raise ValueError(
-            "`negatives_per_positive` needs a slice with label 1. Received: none in these folds"
+            "`small_lesions` must be 0, or above it in training with masks. "
+            f"Received: {small_lesions}, training {training}"
         )
-    kept = drawn_negatives(len(positives), len(negatives), ratio=ratio)
-
-    def draw(random: np.random.Generator) -> np.ndarray:
-        chosen = random.choice(negatives, kept, replace=False)
-        return random.permutation(np.concatenate([positives, chosen]))
-
-    return draw
+    areas = [max(1, np.count_nonzero(slices.masks[place])) for place in places]
+    return np.array(areas, float) ** -small_lesions
 
 
 def _indices(

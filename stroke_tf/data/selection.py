@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,108 @@ def count_samples(
 def drawn_negatives(positives: int, negatives: int, *, ratio: float) -> int:
     """Returns how many negatives an epoch holds: `ratio` for each positive, as far as there are."""
     return min(negatives, math.ceil(ratio * positives))
+
+
+@dataclass
+class Hardness:
+    """How much lesion a network draws where there is none, told by its training to its data set.
+
+    Attributes:
+        share: Share of an epoch's slices with label 0 that are drawn by it, in (0, 1].
+        drawn: By source id, how much lesion was drawn; empty as long as nothing is known.
+
+    Raises:
+        ValueError: If the share is out of range.
+    """
+
+    share: float
+    drawn: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError(f"`hard_negatives` must be in [0, 1]. Received: {self.share}")
+
+
+_ALWAYS = 1e-9
+"""Added to how much lesion was drawn: a slice without any can be drawn too."""
+
+
+def epoch_drawer(
+    places: np.ndarray,
+    labels: Sequence[int],
+    *,
+    shuffle: bool,
+    ratio: float | None = None,
+    ids: Sequence[str] = (),
+    hardness: Hardness | None = None,
+    weights: np.ndarray | None = None,
+) -> Callable[[np.random.Generator], np.ndarray]:
+    """Returns what draws the slices of an epoch in their order, always as many.
+
+    Args:
+        places: int64, shape (N,): where the slices are.
+        labels: The N labels, 0 or 1.
+        shuffle: Whether they come in a random order; else all come in theirs.
+        ratio: Most slices with label 0 for each with label 1; None for all.
+        ids: The N source ids; for `hardness` only.
+        hardness: What a share of those with label 0 is drawn by.
+        weights: Shape (N,): those with label 1 are drawn in proportion to it, as many as there are;
+            None for each once.
+
+    Raises:
+        ValueError: If there is no slice with label 1 to draw by, or `hardness` has no choice.
+    """
+    if not shuffle:
+        return lambda random: places
+    if ratio is None and hardness is None and weights is None:
+        return lambda random: random.permutation(places)
+    is_one = np.equal(labels, 1)
+    positives, negatives = places[is_one], places[~is_one]
+    if not len(positives):
+        raise ValueError(
+            "`negatives_per_positive` needs a slice with label 1. Received: none in these folds"
+        )
+    kept = len(negatives)
+    if ratio is not None:
+        kept = drawn_negatives(len(positives), len(negatives), ratio=ratio)
+    if hardness is not None and kept == len(negatives):
+        raise ValueError(
+            "`hard_negatives` needs `negatives_per_positive` to leave some slices out of an epoch. "
+            f"Received: {ratio}, which takes all {kept}"
+        )
+    names = [name for name, one in zip(ids, is_one, strict=True) if not one] if hardness else []
+
+    def draw(random: np.random.Generator) -> np.ndarray:
+        drawn = positives if weights is None else _in_proportion(positives, weights[is_one], random)
+        chosen = _negatives(negatives, names, kept, hardness, random)
+        return random.permutation(np.concatenate([drawn, chosen]))
+
+    return draw
+
+
+def _in_proportion(
+    places: np.ndarray, weights: np.ndarray, random: np.random.Generator
+) -> np.ndarray:
+    """Returns as many places, each as often as its share of the weights says, rounded by chance."""
+    edges = np.cumsum(weights) * len(places) / weights.sum()
+    marks = random.random() + np.arange(len(places))
+    return places[np.searchsorted(edges, marks, side="right").clip(max=len(places) - 1)]
+
+
+def _negatives(
+    negatives: np.ndarray,
+    names: Sequence[str],
+    kept: int,
+    hardness: Hardness | None,
+    random: np.random.Generator,
+) -> np.ndarray:
+    if hardness is None or not hardness.drawn:
+        return random.choice(negatives, kept, replace=False)
+    weights = np.array([hardness.drawn[name] for name in names]) + _ALWAYS
+    count = round(hardness.share * kept)
+    hard = random.choice(negatives, count, replace=False, p=weights / weights.sum())
+    others = np.setdiff1d(negatives, hard)
+    return np.concatenate([hard, random.choice(others, kept - count, replace=False)])
 
 
 def class_weights(

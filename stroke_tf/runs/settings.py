@@ -176,6 +176,10 @@ class UnetRun:
         mask_score: How these make one score: the mean of the highest (top), the area that is drawn,
             the surest lesion, or a logistic regression on all three, fitted on the validation
             folds.
+        hard_negatives: Share of those that is drawn by how much lesion the network draws on them;
+            all are tried after epochs 1, 4, 7 and so on.
+        small_lesions: Slices with a lesion are drawn into an epoch in proportion to its area to the
+            power of minus this, as many as there are; 0: each once.
     """
 
     records: Path = Path("records")
@@ -209,6 +213,8 @@ class UnetRun:
     negatives_per_positive: float | None = None
     score: Literal["head", "mask"] = "head"
     mask_score: MaskScoreName = "top"
+    hard_negatives: float = 0.0
+    small_lesions: float = 0.0
 
     @property
     def row_name(self) -> str:
@@ -332,4 +338,5 @@ def small(run: Any) -> Any:
     if isinstance(run, ClassifierRun):
         return replace(run, head_fit=run.fit, copies=0)
     decoder = tuple(_SMOKE_FILTERS << level for level in (4, 3, 2, 1, 0))
-    return replace(run, filters=_SMOKE_FILTERS, decoder_filters=decoder)
+    # Hard negatives need a second epoch.
+    return replace(run, filters=_SMOKE_FILTERS, decoder_filters=decoder, hard_negatives=0.0)

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from stroke_tf.data import check_lesions, make_dataset
+from stroke_tf.data import Hardness, check_lesions, decode_slices, make_dataset
 from stroke_tf.data.memory import Slices
 from stroke_tf.data.selection import check_both_kinds, rows_of_folds
 from stroke_tf.evaluation.mask_rule import MaskRule
@@ -19,7 +19,7 @@ from stroke_tf.evaluation.operating_point import OperatingPoint
 from stroke_tf.evaluation.segmented import Segmented
 from stroke_tf.files import read_json
 from stroke_tf.inference.predict import Predictor, choose_on_validation, segment_slices
-from stroke_tf.labels import MASK, MASK_CLASSES, SLICE, Task
+from stroke_tf.labels import MASK, MASK_CLASSES, SLICE, StrokeType, Task
 from stroke_tf.manifest import FoldName, read_manifest
 from stroke_tf.models.segmenters import SEGMENTERS
 from stroke_tf.reporting.figures import draw_augmentations, draw_scores, figure_segmentation
@@ -27,6 +27,7 @@ from stroke_tf.run_folder import RunMetrics
 from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
 from stroke_tf.runs.settings import UnetRun
 from stroke_tf.training import LOSSES, fit, pixel_scores, training_scope
+from stroke_tf.training.callbacks import TryNegatives
 from stroke_tf.training.recipe import encoder_weights
 
 MASK_RULE_NAME = "mask_rule.json"
@@ -134,9 +135,20 @@ def train(
         ValueError: If its training folds hold no lesion, before anything is built.
     """
     check_lesions(config.records, run.split.train)
+    hardness = _hardness(config)
     with training_scope(config.fit):  # before the data: what a weight file lacks is told at once
         model = build(config)
-    training = _examples(config, run.split.train, training=True, decoded=run.decoded)
+    folds, decoded = run.split.train, run.decoded
+    if hardness and not decoded:
+        decoded = decode_slices(
+            config.records,
+            folds,
+            task=Task.SEGMENT,
+            image_size=config.image_size,
+            view=config.view,
+            lesions_only=config.lesions_only,
+        )
+    training = _examples(config, folds, training=True, decoded=decoded, hardness=hardness)
     val = _examples(config, run.split.val, decoded=run.decoded)
     objective = objective_of(config, model)
     fit(
@@ -147,9 +159,40 @@ def train(
         run_dir=run.folder.path,
         progress=run.folder.title,
         callbacks=callbacks,
+        steering=[TryNegatives(hardness, _negatives(config, folds, decoded))] if hardness else [],
         **objective,
     )
     return model
+
+
+def _hardness(config: UnetRun) -> Hardness | None:
+    """Returns what hard negatives are drawn by, if they are.
+
+    Raises:
+        ValueError: If that is out of range, or would have no effect.
+    """
+    if not config.hard_negatives:
+        return None
+    if config.negatives_per_positive is None or config.fit.epochs < 2:
+        raise ValueError(
+            "`hard_negatives` needs `negatives_per_positive` and a second epoch. "
+            f"Received: {config.negatives_per_positive}, {config.fit.epochs} epochs"
+        )
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "`hard_negatives` needs TensorFlow, and so one process. "
+            f"Received: {keras.backend.backend()}"
+        )
+    return Hardness(config.hard_negatives)
+
+
+def _negatives(
+    config: UnetRun, folds: tuple[FoldName, ...], decoded: Slices | None
+) -> tf.data.Dataset:
+    """Returns batches, with ids, of the slices without a lesion."""
+    slices = dataset_of(config, folds, with_ids=True, decoded=decoded).unbatch()
+    chosen = slices.filter(lambda *it: it[2]["stroke_type"] == int(StrokeType.NONE))
+    return chosen.batch(config.batch_size)
 
 
 def _examples(config: UnetRun, folds: tuple[FoldName, ...], **options: Any) -> tf.data.Dataset:
@@ -217,6 +260,7 @@ def dataset_of(
     training: bool = False,
     with_ids: bool = False,
     decoded: Slices | None = None,
+    hardness: Hardness | None = None,
 ) -> tf.data.Dataset:
     """Returns batches of some folds as a run reads them."""
     return make_dataset(
@@ -228,6 +272,8 @@ def dataset_of(
         training=training,
         augment=config.strength if training and config.augment else None,
         negatives_per_positive=config.negatives_per_positive if training else None,
+        hardness=hardness,
+        small_lesions=config.small_lesions if training else 0.0,
         windows=config.windows,
         view=config.view,
         lesions_only=config.lesions_only,

@@ -1,12 +1,19 @@
-"""The callbacks that look on while a model trains: its scores are finite, and are shown."""
+"""Callbacks: scores are finite, and shown; slices without a lesion are tried for hard ones."""
 
 from __future__ import annotations
 
 import math
 
 import keras
+import numpy as np
 import rich.console
 import rich.progress
+import tensorflow as tf
+
+from stroke_tf.data import Hardness, named_batches
+from stroke_tf.labels import MASK
+
+_TRIED_EACH = 3  # epochs
 
 
 class CheckScores(keras.callbacks.Callback):
@@ -85,3 +92,38 @@ class Progress(keras.callbacks.Callback):
         self._bar.update(self._task, scores=text)
         if self._bar.disable:
             self._console.print(f"{self._title}: {text}", highlight=False, soft_wrap=True)
+
+
+class TryNegatives(keras.callbacks.Callback):
+    """Notes how much lesion a model draws on slices without one, after epochs 1, 4, 7 and so on.
+
+    That takes a third of the slices' forward passes an epoch; nothing comes after the last epoch.
+
+    Args:
+        hardness: Where it is noted.
+        slices: Batches, made `with_ids`, of the slices without a lesion, not augmented.
+
+    Attributes:
+        drawn: By source id, the mean probability of a lesion over the pixels.
+    """
+
+    def __init__(self, hardness: Hardness, slices: tf.data.Dataset) -> None:
+        super().__init__()
+        self._hardness, self._slices = hardness, slices
+        self.drawn: dict[str, float] = {}
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Tells what is known, which a training that goes on has from before."""
+        self._hardness.drawn = self.drawn
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Tries the slices."""
+        if epoch % _TRIED_EACH or epoch + 1 == self.params["epochs"]:
+            return
+        drawn: dict[str, float] = {}
+        for batch in named_batches(self._slices):
+            said = self.model.predict_on_batch(batch.images)
+            probs = said[MASK] if isinstance(said, dict) else said
+            lesion = 1 - np.mean(probs[..., 0], axis=(1, 2), dtype=np.float64)
+            drawn |= dict(zip(batch.ids, lesion.clip(min=0).tolist(), strict=True))
+        self.drawn = drawn

@@ -50,6 +50,7 @@ def fit(
     slow: Sequence[keras.Variable] = (),
     progress: str | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    steering: Sequence[keras.callbacks.Callback] = (),
 ) -> pd.DataFrame:
     """Trains a model and leaves it with the weights of its best epoch.
 
@@ -81,6 +82,8 @@ def fit(
         progress: Title of the progress display, or None for none. It is a bar on a terminal and a
             line for each epoch elsewhere.
         callbacks: Callbacks that only look on.
+        steering: Callbacks that change what comes next by what is in their attribute `drawn`, which
+            is restored too.
 
     Returns:
         A row for each epoch: `epoch` (from 0), `learning_rate`, `loss`, the metrics, and the same
@@ -106,6 +109,7 @@ def fit(
     keep_memory()
     averaged = [keras.callbacks.SwapEMAWeights()] if config.average else []
     watched = [
+        *steering,
         schedule(config, monitor=monitor, mode=mode),
         keras.callbacks.EarlyStopping(monitor=monitor, mode=mode, patience=config.patience),
         BestModel(model, run_dir / MODEL_NAME, monitor=monitor, mode=mode, averaged=averaged),
@@ -277,7 +281,7 @@ class Backup(keras.callbacks.Callback):
     commits all of it at once: killed at any time, it leaves the old state or the new one.
     """
 
-    _counters = ("best", "best_epoch", "cooldown_counter", "stopped_epoch", "wait")
+    _counters = ("best", "best_epoch", "cooldown_counter", "drawn", "stopped_epoch", "wait")
 
     def __init__(
         self, folder: Path, *, watched: list[keras.callbacks.Callback], settings: dict[str, Any]
