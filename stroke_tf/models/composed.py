@@ -15,11 +15,13 @@ from stroke_tf.models.backbones import (
     preprocess,
     unfreeze,
 )
-from stroke_tf.models.decoders import decode
+from stroke_tf.models.decoders import decode, level_output
 from stroke_tf.models.weights import Weights, resolve_weights
 
 DECODER_FILTERS = (256, 128, 64, 32, 16)
 """Widths of the decoder's levels, the deepest first, as segmentation_models has them."""
+SUPERVISED = {"half": 0.5, "quarter": 0.25}
+"""Outputs of deep supervision and the weights of their losses: half the side, then a quarter."""
 _STEP = 32
 
 
@@ -103,6 +105,35 @@ def probabilities(logits: keras.KerasTensor, *, name: str = "probs") -> keras.Ke
     """Returns float32 probabilities: a softmax over the classes, or a sigmoid if there is one."""
     head = "softmax" if logits.shape[-1] > 1 else "sigmoid"
     return layers.Activation(head, dtype="float32", name=name)(logits)
+
+
+def supervised_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
+    """Returns a model's outputs, and two that only its training has (deep supervision).
+
+    The further ones are probabilities like those of "mask", from the decoder's maps of half and of
+    a quarter of the side, each by a convolution of its own, enlarged to the whole side. What they
+    cost of a loss reaches the decoder's deeper levels on a short way.
+
+    Args:
+        model: Of `build_composed`, its decoder with all levels.
+
+    Returns:
+        "mask", "slice" where the model has it, and the keys of SUPERVISED.
+
+    Raises:
+        ValueError: If the decoder ends before the whole side.
+    """
+    outputs = dict(model.output) if isinstance(model.output, dict) else {MASK: model.output}
+    level_output(model, 0)  # else the mask is itself that of a smaller map
+    for level, name in enumerate(SUPERVISED, start=1):
+        logits = layers.Conv2D(outputs[MASK].shape[-1], 3, padding="same", name=f"{name}_logits")(
+            level_output(model, level)
+        )
+        logits = layers.UpSampling2D(2**level, interpolation="bilinear", name=f"{name}_enlarge")(
+            logits
+        )
+        outputs[name] = probabilities(logits, name=name)
+    return outputs
 
 
 def _maps(network: keras.Model, images: keras.KerasTensor) -> list[keras.KerasTensor | None]:

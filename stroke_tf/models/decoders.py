@@ -69,6 +69,18 @@ def convolve_twice(x: Tensor, filters: int, improvements: Improvements, *, name:
     return layers.ReLU(name=f"{name}_relu2")(y)
 
 
+def level_output(model: keras.Model, level: int) -> Tensor:
+    """Returns what a level of a model's decoder, made by `decode`, gives: of a side S / 2**level.
+
+    Raises:
+        ValueError: If the decoder ended before that level.
+    """
+    name = f"decoder{level}_relu2"
+    if name not in {layer.name for layer in model.layers}:
+        raise ValueError(f"`model` must have a decoder with level {level}. Received: {model.name}")
+    return model.get_layer(name).output
+
+
 def _conv(x: Tensor, filters: int, size: int, *, batch_norm: bool, name: str) -> Tensor:
     # A 1x1 convolution has no ReLU of its own to make up for.
     start = "he_normal" if size > 1 else "glorot_uniform"

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from stroke_tf.fast.runtimes import inference
 from stroke_tf.inference.predict import Predictor
-from stroke_tf.labels import MASK, MASK_CLASSES, SLICE
+from stroke_tf.labels import MASK_CLASSES
 from stroke_tf.machine import gpu_memory, peak_memory
 from stroke_tf.models import split_head
 from stroke_tf.runs import classifier, unet
@@ -109,10 +109,8 @@ def _noise(run: Run) -> _Batch:
     if isinstance(run, ClassifierRun):
         return images, (np.arange(run.batch_size) % 2).astype(np.float32)[:, None]
     masks = random.integers(len(MASK_CLASSES), size=(*shape, 1), dtype=np.uint8)
-    if run.architecture != "joint":
-        return images, masks
     slices = np.arange(run.batch_size)[:, None] % len(MASK_CLASSES)
-    return images, {MASK: masks, SLICE: slices}
+    return images, unet.labels_of(run, masks, slices)
 
 
 def _of_fit(

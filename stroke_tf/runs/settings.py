@@ -176,8 +176,10 @@ class UnetRun:
         mask_score: How these make one score: the mean of the highest (top), the area that is drawn,
             the surest lesion, or a logistic regression on all three, fitted on the validation
             folds.
-        hard_negatives: Share of those that is drawn by how much lesion the network draws on them;
-            all are tried after epochs 1, 4, 7 and so on.
+        deep_supervision: Train masks of half and a quarter of the side too, with losses of weight
+            0.5 and 0.25, from the decoder's maps of these sizes; of composed and joint.
+        hard_negatives: Share of an epoch's slices without a lesion that is drawn by how much lesion
+            the network draws on them; all are tried after epochs 1, 4, 7 and so on.
         small_lesions: Slices with a lesion are drawn into an epoch in proportion to its area to the
             power of minus this, as many as there are; 0: each once.
     """
@@ -213,6 +215,7 @@ class UnetRun:
     negatives_per_positive: float | None = None
     score: Literal["head", "mask"] = "head"
     mask_score: MaskScoreName = "top"
+    deep_supervision: bool = False
     hard_negatives: float = 0.0
     small_lesions: float = 0.0
 
@@ -249,6 +252,12 @@ class UnetRun:
     def network(self) -> dict[str, Any]:
         """What the builder of the architecture takes, see SEGMENTERS."""
         network: dict[str, Any] = {"image_size": self.image_size, "seed": self.fit.seed}
+        of_composed = self.architecture in ("composed", "joint")
+        if self.deep_supervision and not of_composed:
+            raise ValueError(
+                "`deep_supervision` needs the architecture composed or joint. "
+                f"Received: {self.architecture}"
+            )
         if self.architecture == "improved":
             of_size = {"filters": self.filters, "depth": self.depth}
             return network | {"improvements": self.improvements, **of_size}
@@ -258,7 +267,6 @@ class UnetRun:
             "freeze_encoder": self.freeze,
             "decoder_filters": self.decoder_filters,
         }
-        of_composed = self.architecture in ("composed", "joint")
         if not of_composed and (self.live_norms or self.decoder != "plain"):
             raise ValueError(
                 "`live_norms` and `decoder` need the architecture composed or joint. "

@@ -21,6 +21,7 @@ from stroke_tf.files import read_json
 from stroke_tf.inference.predict import Predictor, choose_on_validation, segment_slices
 from stroke_tf.labels import MASK, MASK_CLASSES, SLICE, StrokeType, Task
 from stroke_tf.manifest import FoldName, read_manifest
+from stroke_tf.models.composed import SUPERVISED, supervised_outputs
 from stroke_tf.models.segmenters import SEGMENTERS
 from stroke_tf.reporting.figures import draw_augmentations, draw_scores, figure_segmentation
 from stroke_tf.run_folder import RunMetrics
@@ -196,15 +197,34 @@ def _negatives(
 
 
 def _examples(config: UnetRun, folds: tuple[FoldName, ...], **options: Any) -> tf.data.Dataset:
-    """Returns what a run is fitted to: masks, and for a joint network the slice's class beside."""
+    """Returns what a run is fitted to, see `labels_of`."""
     if config.architecture != "joint":
-        return dataset_of(config, folds, **options)
+        slices = dataset_of(config, folds, **options)
+        if not config.deep_supervision:
+            return slices
+        return slices.map(lambda images, masks: (images, labels_of(config, masks, None)))
 
     def name_labels(images: tf.Tensor, masks: tf.Tensor, known: dict[str, tf.Tensor]) -> tuple:
         # Not the mask's largest id: a lesion can leave the slice when that is cropped.
-        return images, {MASK: masks, SLICE: known["stroke_type"][:, None]}
+        return images, labels_of(config, masks, known["stroke_type"][:, None])
 
     return dataset_of(config, folds, with_ids=True, **options).map(name_labels)
+
+
+def labels_of(config: UnetRun, masks: Any, types: Any) -> Any:
+    """Returns what the outputs in training should be: the masks, or a dict for several outputs.
+
+    Args:
+        config: The run's settings.
+        masks: Class ids, shape (B, S, S, 1).
+        types: Class ids of the slices, shape (B, 1), for a joint network.
+    """
+    labels = {MASK: masks}
+    if config.architecture == "joint":
+        labels[SLICE] = types
+    if config.deep_supervision:
+        labels |= dict.fromkeys(SUPERVISED, masks)
+    return labels if len(labels) > 1 else masks
 
 
 def tested_slices(
@@ -243,14 +263,26 @@ def objective_of(config: UnetRun, model: keras.Model) -> dict[str, Any]:
     """Returns losses, metrics and the weights of the encoder for `fit`."""
     loss, metrics = LOSSES[config.loss](), pixel_scores(len(MASK_CLASSES))
     slow = encoder_weights(model) if config.architecture in ("composed", "joint") else []
-    if config.architecture != "joint":
+    if config.architecture != "joint" and not config.deep_supervision:
         return {"loss": loss, "metrics": metrics, "slow": slow}
-    return {
+    found: dict[str, Any] = {
         "slow": slow,
-        "loss": {MASK: loss, SLICE: keras.losses.SparseCategoricalCrossentropy()},
-        "loss_weights": {MASK: 1.0, SLICE: config.slice_weight},
-        "metrics": {MASK: metrics, SLICE: ["accuracy"]},
+        "loss": {MASK: loss},
+        "loss_weights": {MASK: 1.0},
+        "metrics": {MASK: metrics},
     }
+    if config.architecture == "joint":
+        found["loss"][SLICE] = keras.losses.SparseCategoricalCrossentropy()
+        found["loss_weights"][SLICE] = config.slice_weight
+        found["metrics"][SLICE] = ["accuracy"]
+    if config.deep_supervision:
+        with training_scope(config.fit):
+            found["outputs"] = supervised_outputs(model)
+        found["loss"] |= {name: LOSSES[config.loss]() for name in SUPERVISED}
+        found["loss_weights"] |= SUPERVISED
+        if config.architecture != "joint":
+            found["monitor"] = f"val_{MASK}_loss"  # what is kept of the network
+    return found
 
 
 def dataset_of(

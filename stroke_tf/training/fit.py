@@ -42,6 +42,7 @@ def fit(
     config: FitConfig,
     run_dir: Path,
     loss: Loss | Mapping[str, Loss],
+    outputs: Mapping[str, keras.KerasTensor] | None = None,
     loss_weights: Mapping[str, float] | None = None,
     metrics: Metrics | Mapping[str, Metrics] = (),
     monitor: str = "val_loss",
@@ -73,6 +74,8 @@ def fit(
             uncompiled), `history.csv`, `tensorboard/` and `backup/`. After `join_hosts` each
             process needs a folder of its own, of equal content: what one alone saves stops JAX.
         loss: Name of a Keras loss, or a loss such as those made by LOSSES.
+        outputs: What is trained in place of the model's output: that, and more on the same layers
+            that only the training has. What these need beyond the model is not saved with it.
         loss_weights: What the loss of each output is multiplied by in the sum; 1 each if None.
         metrics: Further scores of each epoch.
         monitor: Name of the score that says which epoch is best.
@@ -118,7 +121,13 @@ def fit(
     if not backup.finished:
         keras.utils.set_random_seed(config.seed)
         trainee = _compiled(
-            model, config=config, loss=loss, loss_weights=loss_weights, metrics=metrics, slow=slow
+            model,
+            config=config,
+            loss=loss,
+            outputs=outputs,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            slow=slow,
         )
         epoch = backup.restore(trainee)
         _cut_history(run_dir / HISTORY_NAME, epochs=epoch)
@@ -207,6 +216,7 @@ def _compiled(
     *,
     config: FitConfig,
     loss: Loss | Mapping[str, Loss],
+    outputs: Mapping[str, keras.KerasTensor] | None,
     loss_weights: Mapping[str, float] | None,
     metrics: Metrics | Mapping[str, Metrics],
     slow: Sequence[keras.Variable],
@@ -215,8 +225,8 @@ def _compiled(
     with scope_of(model):
         optimizer = optimizer_of(config, slow)
         several = isinstance(loss, Mapping)
-        outputs = model.output if several else model.outputs[0]
-        trainee = keras.Model(model.inputs[0], outputs, name=model.name)
+        whole = model.output if several else model.outputs[0]
+        trainee = keras.Model(model.inputs[0], outputs or whole, name=model.name)
         trainee.compile(
             optimizer=optimizer,
             loss=loss,
