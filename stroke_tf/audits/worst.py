@@ -15,7 +15,7 @@ from stroke_tf.inference.predict import Predictor, segment_slices
 from stroke_tf.manifest import read_folds, read_manifest
 from stroke_tf.reporting.figures import figure_gallery, figure_segmentation
 from stroke_tf.runs.settings import UnetRun
-from stroke_tf.runs.unet import drawing_of, read_mask_rule, tested_slices
+from stroke_tf.runs.unet import drawing_of, read_mask_rule, slices_tested
 
 _MOST, _MOST_MASKS = 12, 6
 
@@ -79,7 +79,7 @@ def draw_worst_masks(frame: pd.DataFrame, run: Path, records: Path) -> Figure | 
         view=view,
         smooth_slices=smooth,
     )
-    slices = tested_slices(
+    slices = slices_tested(
         tested,
         tuple(it.fold for it in read_manifest(records).folds if str(it.fold) in folds),
         ids,

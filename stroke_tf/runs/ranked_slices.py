@@ -14,7 +14,7 @@ from stroke_tf.labels import LESION_CLASSES, StrokeType
 from stroke_tf.reporting.figures import figure_segmentation
 from stroke_tf.runs.cross_validation import CrossValidatedMasks
 from stroke_tf.runs.keep_or_run import folder_of
-from stroke_tf.runs.unet import drawing_of, read_mask_rule, tested_slices
+from stroke_tf.runs.unet import drawing_of, read_mask_rule, slices_tested
 
 _PLACES = {"worst": (0.0, 0.05), "typical": (0.45, 0.55), "best": (0.95, 1.0)}
 """Where in the order of their Dice slices are taken from: shares of the slices below."""
@@ -60,7 +60,7 @@ def _segment(
         model = keras.models.load_model(folder.model, compile=False)
         drawn = segment_slices(
             Predictor(model, mirror=run.mirror_test),
-            tested_slices(run, run.test_folds, ids),
+            slices_tested(run, run.test_folds, ids),
             rule=read_mask_rule(folder.path),
             **drawing_of(run),
         )

@@ -252,6 +252,8 @@ class UnetRun:
     def network(self) -> dict[str, Any]:
         """What the builder of the architecture takes, see SEGMENTERS."""
         network: dict[str, Any] = {"image_size": self.image_size, "seed": self.fit.seed}
+        if self.smooth_slices < 0:
+            raise ValueError(f"`smooth_slices` must be >= 0. Received: {self.smooth_slices}")
         of_composed = self.architecture in ("composed", "joint")
         if self.deep_supervision and not of_composed:
             raise ValueError(

@@ -227,7 +227,7 @@ def labels_of(config: UnetRun, masks: Any, types: Any) -> Any:
     return labels if len(labels) > 1 else masks
 
 
-def tested_slices(
+def slices_tested(
     config: UnetRun, folds: tuple[FoldName, ...], ids: Sequence[str]
 ) -> tf.data.Dataset:
     """Returns batches, with ids, of some slices as a run is tested on them.

@@ -8,11 +8,12 @@ import pytest
 import tensorflow as tf
 
 from stroke_tf.config import BRAIN, THREE_WINDOWS, AugmentStrength
-from stroke_tf.data import augment_batch, make_dataset
+from stroke_tf.data import augment_batch, make_dataset, named_batches
 from stroke_tf.data.rendering import gray_to_rgb, window_hu
-from stroke_tf.data.upright import upright_views
+from stroke_tf.data.upright import turn_mask, upright_views
 from stroke_tf.labels import StrokeType, Task
 from stroke_tf.records import HU_OFFSET
+from stroke_tf.square import fit_mask, fit_square
 
 
 def dataset(records, **options) -> tf.data.Dataset:
@@ -262,9 +263,47 @@ def test_heads_of_types_are_those_of_lesion_slices_and_stay_with_their_labels(he
         assert label[0] == (name != b"s1")
 
 
-def test_heads_are_refused_with_masks_and_unknown_views_list_the_known(gray_records):
-    with pytest.raises(ValueError, match="moves slices, not masks. Received: task segment"):
-        dataset(gray_records, view="upright", task=Task.SEGMENT)
+@pytest.fixture(scope="module")
+def turned_lesion(write_records, make_record, tmp_path_factory):
+    """A slice of 40 pixels, its head turned, with a bright lesion, and its mask."""
+    image, mask = head_image(15, 100), np.zeros((40, 40), np.uint8)
+    cv2.circle(mask, (24, 16), 4, 2, -1)
+    image[mask > 0] = 180
+    record = make_record("s0", 0, StrokeType.HEMORRHAGE, image, mask)
+    folder = write_records(tmp_path_factory.mktemp("lesion"), [record], size=40)
+    return folder, image, mask
+
+
+def test_masks_go_with_heads_seen_upright(turned_lesion):
+    folder, image, _ = turned_lesion
+    images, masks = numpy_epoch(heads_of(folder, task=Task.SEGMENT))
+    np.testing.assert_array_equal(images, upright_views(image[None], ["a"], size=32))
+    assert masks.shape == (1, 32, 32, 1)
+    lesion = images[0, ..., 0][masks[0, ..., 0] == 2]
+    assert len(lesion) > 30
+    assert lesion.mean() > 160  # of 180, in a brain of 100
+
+
+def test_slices_seen_upright_are_known_as_they_lie(turned_lesion):
+    folder, image, mask = turned_lesion
+    (batch,) = named_batches(heads_of(folder, task=Task.SEGMENT, with_ids=True))
+    np.testing.assert_array_equal(batch.labels[0, ..., 0], fit_mask(mask, size=32))
+    np.testing.assert_array_equal(batch.shown[0, ..., 0], fit_square(image, size=32))
+    there = turn_mask(fit_mask(mask, size=32), batch.moves[0], size=32)
+    _, masks = numpy_epoch(heads_of(folder, task=Task.SEGMENT))
+    np.testing.assert_array_equal(there, masks[0, ..., 0])
+
+
+def test_slices_come_patient_by_patient_in_their_order(series_records):
+    batches = dataset(series_records, folds=(0,), with_ids=True, in_series=True)
+    assert ids(batches) == [["p-9", "p-10", "p-11", "q-1"]]
+    with pytest.raises(ValueError, match="`in_series` must be False in training"):
+        dataset(series_records, folds=(0,), in_series=True, training=True)
+    with pytest.raises(ValueError, match="`in_series` needs every slice.*Received: 0 of 4"):
+        dataset(series_records, folds=(0,), in_series=True, task=Task.TYPE)
+
+
+def test_unknown_views_list_the_known(gray_records):
     with pytest.raises(ValueError, match="'windows', 'neighbours', 'upright'.*Received: 'body'"):
         dataset(gray_records, view="body")
 
@@ -325,6 +364,24 @@ def test_negatives_depend_on_the_seed_alone(gray_records):
 def test_negatives_are_drawn_in_training_alone(gray_records, options, message):
     with pytest.raises(ValueError, match=message):
         dataset(gray_records, **{"training": True, "negatives_per_positive": 1, **options})
+
+
+def test_small_lesions_come_more_often(write_records, make_record, tmp_path):
+    image, records = np.zeros((16, 16), np.uint8), []
+    for number, side in enumerate((2, 8)):
+        mask = np.zeros((16, 16), np.uint8)
+        mask[:side, :side] = 2
+        records.append(make_record(f"lesion-{number}", 0, StrokeType.HEMORRHAGE, image, mask))
+    folder = write_records(tmp_path / "records", records, size=16)
+    options = {"folds": (0,), "training": True, "task": Task.SEGMENT, "with_ids": True}
+    batches = dataset(folder, **options, small_lesions=0.5)
+    drawn = [name for _ in range(50) for (name,) in ids(batches.unbatch().batch(1))]
+    # Of areas 4 and 64 the roots are 2 and 8: four times as often, two an epoch.
+    assert len(drawn) == 100
+    assert drawn.count("lesion-0") == pytest.approx(80, abs=10)
+    for wrong in ({"small_lesions": -1}, {"small_lesions": 1, "training": False}):
+        with pytest.raises(ValueError, match="`small_lesions` must be 0, or above it in training"):
+            dataset(folder, **options | wrong)
 
 
 def test_gray_to_rgb_repeats_exactly():

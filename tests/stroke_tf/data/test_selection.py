@@ -7,10 +7,12 @@ import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
 from stroke_tf.data.selection import (
+    Hardness,
     check_lesions,
     class_weights,
     count_samples,
     drawn_negatives,
+    epoch_drawer,
     is_used,
     label_of,
 )
@@ -103,3 +105,66 @@ def test_folds_without_a_lesion_and_its_mask_are_refused(gray_records):
     check_lesions(gray_records, (0, 3))
     with pytest.raises(ValueError, match=r"folds \[3\] must hold a lesion with its mask.* none in"):
         check_lesions(gray_records, (3,))
+
+
+def drawer(hardness=None, **options):
+    """Draws epochs of 2 slices with a lesion, at 0 and 1, and 4 of the 10 without."""
+    places, ids = np.arange(12), [f"s{place}" for place in range(12)]
+    labels = [1, 1] + [0] * 10
+    settings = {"shuffle": True, "ratio": 2, "ids": ids, "hardness": hardness}
+    return epoch_drawer(places, labels, **settings | options)
+
+
+def negatives_of(draw, epochs=200):
+    """How often each slice without a lesion is drawn; an epoch has none twice."""
+    counts = np.zeros(12, int)
+    for epoch in range(epochs):
+        order = draw(np.random.default_rng(epoch))
+        assert sorted(order)[:2] == [0, 1]
+        assert len(set(order)) == len(order) == 6
+        counts[order] += 1
+    return counts[2:]
+
+
+def test_a_share_of_the_negatives_is_drawn_by_how_much_lesion_was_drawn_on_them():
+    hardness = Hardness(0.5)
+    hardness.drawn = {f"s{place}": 0.0 for place in range(2, 12)} | {"s5": 0.3, "s9": 0.1}
+    counts = negatives_of(drawer(hardness))
+    # Two of four are the hard ones, which alone have lesion; two are any of the eight others.
+    assert counts[[3, 7]].tolist() == [200, 200]
+    assert counts[[0, 1, 2, 4, 5, 6, 8, 9]] == pytest.approx(np.full(8, 50), abs=25)
+    one = negatives_of(drawer(Hardness(0.25, hardness.drawn)))
+    assert 200 > one[3] > one[7] > one[0]
+
+
+def test_negatives_are_drawn_alike_as_long_as_nothing_is_known_of_them():
+    random, known = np.random.default_rng, Hardness(1.0)
+    assert drawer(known)(random(3)).tolist() == drawer()(random(3)).tolist()
+    known.drawn = {f"s{place}": 0.1 * place for place in range(2, 12)}
+    assert drawer(known)(random(3)).tolist() == drawer(known)(random(3)).tolist()
+    assert drawer(known)(random(3)).tolist() != drawer()(random(3)).tolist()
+
+
+@pytest.mark.parametrize("ratio", [None, 5])
+def test_hard_negatives_need_a_choice(ratio):
+    with pytest.raises(ValueError, match=f"leave some slices out.* Received: {ratio}, .* all 10"):
+        drawer(Hardness(0.5), ratio=ratio)
+
+
+@pytest.mark.parametrize("share", [-0.1, 0, 1.1])
+def test_a_share_of_hard_negatives_is_a_share(share):
+    with pytest.raises(ValueError, match=f"`hard_negatives` must be in .* Received: {share}"):
+        Hardness(share)
+
+
+def test_lesions_come_as_often_as_their_weights_say():
+    weights = np.array([3.0, 1.0] + [1.0] * 10)
+    draw = drawer(weights=weights, ratio=None)
+    counts = np.zeros(12, int)
+    for epoch in range(200):
+        order = draw(np.random.default_rng(epoch))
+        assert len(order) == 12 and set(range(2, 12)) <= set(order)
+        counts[:2] += [(order == 0).sum(), (order == 1).sum()]
+    assert counts.sum() == 400
+    assert counts[0] == pytest.approx(300, abs=30)  # 1.5 of 2: once, and again every other time
+    assert counts[0] >= 200

@@ -2,7 +2,15 @@ import cv2
 import numpy as np
 import pytest
 
-from stroke_tf.data.upright import upright_views
+from stroke_tf.data.upright import (
+    HEAD_SIZE,
+    turn_back,
+    turn_mask,
+    upright_heads,
+    upright_views,
+)
+from stroke_tf.manifest import natural_key
+from stroke_tf.square import fit_mask, fit_square
 
 SIDE, SIZE = 200, 128
 BRAIN = 110
@@ -175,3 +183,73 @@ def test_the_slices_are_not_changed():
 
 def test_no_slices_give_no_views():
     assert upright_views(np.zeros((0, 8, 8), np.uint8), [], size=4).shape == (0, 4, 4, 3)
+
+
+def there_and_back(mask, move, *, size=SIZE):
+    """A mask on the view, and what probabilities that say just that are on the slice."""
+    there = turn_mask(mask, move, size=size)
+    return there, turn_back(np.eye(3, dtype=np.float32)[there], move)
+
+
+def dice(one, other):
+    return 2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other))
+
+
+@pytest.mark.parametrize("turn", [-15, 8])
+def test_a_mask_lies_on_the_view_as_its_lesion_does(turn):
+    image = slice_of(turn=turn, shift=(10, -5))
+    lesion = np.zeros_like(image)
+    cv2.ellipse(lesion, ((120, 90), (24, 16), 30), 2, -1)
+    image[lesion > 0] = 220  # brighter than all but the skull, which is not inside it
+    views, moves = upright_heads(image[None], ["a"], size=SIZE)
+    there, _ = there_and_back(lesion, moves[0])
+    assert dice(there == 2, (views[0, ..., 0] > 200) & (views[0, ..., 2] > 0)) > 0.9
+
+
+@pytest.mark.parametrize("turn", [-15, 8])
+@pytest.mark.parametrize("size", [96, 160])
+def test_a_mask_comes_back_where_it_was_at_another_size(turn, size):
+    image = slice_of(turn=turn, shift=(10, -5))
+    lesion = np.zeros_like(image)
+    cv2.ellipse(lesion, ((120, 90), (40, 26), 30), 1, -1)
+    _, moves = upright_heads(image[None], ["a"], size=size)
+    _, probs = there_and_back(lesion, moves[0], size=size)
+    assert probs.shape == (size, size, 3)
+    np.testing.assert_allclose(probs.sum(axis=-1), 1, atol=1e-5)
+    assert dice(probs.argmax(-1) == 1, fit_mask(lesion, size=size) == 1) > 0.96
+
+
+def test_what_a_view_does_not_show_is_background():
+    image = slice_of(scale=0.4)
+    _, moves = upright_heads(image[None], ["a"], size=SIZE)
+    everywhere = np.zeros((SIZE, SIZE, 3), np.float32)
+    everywhere[..., 2] = 1
+    back = turn_back(everywhere, moves[0])
+    assert back[0, 0].tolist() == [1, 0, 0]
+    assert back[MIDDLE, MIDDLE].tolist() == [0, 0, 1]
+    shown = np.count_nonzero(back[..., 2] > 0.5)
+    assert shown == pytest.approx((SIZE / (ZOOM / 0.4 * SIDE / SIZE)) ** 2, rel=0.05)
+
+
+def test_real_masks_come_back_where_they_were(open_data):
+    size, shared, drawn = 192, 0, 0
+    for patient in ("050", "074", "081"):
+        folder = open_data / "ct_ich" / "Patients_CT" / patient / "brain"
+        masks = {path.name.split("_")[0]: path for path in folder.glob("*_HGE_Seg.jpg")}
+        names = [path.stem for path in folder.glob("*.jpg") if "_" not in path.stem]
+        names.sort(key=natural_key)
+        slices = [cv2.imread(str(folder / f"{name}.jpg"), cv2.IMREAD_GRAYSCALE) for name in names]
+        larger = round(HEAD_SIZE * size)
+        fitted = np.stack([fit_square(image, size=larger) for image in slices])
+        _, moves = upright_heads(fitted, [patient] * len(names), size=size)
+        for name, move in zip(names, moves, strict=True):
+            if name in masks:
+                painted = cv2.imread(str(masks[name]), cv2.IMREAD_GRAYSCALE)
+                mask = 2 * (painted > 127).astype(np.uint8)
+                fitting = fit_mask(mask, size=size)
+                _, probs = there_and_back(fitting, move, size=size)
+                back, truth = probs.argmax(-1) == 2, fitting == 2
+                shared += 2 * np.count_nonzero(back & truth)
+                drawn += np.count_nonzero(back) + np.count_nonzero(truth)
+    assert drawn > 10_000
+    assert shared / drawn >= 0.99

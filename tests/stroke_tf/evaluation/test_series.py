@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stroke_tf.evaluation.series import beside_in_series, smooth_series
+from stroke_tf.evaluation.series import beside_in_series, smooth_along, smooth_series
 
 
 def test_a_score_spreads_to_its_neighbours_as_the_gaussian_does():
@@ -73,3 +73,36 @@ def test_slices_beside_each_other_are_those_of_a_patient_in_order():
     assert beside_in_series([], ids=[]).shape == (0, 3)
     with pytest.raises(ValueError, match="`groups` must have shape"):
         beside_in_series(["p"], ids=ids)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.0, 2.5])
+@pytest.mark.parametrize("count", [1, 3, 30])
+def test_maps_are_smoothed_along_a_series_as_scores_are(sigma, count):
+    maps = np.random.default_rng(0).random((count, 2, 3)).astype(np.float32)
+    smoothed = np.stack(list(smooth_along(iter(maps), sigma=sigma)))
+    assert smoothed.dtype == np.float32
+    for place in np.ndindex(2, 3):
+        scores = maps[(slice(None), *place)]
+        expected = smooth_series(
+            scores, ["p"] * count, ids=[f"{n}" for n in range(count)], sigma=sigma
+        )
+        assert smoothed[(slice(None), *place)] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_series_is_read_only_as_far_as_it_reaches_into_a_slice():
+    read = []
+
+    def maps():
+        for number in range(100):
+            read.append(number)
+            yield np.full((2, 2), number / 100)
+
+    first = next(smooth_along(maps(), sigma=1.0))
+    assert read == list(range(5))  # itself and four after it
+    assert first.shape == (2, 2)
+
+
+def test_a_series_without_slices_gives_none_and_a_width_of_0_is_refused():
+    assert list(smooth_along([], sigma=1.0)) == []
+    with pytest.raises(ValueError, match="`sigma` must be > 0 and finite. Received: 0"):
+        next(smooth_along([np.zeros(1)], sigma=0))

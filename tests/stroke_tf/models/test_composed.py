@@ -9,7 +9,7 @@ import tensorflow as tf
 from stroke_tf.config import IMPROVED_UNET, PLAIN_DECODER
 from stroke_tf.labels import MASK, SLICE
 from stroke_tf.models.backbones import BACKBONES, build_backbone, feature_maps
-from stroke_tf.models.composed import build_composed
+from stroke_tf.models.composed import SUPERVISED, build_composed, supervised_outputs
 from stroke_tf.training.losses import LOSSES
 
 SIZE = 32
@@ -182,3 +182,28 @@ def test_both_outputs_stay_float32_in_mixed_precision(pixels):
 def test_arguments_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         build(**options)
+
+
+@pytest.mark.parametrize("slice_head", [False, True])
+def test_outputs_of_smaller_maps_train_the_deeper_decoder_alone(slice_head, pixels):
+    model = build(slice_head=slice_head)
+    before = [weight.path for weight in model.weights]
+    outputs = supervised_outputs(model)
+    assert list(outputs) == [MASK, *([SLICE] if slice_head else []), *SUPERVISED]
+    trainee = keras.Model(model.inputs[0], outputs)
+    assert [weight.path for weight in model.weights] == before
+    with tf.GradientTape() as tape:
+        said = trainee(pixels)
+        quarter = tf.reduce_mean(said["quarter"][..., 0])
+    for name in SUPERVISED:
+        assert said[name].shape == (2, SIZE, SIZE, 3)
+        np.testing.assert_allclose(said[name].numpy().sum(axis=-1), 1, atol=1e-5)
+    kernels = [model.get_layer(f"decoder{level}_conv2").kernel.value for level in (2, 1)]
+    deep, fine = tape.gradient(quarter, kernels)
+    assert float(tf.reduce_max(tf.abs(deep))) > 0
+    assert fine is None
+
+
+def test_a_decoder_that_ends_early_has_no_smaller_maps_to_spare():
+    with pytest.raises(ValueError, match="must have a decoder with level 0"):
+        supervised_outputs(build(decoder_filters=FILTERS[:4]))

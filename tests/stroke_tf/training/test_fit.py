@@ -272,6 +272,53 @@ def test_two_outputs_are_trained_together_and_go_on_where_they_stopped(tmp_path)
         train_two_outputs(tmp_path / "stopped", weights=(1.0, 0.5))
 
 
+class Steering(keras.callbacks.Callback):
+    """Notes the epochs that ended, as what is drawn next may depend on them."""
+
+    def __init__(self):
+        super().__init__()
+        self.drawn = {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.drawn = self.drawn | {f"epoch {epoch}": epoch}
+
+
+def test_what_steers_a_training_is_restored(tmp_path):
+    def stop(epoch, batch):
+        if (epoch, batch) == (2, 1):
+            raise InterruptedError
+
+    three = dataclasses.replace(SHORT, epochs=3)
+    with contextlib.suppress(tf.errors.OpError):
+        train(tmp_path, config=three, before_batch=stop, steering=[Steering()])
+    again = Steering()
+    train(tmp_path, config=three, steering=[again])
+    assert again.drawn == {"epoch 0": 0, "epoch 1": 1, "epoch 2": 2}
+
+
+def test_further_outputs_are_trained_and_not_saved(tmp_path):
+    model = tiny_model(dropout=0.0)
+    score = model.output
+    beside = keras.layers.Dense(1, activation="sigmoid", name="beside")(model.layers[-2].output)
+    labels = batches().map(lambda images, yes: (images, {"score": yes, "beside": yes}))
+    history = fit(
+        model,
+        labels,
+        labels,
+        config=SHORT,
+        run_dir=tmp_path,
+        loss={"score": "binary_crossentropy", "beside": "binary_crossentropy"},
+        outputs={"score": score, "beside": beside},
+        loss_weights={"score": 1.0, "beside": 0.5},
+    )
+    expected = history["score_loss"] + 0.5 * history["beside_loss"]
+    np.testing.assert_allclose(history["loss"], expected, rtol=1e-4)
+    assert history["beside_loss"].is_monotonic_decreasing
+    saved = keras.models.load_model(tmp_path / "model.keras")
+    assert saved.output_shape == (None, 1)
+    assert len(saved.weights) == len(tiny_model().weights)
+
+
 @pytest.mark.parametrize("name", ["loss", "val_loss"])
 def test_a_score_that_is_no_number_stops_the_training(name, tmp_path):
     spoiled = batches().map(lambda images, labels: (images, labels * float("nan")))
