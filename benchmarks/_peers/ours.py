@@ -16,8 +16,9 @@ import keras
 import numpy as np
 
 from benchmarks._peers.job import ANSWERED, Job, cpu_seconds, main, read_slices
-from stroke_tf.data import named_batches
-from stroke_tf.inference.predict import Predictor
+from stroke_tf.data.selection import rows_of_folds
+from stroke_tf.inference.predict import Predictor, drawn_batches
+from stroke_tf.labels import MASK
 from stroke_tf.machine import describe_environment
 from stroke_tf.run_folder import RunFolder
 from stroke_tf.runs import unet
@@ -52,12 +53,15 @@ def predict(job: Job) -> None:
     for use in ANSWERED:
         side = read_slices(job.handed, use).masks.shape[1]
         dataset = unet.dataset_of(recipe, getattr(run.split, use), with_ids=True)
-        probs = [
-            _sized(of_slice[..., class_ids], side)
-            for batch in named_batches(dataset)
-            for of_slice in predictor.probs(batch.images)
-        ]
-        job.save_answers(use, np.moveaxis(np.stack(probs), -1, 1))
+        probs = {
+            name: _sized(of_slice[..., class_ids], side)
+            for batch, said in drawn_batches(predictor, dataset, smooth_slices=recipe.smooth_slices)
+            for name, of_slice in zip(batch.ids, said[MASK], strict=True)
+        }
+        # In the order of the records: what is smoothed comes patient by patient.
+        rows = rows_of_folds(recipe.records, getattr(run.split, use))
+        in_order = [probs[row.source_id] for row in rows if row.source_id in probs]
+        job.save_answers(use, np.moveaxis(np.stack(in_order), -1, 1))
 
 
 def recipe_of(job: Job) -> UnetRun:
