@@ -26,16 +26,31 @@ RUN = UnetRun(
     row=DEFAULT,
     architecture="joint",
     encoder=ZOO[DEFAULT].backbone,
+    live_norms=True,
     image_size=192,
     batch_size=8,
-    decoder_filters=(64, 48, 32, 16),
+    decoder_filters=(128, 64, 32, 16),
     loss="dice+ce",
-    strength=AugmentStrength(elastic=0.03, gamma=0.2, noise=0.02),
-    negatives_per_positive=2,
+    strength=AugmentStrength(
+        rotation_deg=15, contrast=0.2, brightness=0.1, roi=0.2, gamma=0.3, elastic=0.02
+    ),
+    negatives_per_positive=1,
+    score="mask",
     tune_mask=True,
-    val_folds=(6, 7),
+    mirror_test=True,
+    val_folds=(7,),
     test_folds=(8, 9),
-    fit=FitConfig(epochs=30, learning_rate=1e-3, schedule="cosine", warmup_epochs=1, patience=30),
+    fit=FitConfig(
+        epochs=16,
+        learning_rate=1e-3,
+        patience=16,
+        schedule="cosine",
+        warmup_epochs=1,
+        weight_decay=0.01,
+        clip_norm=1.0,
+        average=0.99,
+        encoder_rate=0.5,
+    ),
 )
 """The recipe."""
 
