@@ -141,12 +141,7 @@ def read_manifest(records: Path | str) -> Manifest:
         FileNotFoundError: If the folder holds no manifest: it was not written, or not to its end.
         ValueError: If the manifest is of another schema version or lacks a key.
     """
-    path = Path(records) / MANIFEST_NAME
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} must exist: it is written last, when all records are. "
-            "Convert with `make tfrecords DATA=<folder> OUT=<folder>`"
-        )
+    path = _written(Path(records) / MANIFEST_NAME)
     values = read_fields(path, Manifest, version=SCHEMA_VERSION)
     values["folds"] = tuple(
         Fold(**{**fold, "shards": tuple(Shard(**shard) for shard in fold["shards"])})
@@ -156,9 +151,23 @@ def read_manifest(records: Path | str) -> Manifest:
     return Manifest(**values)
 
 
+def _written(path: Path) -> Path:
+    """Returns the path of a file that a conversion has written."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} must exist: it is written last, when all records are. "
+            "Convert with `stroke-tf convert --data <folder> --out <folder>`"
+        )
+    return path
+
+
 def read_folds(records: Path | str) -> list[FoldRow]:
-    """Returns folds.csv, one row for each record, in the order of the shards."""
-    with (Path(records) / FOLDS_NAME).open(encoding="utf-8", newline="") as file:
+    """Returns folds.csv, one row for each record, in the order of the shards.
+
+    Raises:
+        FileNotFoundError: If the folder holds no folds.csv: it was not written.
+    """
+    with _written(Path(records) / FOLDS_NAME).open(encoding="utf-8", newline="") as file:
         return [_fold_row(row) for row in csv.DictReader(file)]
 
 
@@ -180,7 +189,7 @@ def natural_key(source_id: str) -> list[str | int]:
 
 def manifest_sha256(records: Path | str) -> str:
     """Returns the SHA-256 of manifest.json: it names the data a run was trained on."""
-    return hashlib.sha256((Path(records) / MANIFEST_NAME).read_bytes()).hexdigest()
+    return hashlib.sha256(_written(Path(records) / MANIFEST_NAME).read_bytes()).hexdigest()
 
 
 def read_hashed_manifest(records: Path | str) -> tuple[Manifest, str]:

@@ -17,6 +17,7 @@ import io
 import logging
 import math
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.files import (
+    LOCK_NAME,
     flat,
     locked,
     plain,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 RUN_SCHEMA_VERSION = 1
 DATA_NAME = "data.json"
 DPI = 110
+_DATA_KEY = "data_manifest_sha256"
 _logger = logging.getLogger(__name__)
 
 
@@ -185,14 +188,15 @@ class RunFolder:
             return
         old, new = flat(read_json(self.config)), flat(plain(config))
         if self.env.is_file():  # a run killed between the two files has no data hash yet
-            old["data_manifest_sha256"] = read_json(self.env)["data_manifest_sha256"]
-            new["data_manifest_sha256"] = data_manifest_sha256
+            old[_DATA_KEY] = read_json(self.env)[_DATA_KEY]
+            new[_DATA_KEY] = data_manifest_sha256
         missing = object()
         keys = sorted(key for key in old | new if old.get(key, missing) != new.get(key, missing))
         if keys:
             raise ValueError(
-                f"{self.path} must be used with the settings it was started with, or be removed. "
-                f"Received others for: {', '.join(keys)}"
+                f"{self.path} must be used with the settings it was started with. Another --row or "
+                "--out keeps both runs; without the folder it starts anew. "
+                f"Received others for: {', '.join(map(_told, keys))}"
             )
 
     def kept(self, config: Mapping[str, Any], *, data_manifest_sha256: str) -> RunMetrics | None:
@@ -211,7 +215,9 @@ class RunFolder:
     def opened(self, config: Mapping[str, Any], *, data_manifest_sha256: str) -> Iterator[None]:
         """Keeps the folder locked inside the `with` block, new or resumed.
 
-        Writes config.json and env.json. The lock goes when the process does, however it ends.
+        Writes config.json and env.json. A block that fails before anything is trained takes the
+        folder with it: the next try may have other settings, and no report lists it. The lock goes
+        when the process does, however it ends.
 
         Raises:
             RuntimeError: If another process has the run open.
@@ -221,7 +227,17 @@ class RunFolder:
             self.check(config, data_manifest_sha256=data_manifest_sha256)
             write_json(self.config, config)
             write_json(self.env, describe_environment(data_manifest_sha256))
-            yield
+            try:
+                yield
+            except BaseException:
+                if not self._is_begun():
+                    shutil.rmtree(self.path)
+                raise
+
+    def _is_begun(self) -> bool:
+        """Returns whether there is more than settings: epochs, scores or a model."""
+        files = {path.name for path in self.path.rglob("*") if path.is_file()}
+        return bool(files - {LOCK_NAME, self.config.name, self.env.name})
 
     def finish(
         self,
@@ -256,6 +272,11 @@ class RunFolder:
         for name, values in files.items():
             write_json(self.path / name, values)
         write_text(self.metrics, result.to_json())
+
+
+def _told(key: str) -> str:
+    """Returns a key as messages have it."""
+    return f"{key} (the records are others)" if key == _DATA_KEY else key
 
 
 def save_figure(figure: Figure, path: Path) -> None:

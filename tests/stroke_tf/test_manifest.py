@@ -44,9 +44,10 @@ def test_read_gives_back_what_was_written(tmp_path):
     assert read_manifest(write(tmp_path, MANIFEST.to_json())) == MANIFEST
 
 
-def test_a_folder_without_manifest_says_how_to_make_one(tmp_path):
-    with pytest.raises(FileNotFoundError, match="make tfrecords"):
-        read_manifest(tmp_path)
+@pytest.mark.parametrize("read", [read_manifest, read_folds, manifest_sha256])
+def test_a_folder_without_records_says_how_to_make_them(tmp_path, read):
+    with pytest.raises(FileNotFoundError, match="must exist: .* Convert with `stroke-tf convert"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize(

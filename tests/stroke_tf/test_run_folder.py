@@ -164,7 +164,7 @@ def test_other_settings_are_refused_and_the_keys_named(run):
 
 def test_other_data_are_refused(run):
     _start(run)
-    with pytest.raises(ValueError, match="Received others for: data_manifest_sha256"):
+    with pytest.raises(ValueError, match=r"data_manifest_sha256 \(the records are others\)$"):
         _start(run, sha256="cd" * 32)
 
 
@@ -229,6 +229,25 @@ def test_the_lock_goes_when_the_block_fails(run):
         raise ZeroDivisionError
     assert not run.is_done()
     _start(run)
+
+
+@pytest.mark.parametrize("end", [OSError("no such weights"), KeyboardInterrupt()])
+def test_what_fails_before_it_trains_leaves_no_folder_to_refuse_other_settings(run, end):
+    with pytest.raises(type(end)), run.opened(CONFIG, data_manifest_sha256=SHA):
+        (run.path / "head").mkdir()
+        raise end
+    assert not run.path.exists()
+    _start(run, {**CONFIG, "weights": None})
+    assert json.loads(run.config.read_text())["weights"] is None
+
+
+def test_what_fails_after_an_epoch_can_be_resumed(run):
+    with pytest.raises(KeyboardInterrupt), run.opened(CONFIG, data_manifest_sha256=SHA):
+        run.history.write_text("epoch,loss\n0,1\n")
+        raise KeyboardInterrupt
+    assert run.history.is_file()
+    with pytest.raises(ValueError, match="Another --row or --out keeps both runs"):
+        _start(run, {**CONFIG, "weights": None})
 
 
 def test_predictions_are_written_as_csv(run):
