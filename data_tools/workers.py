@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import forkserver
 from typing import TypeVar
 
+from stroke_tf.ctrl_c import held, left_to_this_process
 from stroke_tf.machine import reuse_memory
 
 _Task = TypeVar("_Task")
@@ -26,7 +27,8 @@ def start_ahead() -> None:
     and no fork of a process that runs threads.
     """
     multiprocessing.set_forkserver_preload(["data_tools.spool", "tyro"])  # tyro: of every command
-    forkserver.ensure_running()
+    with left_to_this_process():
+        forkserver.ensure_running()
 
 
 def run_tasks(
@@ -51,7 +53,8 @@ def run_tasks(
         waiting: set[Future[_Result]] = set()
         try:
             for task in tasks:
-                waiting.add(pool.submit(function, task))
+                with held():  # it may start a worker
+                    waiting.add(pool.submit(function, task))
                 if len(waiting) >= jobs * _WAITING_PER_JOB:
                     done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                     yield from (future.result() for future in done)

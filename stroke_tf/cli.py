@@ -5,6 +5,8 @@ from __future__ import annotations
 import runpy
 import sys
 
+from stroke_tf import ctrl_c
+
 VERBS = {
     "inspect": ("data_tools.inspect", "say what a folder of slices holds"),
     "convert": ("data_tools.build_tfrecords", "slices to folds of TFRecords"),
@@ -40,11 +42,19 @@ def main() -> None:
         print(f"VERB must be one of {', '.join(VERBS)}. Received: {verb}", file=sys.stderr)
         sys.exit(2)
     else:
-        from stroke_tf import command  # here, so that the list of verbs needs nothing
-
-        command.called_as = f"stroke-tf {verb}"
         sys.argv[1:] = flags
-        runpy.run_module(VERBS[verb][0], run_name="__main__", alter_sys=True)
+        try:
+            _run(verb)
+        except KeyboardInterrupt:  # while modules are imported; a command that runs says it itself
+            print(ctrl_c.STOPPED, file=sys.stderr)
+            sys.exit(ctrl_c.CODE)
+
+
+def _run(verb: str) -> None:
+    from stroke_tf import command  # here, so that the list of verbs needs nothing
+
+    command.called_as = f"stroke-tf {verb}"
+    runpy.run_module(VERBS[verb][0], run_name="__main__", alter_sys=True)
 
 
 def _help() -> str:

@@ -6,6 +6,7 @@ Loads nothing heavy, so that `--help` answers at once.
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +15,13 @@ from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 import tyro
 
+from stroke_tf import ctrl_c
 from stroke_tf.files import read_json
 
 Settings = TypeVar("Settings")
 Config = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 called_as = ""
 """The verb of `stroke-tf` that runs, if one does."""
-_STOPPED = 130  # as shells have it for Ctrl-C
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,10 @@ def run(
         default: Settings that flags change; None takes those of `kind`.
     """
     settings = parse(kind, doc=doc, default=default)
-    sys.exit(reported(lambda: main(settings)))
+    code = reported(lambda: main(settings))
+    if code == ctrl_c.CODE:  # a second Ctrl-C, while threads end, ends the process at once
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(code)
 
 
 def parse(
@@ -100,8 +104,8 @@ def reported(work: Callable[[], int]) -> int:
         print(str(error) or type(error).__name__, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Stopped: the same command goes on", file=sys.stderr)
-        return _STOPPED
+        print(ctrl_c.STOPPED, file=sys.stderr)
+        return ctrl_c.CODE
 
 
 def quieten() -> None:

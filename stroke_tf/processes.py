@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
+from stroke_tf.ctrl_c import left_to_this_process
 from stroke_tf.machine import usable_cores
 
 IP, PORT, ID = "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID"
@@ -155,11 +156,12 @@ def run_hosts(module: str, args: Sequence[str], *, hosts: int) -> None:
 def _start(
     module: str, args: Sequence[str], variables: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *args],
-        env={**os.environ, **variables},
-        preexec_fn=die_with_parent,
-    )
+    with left_to_this_process():
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *args],
+            env={**os.environ, **variables},
+            preexec_fn=die_with_parent,
+        )
 
 
 def _end(processes: Iterable[subprocess.Popen[bytes]]) -> None:

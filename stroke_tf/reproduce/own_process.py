@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
+from stroke_tf.ctrl_c import left_to_this_process
 from stroke_tf.tables.run_table import attempt
 
 Result = TypeVar("Result")
@@ -36,7 +37,8 @@ def in_own_process(
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(sender, function, args), daemon=True)
-    process.start()
+    with left_to_this_process():
+        process.start()
     sender.close()
     try:
         while not receiver.poll(_POLL_SECONDS):
@@ -60,7 +62,6 @@ def _ended(code: int | None) -> str:
 
 
 def _work(sender: Connection, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this process
     threading.Thread(target=_end_with_parent, daemon=True).start()
     failed: list[str] = []
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
