@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
 RUN := $(VENV)/bin/stroke-tf
-export TF_CPP_MIN_LOG_LEVEL ?= 2
 export TF_FORCE_GPU_ALLOW_GROWTH ?= true
 
 DATA ?=
@@ -21,6 +20,15 @@ TRIALS ?= 24
 WORKERS ?= 0
 HOSTS ?= 1
 ARGS ?=
+
+# A mistyped variable, such as RECORD=, would be left aside in silence. None of these has a `_`, as
+# the variables of libraries have.
+KNOWN := PYTHON VENV DATA OUT INPUT MODEL RECORDS RESULTS PROTOCOL SIZE TASK JOBS STRATEGY TRIALS WORKERS HOSTS ARGS
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+UNKNOWN := $(strip $(foreach name,$(filter-out $(KNOWN) SHELL MAKE% -%,$(GIVEN)),$(if $(findstring _,$(name)),,$(name))))
+ifneq ($(UNKNOWN),)
+$(error Variables must be of $(KNOWN). Received: $(UNKNOWN))
+endif
 
 # Folders reach the commands through the environment, as they were typed: with quotes, $ and spaces.
 export DATA_ := $(value DATA)

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,18 @@ def test_a_prediction_without_a_folder_is_one_line_that_says_what_to_pass():
     assert done.returncode == 2
     assert "make predict INPUT=scans OUT=" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("target", ["train-unet", "help"])
+def test_a_mistyped_variable_is_named(target):
+    done = make(target, "RECORD=mine", "OUT=there")
+    assert done.returncode == 2
+    assert re.search(r"must be of .* RECORDS .*Received: RECORD\.", done.stderr)
+    assert done.stdout == ""
+
+
+def test_variables_of_libraries_are_not_taken_for_mistyped_ones():
+    assert make("help", "TF_CPP_MIN_LOG_LEVEL=0", "STROKE_TF_FAST=0", "JOBS=1").returncode == 0
 
 
 @pytest.fixture
