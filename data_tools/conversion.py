@@ -98,6 +98,8 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
                 source_sha256=sha256,
                 progress=lambda done, total: report("write shards", done, total),
             )
+        else:
+            logging.info("%s holds the records of these slices already: kept", config.out)
         shutil.rmtree(partial)
     manifest = read_manifest(config.out)
     _check_faults(manifest.rejected, config.max_bad)  # when it was converted, more were allowed

@@ -411,6 +411,14 @@ def test_a_mended_input_starts_anew_in_the_same_folder(tree, tmp_path):
     assert convert(tree, tmp_path / "out").records == 40
 
 
+def test_a_finished_conversion_says_so(tree, tmp_path, caplog):
+    caplog.set_level("INFO")
+    convert(tree, tmp_path / "out")
+    assert "already" not in caplog.text
+    convert(tree, tmp_path / "out")
+    assert "out holds the records of these slices already: kept" in caplog.text
+
+
 def test_a_finished_folder_is_kept_as_it_is(tree, tmp_path):
     convert(tree, tmp_path / "out")
     before = contents(tmp_path / "out")
