@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.manifest import FOLDS, FoldName, read_hashed_manifest
 from stroke_tf.run_folder import DATA_NAME, RunFolder, RunMetrics
+from stroke_tf.runs.no_effect import warn_of_no_effect
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def keep_or_run(config: Run, work: Callable[[OpenRun], Outcome]) -> RunMetrics:
     manifest, sha256 = read_hashed_manifest(config.records)
     if done := folder.kept(settings, data_manifest_sha256=sha256):
         return done
+    warn_of_no_effect(config)
     with folder.opened(settings, data_manifest_sha256=sha256):
         outcome = work(OpenRun(folder, split))
         histories = {name: figure_history(it) for name, it in folder.histories().items()}

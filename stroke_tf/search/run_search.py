@@ -19,6 +19,7 @@ from stroke_tf.manifest import FOLDS, FoldName, manifest_sha256, read_folds, rea
 from stroke_tf.processes import is_worker, worker_names
 from stroke_tf.run_folder import RunFolder, RunMetrics
 from stroke_tf.runs.keep_or_run import OpenRun, Split, folder_of, print_result, settings_text
+from stroke_tf.runs.no_effect import warn_of_no_effect
 from stroke_tf.search.report import TestResult, write_search_report
 from stroke_tf.search.settings import Run, Search, search_folder
 from stroke_tf.search.spaces import Space
@@ -81,6 +82,8 @@ def trial_splits(run: Run, *, cv: int) -> list[Split]:
 
 def _run_search(config: Search, kind: Kind) -> int:
     manifest, folder = read_manifest(config.run.records), search_folder(config)
+    if not is_worker():
+        warn_of_no_effect(config.run)
     trials = search(
         folder,
         kind.space,

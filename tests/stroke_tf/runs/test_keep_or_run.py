@@ -19,12 +19,16 @@ def test_folds_that_overlap_or_leave_none_are_refused(val, test):
         Split.holding_out(val=tuple(val), test=tuple(test))
 
 
-def test_a_finished_run_is_kept_for_its_own_settings_and_data_only(phantom_records, tmp_path):
+def test_a_finished_run_is_kept_for_its_own_settings_and_data_only(
+    phantom_records, tmp_path, caplog
+):
+    caplog.set_level("INFO")
     clean, published = phantom_records[:2]
     config = ClassifierRun(records=clean, out=tmp_path, row="r", weights="weights/a.h5")
     done = Outcome(pd.DataFrame({"id": ["1"]}), {}, files={"rule.json": {"a": 1}})
     assert keep_or_run(config, lambda run: done).n == 1
     assert keep_or_run(config, lambda run: pytest.fail("done already")).n == 1
+    assert "r-s0 is done already: kept" in caplog.text
     for other, name in (
         (replace(config, fit=FitConfig(learning_rate=0.5)), "fit.learning_rate"),
         (replace(config, weights="b.h5"), "weights"),
@@ -32,6 +36,18 @@ def test_a_finished_run_is_kept_for_its_own_settings_and_data_only(phantom_recor
     ):
         with pytest.raises(ValueError, match=f"Received others for: {name}"):
             keep_or_run(other, lambda run: done)
+
+
+def test_a_setting_without_effect_is_told_before_the_work(phantom_records, tmp_path, caplog):
+    config = ClassifierRun(
+        records=phantom_records[0], out=tmp_path, training="frozen", fit=FitConfig(epochs=1)
+    )
+
+    def work(run):
+        assert "--fit.epochs" in caplog.text
+        return Outcome(pd.DataFrame({"id": ["1"]}), {})
+
+    keep_or_run(config, work)
 
 
 def test_a_run_whose_work_fails_is_not_done(phantom_records, tmp_path):
@@ -42,4 +58,4 @@ def test_a_run_whose_work_fails_is_not_done(phantom_records, tmp_path):
 
     with pytest.raises(FloatingPointError):
         keep_or_run(config, fail)
-    assert not folder_of(config).is_done()
+    assert not folder_of(config).path.exists()
