@@ -5,7 +5,9 @@ Loads nothing heavy, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,12 +18,15 @@ from typing import Annotated, Any, Generic, NoReturn, TypeVar
 import tyro
 
 from stroke_tf import ctrl_c
-from stroke_tf.files import read_json
+from stroke_tf.files import flat, read_json
 
 Settings = TypeVar("Settings")
 Config = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 called_as = ""
 """The verb of `stroke-tf` that runs, if one does."""
+_SAME = (("backbone", "encoder"),)
+"""Names that one thing has in different commands."""
+_GPUS = ("nvidia*", "kfd", "dxg")  # of NVIDIA, AMD and Windows' Linux
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ def run(
         default: Settings that flags change; None takes those of `kind`.
     """
     settings = parse(kind, doc=doc, default=default)
+    _quieten_tensorflow()
     code = reported(lambda: main(settings))
     if code == ctrl_c.CODE:  # a second Ctrl-C, while threads end, ends the process at once
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -92,7 +98,21 @@ def parse(
         named, _ = tyro.cli(_File, args=given, return_unknown_args=True, add_help=False)
         start = _from_file(named.config, start) if named.config else start
     configured: Any = _Configured[kind]  # type: ignore[valid-type]
-    return tyro.cli(configured, default=_Configured(start), args=given, **options).settings
+    try:
+        return tyro.cli(configured, default=_Configured(start), args=given, **options).settings
+    except SystemExit as end:
+        if end.code:
+            _hint(given, start)
+        raise
+
+
+def _hint(given: Sequence[str], settings: Any) -> None:
+    """Says how a command calls what a flag of another command asked for."""
+    known = {key.rpartition(".")[2] for key in flat(dataclasses.asdict(settings))}
+    for names in _SAME:
+        asked = {flag.partition("=")[0].removeprefix("--") for flag in given} & {*names} - known
+        if asked and (ours := known & {*names}):
+            print(f"Here --{asked.pop()} is --{ours.pop()}", file=sys.stderr)
 
 
 def reported(work: Callable[[], int]) -> int:
@@ -106,6 +126,12 @@ def reported(work: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print(ctrl_c.STOPPED, file=sys.stderr)
         return ctrl_c.CODE
+
+
+def _quieten_tensorflow() -> None:
+    """Hides what TensorFlow says when it starts; without a GPU also its failed calls of CUDA."""
+    has_gpu = any(True for name in _GPUS for _ in Path("/dev").glob(name))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_gpu else "3")
 
 
 def quieten() -> None:

@@ -6,7 +6,6 @@ is named and the others go on. This process never loads TensorFlow.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -75,7 +74,6 @@ def reproduce(
         OSError: If something cannot be read or written.
     """
     clock = _Clock(time.monotonic(), config.budget_hours)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if config.smoke:
         config = _in_small(config, tables, smoke_records)
     with locked(config.out), progress_bar() as progress:

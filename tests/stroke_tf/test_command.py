@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from stroke_tf import command
 from stroke_tf.command import parse, reported
 from stroke_tf.config import FitConfig
 from stroke_tf.runs.keep_or_run import settings_text
-from stroke_tf.runs.settings import ClassifierRun, ClassifierTraining, UnetRun
+from stroke_tf.runs.settings import ClassifierRun, ClassifierTraining, UnetRun, UnetTraining
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,22 @@ def test_help_shows_the_file_and_its_values_as_defaults(tmp_path, capsys):
     assert "(default: resnet34)" in shown
 
 
+@pytest.mark.parametrize(
+    ("kind", "flags", "hint"),
+    [
+        (UnetTraining, ["--backbone", "vgg16"], "Here --backbone is --encoder\n"),
+        (ClassifierTraining, ["--encoder=vgg16"], "Here --encoder is --backbone\n"),
+        (UnetTraining, ["--backbones", "vgg16"], ""),
+    ],
+)
+def test_a_flag_of_another_command_is_told_by_its_name_here(kind, flags, hint, capsys):
+    with pytest.raises(SystemExit) as end:
+        parse(kind, args=flags)
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert said.endswith(hint) and ("Here" in said) == bool(hint)
+
+
 def test_settings_without_a_default_have_no_file(capsys):
     assert parse(Needs, args=["--data", "x"]) == Needs(Path("x"))
     with pytest.raises(SystemExit):
@@ -90,6 +107,25 @@ def test_an_error_is_one_line_and_an_exit_code(error, code, line, capsys):
 
     assert reported(work) == code
     assert capsys.readouterr().err == f"{line}\n"
+
+
+@pytest.mark.parametrize(
+    ("devices", "own", "level"),
+    [([], None, "3"), (["nvidia0"], None, "2"), (["kfd"], None, "2"), ([], "0", "0")],
+)
+def test_errors_of_cuda_show_where_there_is_a_gpu(monkeypatch, devices, own, level):
+    name = "TF_CPP_MIN_LOG_LEVEL"
+    monkeypatch.setenv(name, own or "")
+    if own is None:
+        monkeypatch.delenv(name)
+    here = [Path("/dev", device) for device in devices]
+    monkeypatch.setattr(
+        Path, "glob", lambda folder, pattern: (path for path in here if path.match(pattern))
+    )
+    monkeypatch.setattr(sys, "argv", ["command", "--data", "there"])
+    with pytest.raises(SystemExit):
+        command.run(lambda settings: 0, Needs, doc=None)
+    assert os.environ[name] == level
 
 
 def test_a_command_ends_with_the_exit_code_of_its_work(monkeypatch):
