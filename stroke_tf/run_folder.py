@@ -3,6 +3,7 @@
     config.json      the settings
     env.json         versions, device, commit, hash of the data manifest
     data.json        what the manifest says of the data, such as grey or HU
+    cautions.json    sentences on scores that mean little
     history.csv, model.keras, predictions.csv, figures/*.png
     metrics.json     written last: its presence means that the run is done
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 RUN_SCHEMA_VERSION = 1
 DATA_NAME = "data.json"
+CAUTIONS_NAME = "cautions.json"
 DPI = 110
 _DATA_KEY = "data_manifest_sha256"
 _logger = logging.getLogger(__name__)
@@ -168,6 +170,11 @@ class RunFolder:
 
         paths = {"history": self.history, "history_head": self.head_history}
         return {name: pd.read_csv(path) for name, path in paths.items() if path.is_file()}
+
+    def cautions(self) -> list[str]:
+        """Returns what to know of the scores of a finished run; none of one by an older version."""
+        path = self.path / CAUTIONS_NAME
+        return read_json(path) if path.is_file() else []
 
     def is_done(self) -> bool:
         """Returns whether the run came to its end."""

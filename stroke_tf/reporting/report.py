@@ -118,6 +118,7 @@ def _sections(
     )
     for names in dict.fromkeys(map(_shown, runs)):
         yield _metrics_table([run for run in runs if _shown(run) == names], names)
+    yield from _cautions(out, runs)
     yield "## Runs"
     for run in runs:
         yield from _run_section(out, folder, run)
@@ -157,6 +158,19 @@ def _metrics_table(runs: list[RunMetrics], names: tuple[str, ...]) -> str:
         for run in runs
     ]
     return markdown_table([plain_text(name.replace("_", " ")) for name in header], rows)
+
+
+def _cautions(out: Path, runs: list[RunMetrics]) -> Iterator[str]:
+    """Yields what to know of scores that mean little, each sentence once."""
+    of: dict[str, list[str]] = {}
+    for run in runs:
+        for line in _folder(out, run).cautions():
+            of.setdefault(line, []).append(_name(run))
+    if of:
+        yield "Beware:"
+        yield "\n".join(
+            f"- {plain_text(line)} ({plain_text('; '.join(names))})" for line, names in of.items()
+        )
 
 
 def _run_section(out: Path, folder: Path, run: RunMetrics) -> Iterator[str]:

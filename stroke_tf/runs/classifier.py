@@ -37,7 +37,6 @@ from stroke_tf.training.probe import fit_probe
 from stroke_tf.training.recipe import encoder_weights
 
 FEATURES = "features"
-_LABELS = {Task.DETECT: ("no stroke", "stroke"), Task.TYPE: ("ischaemia", "haemorrhage")}
 _EXPLAINED = 6
 
 
@@ -223,7 +222,7 @@ def dataset_of(
 def _draw(
     config: ClassifierRun, model: keras.Model, test: Scored, *, threshold: float
 ) -> dict[str, Figure]:
-    labels = _LABELS[Task(config.task)]
+    labels = config.classes
     return {
         **draw_scores(test.truth, test.scores, threshold=threshold, labels=labels),
         "predictions": figure_predictions(
@@ -238,7 +237,7 @@ def _explained(config: ClassifierRun, model: keras.Model, test: Scored) -> Figur
     order = np.argsort(-test.scores, kind="stable")
     half = _EXPLAINED // 2
     shown = [*order[test.truth[order]][:half], *order[~test.truth[order]][:half]]
-    images, labels = test.images[shown], _LABELS[Task(config.task)]
+    images, labels = test.images[shown], config.classes
     titles = [f"{test.ids[i]}: {labels[int(test.truth[i])]} / {test.scores[i]:.2f}" for i in shown]
     return figure_grad_cam(_shown(config, images), grad_cam(model, images), titles)
 

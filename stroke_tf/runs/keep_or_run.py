@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from stroke_tf.evaluation.intervals import Metric
-from stroke_tf.manifest import FOLDS, FoldName, read_hashed_manifest
-from stroke_tf.run_folder import DATA_NAME, RunFolder, RunMetrics
+from stroke_tf.manifest import FOLDS, FoldName, read_folds, read_hashed_manifest
+from stroke_tf.run_folder import CAUTIONS_NAME, DATA_NAME, RunFolder, RunMetrics
 from stroke_tf.runs.no_effect import warn_of_no_effect
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
 
@@ -92,6 +92,7 @@ def keep_or_run(config: Run, work: Callable[[OpenRun], Outcome]) -> RunMetrics:
         RuntimeError: If another process has the run open.
         ValueError: If the folder was started with other settings or data, or the folds overlap.
     """
+    from stroke_tf.evaluation.cautions import cautions
     from stroke_tf.reporting.figures import figure_history
 
     folder, settings, start = folder_of(config), settings_of(config), time.monotonic()
@@ -116,7 +117,9 @@ def keep_or_run(config: Run, work: Callable[[OpenRun], Outcome]) -> RunMetrics:
             data_manifest_sha256=sha256,
         )
         figures = {**histories, **outcome.figures}
-        files = {**outcome.files, DATA_NAME: manifest.facts()}
+        rows = {row.source_id: row for row in read_folds(config.records)}
+        told = cautions(outcome.predictions, rows, manifest, classes=config.classes)
+        files = {**outcome.files, DATA_NAME: manifest.facts(), CAUTIONS_NAME: told}
         folder.finish(result, outcome.predictions, figures=figures, files=files)
     return result
 
@@ -138,9 +141,12 @@ def settings_text(config: Run) -> str:
 
 
 def show_run(result: RunMetrics, *, out: Path) -> int:
-    """Prints a run's result and where it is kept; returns the exit code of success."""
+    """Prints a run's result with what to know of it, and where it is kept; returns exit code 0."""
+    folder = RunFolder(out, result.experiment, result.row, result.seed)
     print_result(result)
-    print(f"Kept in {RunFolder(out, result.experiment, result.row, result.seed).path}")
+    for line in folder.cautions():
+        print(f"Beware: {line}")
+    print(f"Kept in {folder.path}")
     return 0
 
 

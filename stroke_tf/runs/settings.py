@@ -128,6 +128,11 @@ class ClassifierRun:
         """The HU windows of the channels."""
         return (BRAIN,) if self.window == "brain" or self.view == "neighbours" else THREE_WINDOWS
 
+    @property
+    def classes(self) -> tuple[str, str]:
+        """The names of classes 0 and 1."""
+        return ("ischaemia", "haemorrhage") if self.task == "type" else ("no stroke", "stroke")
+
 
 @dataclass(frozen=True)
 class UnetRun:
@@ -229,6 +234,11 @@ class UnetRun:
     def windows(self) -> tuple[Window, ...]:
         """The HU windows of the channels."""
         return (BRAIN,) if self.view == "neighbours" else THREE_WINDOWS
+
+    @property
+    def classes(self) -> tuple[str, str]:
+        """The names of what masks detect: slices without and with a lesion."""
+        return "no lesion", "lesion"
 
     @property
     def score_rule(self) -> MaskScoreName | None:

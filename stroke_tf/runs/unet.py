@@ -69,7 +69,8 @@ def run_unet(config: UnetRun, *, train_elsewhere: Callable[[], None] | None = No
         )
         drawing = drawing_of(config)
         test = segment_slices(predictor, slices, rule=rule, detector=detector, **drawing)
-        figures = {"segmentation": figure_segmentation(*test.panels()), **_draw_scores(test)}
+        drawn = _draw_scores(test, config.classes)
+        figures = {"segmentation": figure_segmentation(*test.panels()), **drawn}
         if config.augment:
             augmented = draw_augmentations(val, strength=config.strength, seed=config.fit.seed)
             figures["augmentations"] = augmented
@@ -91,11 +92,10 @@ def _threshold(rule: MaskRule | None, detector: Detector | None) -> float | None
     return rule.threshold if rule is not None else None
 
 
-def _draw_scores(test: Segmented) -> dict[str, Figure]:
+def _draw_scores(test: Segmented, labels: tuple[str, str]) -> dict[str, Figure]:
     if test.detected is None or test.point is None:
         return {}
     truth, scores = test.detected["truth"].to_numpy(bool), test.detected["score"].to_numpy()
-    labels = ("no lesion", "lesion")
     return draw_scores(truth, scores, threshold=test.point.threshold, labels=labels)
 
 

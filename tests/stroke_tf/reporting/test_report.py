@@ -12,12 +12,13 @@ from html_page import Page
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.evaluation.metrics import Counts, classification_metrics
 from stroke_tf.evaluation.segmentation import count_masks, segmentation_metrics
+from stroke_tf.files import write_json
 from stroke_tf.reporting.figures import (
     figure_confusion,
     figure_history,
 )
 from stroke_tf.reporting.report import HEADLINES, ReportConfig, main, write_report
-from stroke_tf.run_folder import RunFolder, RunMetrics, save_figure
+from stroke_tf.run_folder import CAUTIONS_NAME, RunFolder, RunMetrics, save_figure
 
 SHA = "0123456789abcdef" * 4
 NAN = float("nan")
@@ -119,6 +120,19 @@ def test_data_table_names_protocol_folds_and_manifest_once_for_equal_runs(tmp_pa
             "demo / cnn, seed 0; demo / cnn, seed 1",
         ]
     ]
+
+
+def test_warnings_stand_once_below_the_scores_with_the_runs_they_are_of(tmp_path, classifier):
+    runs = [classifier(), classifier(seed=1)]
+    assert "Beware" not in _page(tmp_path).text
+    for run, more in zip(runs, ([], [f"Only 2 {EVIL}"]), strict=True):
+        path = RunFolder(tmp_path, run.experiment, run.row, run.seed).path
+        write_json(path / CAUTIONS_NAME, ["Every score is 0.4952", *more])
+    page = _page(tmp_path)
+    both = "Every score is 0.4952 (demo / cnn, seed 0; demo / cnn, seed 1)"
+    assert page.text.count(both) == 1
+    assert page.text.index("Results") < page.text.index(both) < page.text.index("Settings to")
+    assert "Only 2 <script>" in page.text
 
 
 def test_classifiers_share_a_table_whatever_else_was_measured(tmp_path, classifier):

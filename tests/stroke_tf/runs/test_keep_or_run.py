@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from stroke_tf.config import FitConfig
-from stroke_tf.runs.keep_or_run import Outcome, Split, folder_of, keep_or_run
+from stroke_tf.runs.keep_or_run import Outcome, Split, folder_of, keep_or_run, show_run
 from stroke_tf.runs.settings import ClassifierRun
 
 
@@ -36,6 +36,17 @@ def test_a_finished_run_is_kept_for_its_own_settings_and_data_only(
     ):
         with pytest.raises(ValueError, match=f"Received others for: {name}"):
             keep_or_run(other, lambda run: done)
+
+
+def test_scores_that_mean_little_are_shown_with_a_warning(phantom_records, tmp_path, capsys):
+    config = ClassifierRun(records=phantom_records[0], out=tmp_path)
+    predictions = pd.DataFrame({"id": ["1", "2"], "truth": [0, 1], "score": [0.5, 0.5]})
+    result = keep_or_run(config, lambda run: Outcome(predictions, {}))
+    assert show_run(result, out=tmp_path) == 0
+    shown = capsys.readouterr().out
+    assert "Beware: Only 1 of 2 test slices is of the class stroke" in shown
+    assert "Beware: Every score is 0.5000" in shown
+    assert shown.endswith(f"Kept in {folder_of(config).path}\n")
 
 
 def test_a_setting_without_effect_is_told_before_the_work(phantom_records, tmp_path, caplog):
