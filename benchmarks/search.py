@@ -37,7 +37,7 @@ class Settings:
     Attributes:
         kind: The head on a frozen backbone, or the whole network.
         records: Folder of records; None makes phantoms.
-        backbone: A key of BACKBONES.
+        backbone: Network name, as train-classifier takes it.
         weights: Its weight file (looked up in $STROKE_TF_WEIGHTS too), imagenet, or None.
         trials: Trials of each way.
         epochs: Epochs of each trial.

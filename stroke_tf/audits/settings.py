@@ -22,7 +22,10 @@ class AuditConfig:
             column id, or by its first one or two columns.
         row: The row to audit of a cross-validation of several.
         split: Folds that others have dealt: a CSV with id and fold, nnU-Net's splits_final.json.
-        backbone: A key of BACKBONES: the frozen network of the quick classifier.
+        backbone: The frozen network of the quick classifier, one of mobilenet025, mobilenetv2,
+            mobilenetv3small, efficientnetb0, efficientnetv2b0, efficientnetv2s, efficientnetlite0,
+            efficientnetlite1, efficientnetlite2, convnexttiny, resnet18, resnet50, vgg16,
+            densenet121, inceptionv3, xception, inceptionresnetv2.
         weights: imagenet, a file (looked up in $STROKE_TF_WEIGHTS too), or None for random.
         image_size: Side in pixels at which slices are looked at.
         seed: Seed of random folds and of the bootstrap.

@@ -49,16 +49,21 @@ class ClassifierRun:
         experiment: Name of the experiment.
         row: Name of the run's row; empty takes the backbone's name.
         task: detect: stroke no or yes; type: ischaemia or haemorrhage, lesion slices only.
-        backbone: A key of BACKBONES.
+        backbone: Network name, one of mobilenet025, mobilenetv2, mobilenetv3small, efficientnetb0,
+            efficientnetv2b0, efficientnetv2s, efficientnetlite0, efficientnetlite1,
+            efficientnetlite2, convnexttiny, resnet18, resnet50, vgg16, densenet121, inceptionv3,
+            xception, inceptionresnetv2; or cnn-detect or cnn-type, the custom CNNs of the USTH
+            report, without pretrained weights.
         weights: imagenet, a file (looked up in $STROKE_TF_WEIGHTS too), or None for random.
-        head: A key of HEADS; auto for usth-detect, or for the custom CNN's own.
+        head: The layers between features and answer; auto for usth-detect, or for the custom CNN's
+            own.
         pooling: What the head sees: the mean of the last feature map; its maximum as well; or mean
             and maximum of the last map of each size (layers).
         training: full: everything at once; frozen: the head alone, on features computed once;
             two-phase: first the head alone, then the backbone with it; probe: the head linear,
             by logistic regression on the features; probe+tune: that first, then the backbone.
-        unfreeze_from: Block from which on the backbone trains; all, none, or a name of its entry
-            in BACKBONES.
+        unfreeze_from: Block from which on the backbone trains, such as block_13 of mobilenetv2 or
+            conv5 of resnet50; or all, or none. A name that is none is answered by all of them.
         image_size: Side of the model's input, pixels.
         batch_size: Slices in a batch.
         dropout: Share of the head's inputs dropped while training.
@@ -143,14 +148,22 @@ class UnetRun:
         out: Folder of results.
         experiment: Name of the experiment.
         row: Name of the run's row; empty takes the encoder's name.
-        encoder: A key of ENCODERS, or of BACKBONES for composed and joint.
+        encoder: Network name. For unet, fpn, linknet and pspnet one of mobilenet, mobilenetv2,
+            inceptionresnetv2, efficientnetb0, efficientnetb1, efficientnetb2, efficientnetb3,
+            efficientnetb4, efficientnetb5, efficientnetb6, efficientnetb7, seresnet50, seresnet101,
+            seresnet152, seresnext50, seresnext101, senet154, resnet18, resnet34, resnet50,
+            resnet101, resnet152, seresnet18, seresnet34, resnext50, resnext101, vgg16, vgg19,
+            inceptionv3; for composed and joint one of mobilenet025, mobilenetv2, mobilenetv3small,
+            efficientnetb0, efficientnetv2b0, efficientnetv2s, efficientnetlite0, efficientnetlite1,
+            efficientnetlite2, convnexttiny, resnet18, resnet50, vgg16, densenet121, inceptionv3,
+            xception, inceptionresnetv2.
         weights: Encoder weights: imagenet, a file (looked up in $STROKE_TF_WEIGHTS too), or None.
         freeze: Train the decoder only.
         live_norms: Train the encoder's pretrained batch norms too; of composed and joint.
         image_size: Side of the model's input, pixels; a multiple of 32, or 48 for pspnet.
         batch_size: Slices in a batch.
         decoder_filters: Widths of the decoder, see `build_unet`; None for the library's.
-        loss: A key of LOSSES.
+        loss: Loss of the masks.
         lesions_only: Leave slices without a lesion out (USTH phase 2), in testing too.
         augment: Augment training slices.
         strength: Strength of the augmentations.

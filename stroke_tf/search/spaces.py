@@ -66,7 +66,7 @@ class ClassifierSpace:
     """What a search may change in a classifier. Only what its training uses is searched.
 
     Attributes:
-        backbone: Keys of BACKBONES or CUSTOM_CNNS; none keeps that of the run.
+        backbone: Network names, as --backbone takes them; none keeps that one.
         learning_rate: Of Adam: on the features for a frozen backbone, else of the whole.
         batch_size: Slices in a batch.
         dropout: Share of the head's inputs dropped while training.
@@ -109,10 +109,10 @@ class UnetSpace:
     """What a search may change in a U-Net. Only what its network has is searched.
 
     Attributes:
-        encoder: Keys of ENCODERS; none keeps that of the run.
+        encoder: Network names, as --encoder takes them; none keeps that one.
         learning_rate: Of Adam.
         batch_size: Slices in a batch.
-        loss: Keys of LOSSES.
+        loss: Losses of the masks.
         augmentation: What the strength of the augmentations is multiplied by; 0 is none.
         filters: Filters of the finest level; each deeper one has twice as many.
         depth: Levels of the improved network.
