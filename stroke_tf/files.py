@@ -17,9 +17,6 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-LOCK_NAME = ".lock"
-"""The file that `locked` leaves in a folder."""
-
 
 @contextlib.contextmanager
 def replacing(path: Path, *, scratch: Path | None = None, sync: bool = False) -> Iterator[Path]:
@@ -172,7 +169,7 @@ def locked(folder: Path) -> Iterator[None]:
         RuntimeError: If another process has the folder open.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK_NAME).open("w") as lock:
+    with (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

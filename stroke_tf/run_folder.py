@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.files import (
-    LOCK_NAME,
     flat,
     locked,
     plain,
@@ -48,6 +47,7 @@ RUN_SCHEMA_VERSION = 1
 DATA_NAME = "data.json"
 CAUTIONS_NAME = "cautions.json"
 DPI = 110
+_EVENTS = "tfevents"  # in the names of TensorBoard's files, which begin before an epoch
 _DATA_KEY = "data_manifest_sha256"
 _logger = logging.getLogger(__name__)
 
@@ -242,9 +242,10 @@ class RunFolder:
                 raise
 
     def _is_begun(self) -> bool:
-        """Returns whether there is more than settings: epochs, scores or a model."""
-        files = {path.name for path in self.path.rglob("*") if path.is_file()}
-        return bool(files - {LOCK_NAME, self.config.name, self.env.name})
+        """Returns whether an epoch was finished, or anything else is there beside settings."""
+        files = [path for path in self.path.rglob("*") if path.is_file() and path.stat().st_size]
+        left = {path.name for path in files if _EVENTS not in path.name}
+        return bool(left - {self.config.name, self.env.name})
 
     def finish(
         self,

@@ -234,7 +234,9 @@ def test_the_lock_goes_when_the_block_fails(run):
 @pytest.mark.parametrize("end", [OSError("no such weights"), KeyboardInterrupt()])
 def test_what_fails_before_it_trains_leaves_no_folder_to_refuse_other_settings(run, end):
     with pytest.raises(type(end)), run.opened(CONFIG, data_manifest_sha256=SHA):
-        (run.path / "head").mkdir()
+        (run.path / "tensorboard").mkdir()
+        (run.path / "tensorboard" / "events.out.tfevents.1").write_text("begun")
+        run.history.touch()  # its first epoch is not finished
         raise end
     assert not run.path.exists()
     _start(run, {**CONFIG, "weights": None})
