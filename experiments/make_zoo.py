@@ -65,6 +65,7 @@ class MakeZoo:
         results: Folder of results: the run is kept there.
         weights: Weights that the encoder begins from: imagenet, a file (looked up in
             $STROKE_TF_WEIGHTS too), or None for random.
+        outside: Records of another source; what the model scores there is kept in its run.
         epochs: Epochs of training; None: those of the recipe.
         seed: Seed of the training.
         smoke: Only see that everything runs, in small, on phantoms where there are no records.
@@ -74,6 +75,7 @@ class MakeZoo:
     out: Path = Path("zoo") / DEFAULT
     results: Path = Path("results")
     weights: str | None = "imagenet"
+    outside: Path | None = None
     epochs: int | None = None
     seed: int = 0
     smoke: bool = False
@@ -90,10 +92,13 @@ def main(config: MakeZoo) -> int:
     from stroke_tf.deploy.calibrate import calibration
     from stroke_tf.deploy.load import load_model
     from stroke_tf.deploy.save_model import save_model
+    from stroke_tf.reproduce.outside import score_outside
     from stroke_tf.runs.keep_or_run import folder_of, print_result
     from stroke_tf.runs.unet import run_unet
 
     print_result(run_unet(run))
+    if config.outside is not None:
+        score_outside(run, config.outside)
     trained, shipped = folder_of(run).path, ZOO[DEFAULT]
     known = calibration(load_model(trained), run.records, run.val_folds)
     known |= {"limits": shipped.limits, "sources": shipped.sources}
