@@ -93,7 +93,7 @@ class CrossValidated(_OutOfFold):
     ) -> Gain:
         """Returns the mean ROC AUC minus that of another model of the same slices and parts.
 
-        Both are scored on the same resamples of patients.
+        Both are scored on the same resamples of patients, and on the same parts of each.
 
         Raises:
             ValueError: If the other scored other slices, or in other parts.
@@ -107,10 +107,10 @@ class CrossValidated(_OutOfFold):
             )
         truth, groups = frame["truth"].to_numpy(bool), frame["group"]
         pair = frame["score"].to_numpy(), again["score"].to_numpy()
-        parts = _with_both(self._parts(), truth)
+        parts = self._parts()
 
         def difference(weights: np.ndarray) -> float:
-            drawn = [np.repeat(part, weights[part]) for part in parts]
+            drawn = _drawn(parts, weights, truth)
             mine, theirs = (_mean_auc(truth, scores, drawn) for scores in pair)
             return mine - theirs
 
@@ -121,17 +121,18 @@ class CrossValidated(_OutOfFold):
 
         `roc_auc`, `sensitivity_at_90_specificity` and `average_precision` are means over the parts
         that hold both classes, since scores of different models share no scale; NaN where none
-        does. `accuracy`, `sensitivity`, `specificity`, `precision` and `f1` are from the counts of
-        all slices, each at the threshold of its part's validation fold.
+        does. So they are in each resample, which may draw no positive patient of a part.
+        `accuracy`, `sensitivity`, `specificity`, `precision` and `f1` are from the counts of all
+        slices, each at the threshold of its part's validation fold.
         """
         truth, scores = self.frame["truth"].to_numpy(bool), self.frame["score"].to_numpy()
-        whole = _with_both(self._parts(), truth)
+        parts = self._parts()
         called = self.frame["called"].to_numpy(bool)
         of_scores = (roc_auc, sensitivity_at_90_specificity, average_precision)
         ratios = (accuracy, sensitivity, specificity, precision, f1)
 
         def statistics(weights: np.ndarray) -> list[float]:
-            drawn = [np.repeat(part, weights[part]) for part in whole]
+            drawn = _drawn(parts, weights, truth)
             means = [
                 _mean([score(truth[part], scores[part]) for part in drawn]) for score in of_scores
             ]
@@ -147,9 +148,14 @@ class CrossValidated(_OutOfFold):
         return [part.index.to_numpy() for _, part in self.frame.groupby("part")]
 
 
-def _with_both(parts: Sequence[np.ndarray], truth: np.ndarray) -> list[np.ndarray]:
-    """Returns the parts that hold both classes: no area is defined on another one."""
-    return [part for part in parts if 0 < truth[part].sum() < len(part)]
+def _drawn(parts: Sequence[np.ndarray], weights: np.ndarray, truth: np.ndarray) -> list[np.ndarray]:
+    """Returns the slices drawn of each part that then holds both classes, as areas need them.
+
+    A resample with one such part counts. To ask for all of them would leave those alone that hold
+    every positive patient there is, and an interval of these says nothing of the patients' choice.
+    """
+    drawn = (np.repeat(part, weights[part]) for part in parts)
+    return [part for part in drawn if 0 < truth[part].sum() < len(part)]
 
 
 def _mean_auc(truth: np.ndarray, scores: np.ndarray, parts: Sequence[np.ndarray]) -> float:

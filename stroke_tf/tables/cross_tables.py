@@ -69,10 +69,11 @@ CLASSES = View(
     combine=mean_of,
     combined="mean",
     note=(
-        "Areas are means of the parts that hold both classes, with 95 % intervals of a bootstrap "
-        f"over patients (1000 resamples; {INTERVALS}); accuracy and what follows it are of all "
-        "slices, at the threshold of each part's validation fold. The mean of several seeds is "
-        "that of their scores; smoothed rows keep the calls of the scores as they were."
+        "Areas are means of the parts that hold both classes, in each resample too, with 95 % "
+        f"intervals of a bootstrap over patients (1000 resamples; {INTERVALS}); "
+        "accuracy and what follows it are of all slices, at the threshold of each part's "
+        "validation fold. The mean of several seeds is that of their scores; smoothed rows "
+        "keep the calls of the scores as they were."
     ),
 )
 DETECTION = replace(CLASSES, title="Lesion or none, by the score of the slice")
@@ -96,6 +97,8 @@ MASKS = View(
         "one is drawn."
     ),
 )
+_ENOUGH = 2
+"""Patients of a class in a part, on average, that intervals of areas can be trusted with."""
 _COMPARED = (
     " p is two-sided, of the same resamples, and corrected by Holm for the comparisons of this "
     "table ({}): of each row after the first, all its seeds together."
@@ -210,7 +213,23 @@ def _table(view: View, found: Found, smoothed: Mapping[str, float]) -> str:
     lines = [[*line[:-1], p_values.get(at, "–"), line[-1]] for at, line in enumerate(lines)]
     header = (*_ABOUT, *view.scores, view.part_scores[0], view.gain, "p (Holm)", "minutes")
     note = view.note + (_COMPARED.format(len(compared)) if compared else "")
-    return f"{markdown_table(('row', 'seed', *header), lines)}\n\n{note}"
+    few = (_few(result) for of_row in found.values() for result in of_row.values())
+    warnings = dict.fromkeys(f"**{text}**" for text in few if text)
+    return "\n\n".join([markdown_table(("row", "seed", *header), lines), note, *warnings])
+
+
+def _few(result: Any) -> str:
+    """Returns a warning of a class with so few patients that intervals of areas are too narrow."""
+    if not isinstance(result, CrossValidated):
+        return ""
+    parts = result.frame["part"].nunique()
+    patients = result.frame.groupby("truth")["group"].nunique()
+    if len(patients) < 2 or patients.min() >= _ENOUGH * parts:
+        return ""
+    return (
+        f"few patients of class {int(patients.idxmin())} for so many parts: {patients.min()} for "
+        f"{parts}. Intervals of areas are narrower than they should be"
+    )
 
 
 def _is_comparable(result: Any, baseline: Any) -> bool:
@@ -247,7 +266,7 @@ def _line(view: View, name: str, seed: str, result: Any, gain: Gain | None) -> l
 
 def _by_column(view: View, found: Found, column: str, values: Mapping[str, str]) -> str:
     """Returns a table with the slices of each value of a column apart."""
-    lines = []
+    lines, warnings = [], {}
     for name, results in found.items():
         if not results:
             continue
@@ -256,7 +275,10 @@ def _by_column(view: View, found: Found, column: str, values: Mapping[str, str])
         for value in sorted(of_slice.unique()):
             apart = several.of_slices(several.frame["id"][of_slice == value])
             lines.append([name, title, plain_text(value), *_scores(view, apart)])
-    return markdown_table(("row", "seed", plain_text(column), *_ABOUT, *view.scores), lines)
+            if text := _few(apart):
+                warnings[f"**{plain_text(value)}: {text}**"] = None
+    header = ("row", "seed", plain_text(column), *_ABOUT, *view.scores)
+    return "\n\n".join([markdown_table(header, lines), *warnings])
 
 
 def _parts_table(results: Mapping[int, Any]) -> str:

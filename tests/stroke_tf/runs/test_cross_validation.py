@@ -220,6 +220,42 @@ def test_areas_are_means_of_the_parts_that_hold_both_classes():
     assert str(nowhere.metrics(resamples=5)["roc_auc"]) == str(UNDEFINED)
 
 
+def one_positive_patient_a_part(random):
+    """A cross-validation of five parts, each of one positive and five negative patients."""
+    truth = np.tile([1, 0, 0, 0, 0, 0], 5)
+    odds = np.exp(1.5 * truth + random.normal(0, 1.5, len(truth)))
+    part = np.repeat(np.arange(5), 6)
+    result = validated(odds / (1 + odds), truth, part=part)
+    groups = [f"p-{place}" for place in range(len(truth))]
+    return dataclasses.replace(result, frame=result.frame.assign(group=groups))
+
+
+def test_an_interval_is_as_wide_as_its_score_varies_where_a_part_has_one_positive_patient():
+    random = np.random.default_rng(0)
+    several = [one_positive_patient_a_part(random) for _ in range(400)]
+    spread = np.std([np.mean(it.part_aucs()) for it in several])
+    aucs = [it.metrics(resamples=100)["roc_auc"] for it in several[:6]]
+    gains = [
+        it.gain_over(other, resamples=100).difference
+        for it, other in zip(several[:6], several[6:12], strict=True)
+    ]
+    # of a normal distribution 95 % lie within 3.92 standard deviations; two differ by sqrt(2) more
+    for expected, found in ((3.92 * spread, aucs), (3.92 * 2**0.5 * spread, gains)):
+        width = np.mean([it.high - it.low for it in found])
+        assert 0.75 * expected < width < 1.25 * expected
+
+
+def test_a_resample_is_scored_on_the_parts_that_keep_both_classes():
+    # a slice a patient; the second part loses its positive one in a third of the resamples
+    truth, part = [0, 1, 0, 1], [0, 0, 1, 1]
+    result = validated([0.1, 0.9, 0.9, 0.1], truth, part=part)
+    frame = result.frame.assign(group=result.frame["id"])
+    metrics = dataclasses.replace(result, frame=frame).metrics(resamples=200)
+    # areas of 1 and 0: either part may be the only one
+    for name in ("roc_auc", "sensitivity_at_90_specificity"):
+        assert metrics[name] == Metric(0.5, 0.0, 1.0), name
+
+
 MASKS = UnetRun(row="mine")
 IDS = ("04", "05", "06", "07")
 TRUTH = np.zeros((4, 2, 2), np.uint8)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -71,3 +73,26 @@ def test_rows_of_other_slices_are_shown_and_not_compared():
     detection = shown["Lesion or none, by the score of the slice"]
     (line,) = (it for it in detection.splitlines() if it.startswith("| unet |"))
     assert line.split("|")[-4:-2] == [" – ", " – "]
+
+
+FEW = "few patients of class 0 for so many parts"
+
+
+def test_a_class_of_few_patients_is_warned_of():
+    result = classified("detect", [0.1, 0.9, 0.1, 0.8])
+    frame = result.frame.assign(group=IDS)
+    enough = replace(result, frame=frame)
+    few = replace(result, frame=frame.assign(part=[0, 0, 1, 1]))
+    assert FEW not in tables(row=enough)[""]
+    assert f"**{FEW}: 2 for 2. Intervals of areas are narrower" in tables(row=few)[""]
+
+
+def test_a_value_of_a_column_with_few_patients_of_a_class_is_warned_of():
+    result = classified("detect", [0.1, 0.9, 0.1, 0.8])
+    table = Table("t", {}, columns={"kind": dict(zip(IDS, ["x", "x", "y", "z"], strict=True))})
+    found = {"row": {0: replace(result, frame=result.frame.assign(group=IDS))}}
+    text = "\n\n".join(cross_tables(found, table, attempt=lambda *_: None))
+    (apart,) = (part for part in text.split("\n\n### ") if "by kind" in part)
+    # y and z hold one class each: their areas are not defined
+    warnings = [line for line in apart.splitlines() if line.startswith("**")]
+    assert [line.split(".")[0] for line in warnings] == [f"**x: {FEW}: 1 for 1"]
