@@ -51,8 +51,9 @@ def main(config: Reproduction, *, args: tuple[str, ...] = ()) -> int:
 
 
 def _shown(argument: str) -> str:
-    """Returns an argument as it is shown: of an absolute path the last part alone."""
-    return PurePath(argument).name if PurePath(argument).is_absolute() else argument
+    """Returns an argument, or --flag=argument, with the last part alone of an absolute path."""
+    flag, equals, value = argument.rpartition("=") if argument[:2] == "--" else ("", "", argument)
+    return flag + equals + (PurePath(value).name if PurePath(value).is_absolute() else value)
 
 
 if __name__ == "__main__":

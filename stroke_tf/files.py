@@ -11,6 +11,7 @@ import enum
 import fcntl
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Collection, Iterator, Mapping
@@ -150,6 +151,18 @@ def plain(value: Any) -> Any:
     if hasattr(value, "dtype") and hasattr(value, "item"):  # a number of NumPy
         return value.item()
     return value
+
+
+_ABSOLUTE = re.compile(r"(?<![\w.~:/-])(?:/[^\s/:,;'\"`()\[\]<>|]+)+/?")
+
+
+def without_folders(text: str) -> str:
+    """Returns a text with the last part alone of each absolute path, so that it can be shown.
+
+    A path ends at a blank, a quote, a bracket, a colon, a comma or a semicolon. Addresses such as
+    https://example.org/page and relative paths stay.
+    """
+    return _ABSOLUTE.sub(lambda found: PurePath(found[0]).name, text)
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from stroke_tf.files import flat, plain, read_json, write_json
+from stroke_tf.files import flat, plain, read_json, without_folders, write_json
 from stroke_tf.reproduce.settings import Reproduction
 from stroke_tf.tables.jobs import ORDER, Estimate, Job, Key, NotRun, Records
 from stroke_tf.tables.reproduced import PLAN_NAME
@@ -47,8 +47,8 @@ class Entry:
         return cls(planned.key, planned)
 
     def ends(self, state: State, reason: str = "") -> None:
-        """Notes how it ended."""
-        self.state, self.reason = state, reason
+        """Notes how it ended, the reason without the folders that it may name."""
+        self.state, self.reason = state, without_folders(reason)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the values that are kept."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from stroke_tf.files import locked
+from stroke_tf.files import locked, without_folders
 from stroke_tf.progress import Progress, progress_bar
 from stroke_tf.reproduce import work
 from stroke_tf.reproduce.own_process import in_own_process
@@ -131,7 +131,7 @@ def _draw_samples(record: Record) -> None:
         in_own_process(work.draw_samples, *arguments)
         record.samples = {"state": "done", "reason": ""}
     except RuntimeError as error:
-        record.samples = {"state": "failed", "reason": str(error)}
+        record.samples = {"state": "failed", "reason": without_folders(str(error))}
     record.write()
 
 

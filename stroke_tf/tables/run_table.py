@@ -138,12 +138,12 @@ def _keep_answers(
 
 
 def _write_down(folder: Path, parts: Sequence[str], failed: Sequence[str]) -> None:
-    from stroke_tf.files import write_text
+    from stroke_tf.files import without_folders, write_text
     from stroke_tf.reporting.report import write_report
     from stroke_tf.runs.cross_validation import PREDICTIONS_NAME
 
     path = folder / TABLE_NAME
-    text = "\n\n".join([*parts, *(f"Failed: {line}" for line in failed)]) + "\n"
+    text = "\n\n".join([*parts, *(f"Failed: {without_folders(line)}" for line in failed)]) + "\n"
     write_text(path, text)
     print(text)
     if any(folder.glob("*/config.json")):

@@ -12,6 +12,7 @@ from stroke_tf.files import (
     read_json,
     replacing,
     replacing_folder,
+    without_folders,
     write_bytes,
     write_json,
     write_text,
@@ -73,6 +74,25 @@ def test_text_that_is_no_json_is_named(tmp_path):
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(ValueError, match="a.json must be JSON"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "/home/me/records must hold gray8. Received: hu16",
+            "records must hold gray8. Received: hu16",
+        ),
+        ("/home/me/a-s0/x.json: 24/32", "x.json: 24/32"),
+        ("no such file: '/home/me/my data/w.h5' (/tmp/x/)", "no such file: 'my data/w.h5' (x)"),
+        ("[/a/b, /a/c] and /a/d.", "[b, c] and d."),
+        ("--out=/home/me/out", "--out=out"),
+        ("results/a/b, ../a/b, ./a, ~/a/b", "results/a/b, ../a/b, ./a, ~/a/b"),
+        ("see https://example.org/page / other", "see https://example.org/page / other"),
+    ],
+)
+def test_a_text_is_shown_without_folders(text, shown):
+    assert without_folders(text) == shown
 
 
 def test_nested_keys_are_joined():

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from experiments import reproduce as experiment
+from stroke_tf.command import parse
 from stroke_tf.config import FitConfig
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.manifest import manifest_sha256, read_manifest
@@ -172,6 +174,21 @@ def test_a_row_that_fails_is_named_and_the_others_go_on(hands, phantom_records, 
     assert reproduced(phantom_records[:1], tmp_path, seeds=(0,)) == 1
     assert "slow-clean-s0" in hands.done
     assert "Failed: paper/quick-clean-s0: no memory" in capsys.readouterr().err
+
+
+def test_what_is_kept_names_no_folder_of_the_machine(hands, phantom_records, tmp_path, monkeypatch):
+    def draw_samples(*_):
+        raise RuntimeError("/home/me/records/manifest.json must exist")
+
+    monkeypatch.setattr(hands, "draw_samples", draw_samples)
+    hands.broken["quick-clean-s0"] = "/home/me/records must hold gray8. Received: 1/2"
+    line = [*("--records", str(phantom_records[0]), f"--out={tmp_path}", "--seeds=0")]
+    monkeypatch.setattr(experiment, "TABLES", (TABLE,))
+    assert experiment.main(parse(Reproduction, args=line), args=tuple(line)) == 1
+    said = kept(tmp_path)
+    assert said["command"].endswith(f" --records clean --out={tmp_path.name} --seeds=0")
+    assert said["samples"]["reason"] == "manifest.json must exist"
+    assert states(tmp_path)["quick-clean-s0"][1] == "records must hold gray8. Received: 1/2"
 
 
 def test_a_network_that_cannot_be_timed_fails_with_its_reason(
