@@ -122,8 +122,18 @@ class UnetCrossValidation(CrossValidation):
 
     @property
     def row(self) -> UnetRun:
-        """The row of the table."""
+        """The row of the table; ValueError of a network that the task has not."""
         changes: dict[str, Any] = {"encoder": self.model} if self.model else {}
+        improved = [
+            flag
+            for flag, value in (("--model", self.model), ("--architecture", self.run.architecture))
+            if value == "improved"
+        ]
+        if self.task == "joint" and improved:
+            raise ValueError(
+                "--task joint needs an encoder for its two answers; the improved U-Net draws masks "
+                f"alone, with --task segment. Received: {improved[0]} improved"
+            )
         if self.model == "improved":
             changes = {"architecture": "improved", "weights": None}
         elif self.task == "joint":

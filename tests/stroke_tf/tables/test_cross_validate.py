@@ -60,6 +60,12 @@ def test_the_task_decides_which_network_the_flags_are_of(flags, experiment, row)
     assert (str(run.records[0]), str(run.out), run.seeds) == ("my-records", "there", (3, 4))
 
 
+@pytest.mark.parametrize("flag", ["--model", "--architecture"])
+def test_the_improved_unet_is_refused_for_the_type(flag):
+    with pytest.raises(ValueError, match=f"--task joint needs .*Received: {flag} improved"):
+        settings("--task", "joint", flag, "improved").row  # noqa: B018
+
+
 def test_without_seeds_there_is_that_of_the_fit(tmp_path):
     config = settings("--fit.seed", "7")
     assert config.table_run(config.row).seeds == (7,)
