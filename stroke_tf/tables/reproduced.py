@@ -41,7 +41,8 @@ class Planned:
         seed: Its seed.
         records: Name of its folder of records; None where there is none for it.
         state: Whether it is done.
-        reason: Why it failed or is not run. A training can be done and fail on outside slices.
+        reason: Why it failed or is not run. A training can be done, and fail on outside slices or
+            not be scored on them.
         seconds: Time that it is estimated to take.
         memory_bytes: Memory that it is estimated to take.
         disk_bytes: Disk that it is estimated to take.
@@ -204,8 +205,9 @@ def _settled(out: Path, job: Planned) -> Planned:
     """Returns a job in the state that its folder says, which may be newer or gone."""
     if job.state == "done" and not job.folder(out).is_done():
         return replace(job, state="waiting", reason="its result is no longer there")
-    if job.state in ("waiting", "running") and job.folder(out).is_done():
-        return replace(job, state="done")
+    if job.state != "failed" and job.folder(out).is_done():
+        left_out = job.records is None  # by --tables or --rows of the last command
+        return replace(job, state="done", reason="" if left_out else job.reason)
     return job
 
 

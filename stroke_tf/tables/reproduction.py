@@ -167,7 +167,7 @@ def _not_run(found: Reproduction) -> Iterator[str]:
     for cell in found.cells.values():
         seeds: dict[tuple[str, str], list[str]] = {}
         for job in cell.planned:
-            if job.state != "done":
+            if job.state != "done" or job.reason:
                 seeds.setdefault((job.state, job.reason or "–"), []).append(str(job.seed))
         for (state, reason), of in seeds.items():
             key = (job.experiment, job.protocol, ", ".join(of), state, reason)

@@ -183,6 +183,19 @@ def test_cells_that_are_not_run_say_so_and_why(tmp_path):
     ]
 
 
+def test_a_training_that_is_done_is_so_though_the_last_command_left_it_out(tmp_path):
+    kept = job("mobilenetv2", state="not run", reason="left out by --tables", records=None)
+    unscored = job(state="not run", reason="not scored on --outside: outside the budget of 1 h")
+    plan(tmp_path, kept, unscored)
+    for planned in (kept, unscored):
+        finish(tmp_path, planned, recall_macro=(0.5, 0.4, 0.6))
+    shown = page(tmp_path)
+    assert "Of 2 trainings: 2 done." in shown.text
+    assert "left out by" not in shown.text
+    (table,) = [it for it in shown.tables if it[0][-1] == "why"]
+    assert table[1:] == [[EXPERIMENT, "resnet50", "clean", "0", "done", unscored["reason"]]]
+
+
 def test_rows_that_the_paper_does_not_have_come_last(tmp_path):
     planned = job("histogram")
     plan(tmp_path, planned)
