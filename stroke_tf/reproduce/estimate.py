@@ -10,7 +10,7 @@ from stroke_tf.data.selection import drawn_negatives, is_used, label_of, rows_of
 from stroke_tf.labels import Task
 from stroke_tf.manifest import FoldName, read_manifest
 from stroke_tf.runs.histogram import is_histogram
-from stroke_tf.runs.keep_or_run import Split
+from stroke_tf.runs.keep_or_run import Split, folder_of
 from stroke_tf.runs.measure import measure
 from stroke_tf.runs.settings import HEAD_ONLY, ClassifierRun
 from stroke_tf.runs.step import Step
@@ -22,7 +22,9 @@ _TRACES = 2  # a network is traced for its training, and again for its test
 
 
 def estimate_runs(runs: Sequence[Row], outside: Sequence[Path]) -> list[Estimate]:
-    """Returns what each of some runs of one network takes, see `same_network`.
+    """Returns what each of some runs of one network takes, see `network_of`.
+
+    Of a run that is done it is what scoring it on the folders takes.
 
     Args:
         runs: The runs; their epochs are taken to be as many as they may be.
@@ -42,12 +44,17 @@ def _estimate(run: Row, step: Step, outside: Sequence[Path]) -> Estimate:
         len(_labels(run, run.records, folds)) for folds in (split.train, split.val, split.test)
     )
     elsewhere = sum(len(_labels(run, it, _folds(it))) for it in outside)
+    views = 1 + run.mirror_test
+    if folder_of(run).is_done():
+        seconds = elsewhere / run.batch_size * step.val_seconds * views
+        if is_histogram(run):  # which is fitted again
+            seconds = (train + elsewhere) * step.slice_seconds
+        return Estimate(step.start_seconds + seconds, step.bytes, 0)
     memory = step.bytes + (train + val) * run.image_size**2 * _bytes_of_pixel(run)
     disk = step.disk + _FIGURES_BYTES + (train + val) * step.features * 4
     if is_histogram(run):
         seconds = step.start_seconds + step.slice_seconds * (train + val + test + elsewhere)
         return Estimate(seconds, memory, disk)
-    views = 1 + run.mirror_test
     seconds = _TRACES * step.start_seconds
     seconds += (val + test + elsewhere) / run.batch_size * step.val_seconds * views
     steps = _steps(train, run), _steps(val, run)

@@ -31,6 +31,7 @@ class Entry:
         state: Whether it is done.
         reason: Why it is not run, or failed.
         estimate: What it takes at most, once that is known.
+        scoring: What is left of a training that is done: scoring it on outside slices.
     """
 
     key: Key
@@ -38,6 +39,7 @@ class Entry:
     state: State = "waiting"
     reason: str = ""
     estimate: Estimate | None = None
+    scoring: Estimate | None = None
 
     @classmethod
     def of(cls, planned: Job | NotRun) -> Entry:

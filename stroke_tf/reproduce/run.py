@@ -122,6 +122,16 @@ def _waiting(record: Record) -> Iterator[tuple[Entry, Job]]:
             yield entry, entry.job
 
 
+def _is_trained(job: Job) -> bool:
+    """Returns whether a training that waits is done, and waits for outside scores alone."""
+    return folder_of(job.run).is_done()
+
+
+def _left(entry: Entry, job: Job) -> Estimate | None:
+    """Returns what a training that waits still takes, as far as that is known."""
+    return entry.scoring if _is_trained(job) else entry.estimate
+
+
 def _draw_samples(record: Record) -> None:
     config = record.config
     if record.samples["state"] not in ("waiting", "failed"):
@@ -136,10 +146,14 @@ def _draw_samples(record: Record) -> None:
 
 
 def _time_networks(record: Record, clock: _Clock, progress: Progress) -> None:
-    """Estimates what waits: one network for all rows, protocols and seeds that share it."""
+    """Estimates what waits: one network for all rows, protocols and seeds that share it.
+
+    What is kept of an earlier start is the time of a training. Of one that is done outside scores
+    alone are waited for: only a budget needs their time.
+    """
     networks: dict[Row, list[tuple[Entry, Job]]] = {}
     for entry, job in _waiting(record):
-        if entry.estimate is None:
+        if entry.estimate is None or (_is_trained(job) and clock.budget_hours is not None):
             networks.setdefault(network_of(job.run), []).append((entry, job))
     outside = [it.path for it in record.outside]
     for number, together in enumerate(networks.values()):
@@ -159,8 +173,11 @@ def _time_one(together: Sequence[tuple[Entry, Job]], outside: Sequence[Path]) ->
     except RuntimeError as error:
         _end_all(together, "failed", str(error))
     else:
-        for (entry, _), estimate in zip(together, found, strict=True):
-            entry.estimate = estimate
+        for (entry, job), estimate in zip(together, found, strict=True):
+            if _is_trained(job):
+                entry.scoring = estimate
+            else:
+                entry.estimate = estimate
 
 
 def _end_all(together: Sequence[tuple[Entry, Job]], state: State, reason: str) -> None:
@@ -171,9 +188,9 @@ def _end_all(together: Sequence[tuple[Entry, Job]], state: State, reason: str) -
 def _estimates(record: Record) -> Iterator[str]:
     """Yields what is said before the first training: a line for each row and protocol."""
     rows: dict[tuple[str, str, str], list[Estimate]] = {}
-    for entry, _ in _waiting(record):
-        if entry.estimate:
-            rows.setdefault(entry.key[:3], []).append(entry.estimate)
+    for entry, job in _waiting(record):
+        if estimate := _left(entry, job):
+            rows.setdefault(entry.key[:3], []).append(estimate)
     if not rows:
         return
     yield f"{'':58}{'seeds':>6}{'each':>11}{'memory':>10}{'disk':>10}"
@@ -195,7 +212,8 @@ def _estimates(record: Record) -> Iterator[str]:
 
 def _run_all(record: Record, clock: _Clock, progress: Progress) -> None:
     entries = {job.key: entry for entry, job in _waiting(record)}
-    estimates = {key: entry.estimate for key, entry in entries.items() if entry.estimate}
+    known = {key: entry.scoring or entry.estimate for key, entry in entries.items()}
+    estimates = {key: estimate for key, estimate in known.items() if estimate}
     waiting = [job for _, job in _waiting(record)]
     jobs = in_order(waiting, estimates, seeds=record.config.seeds)
     for number, job in enumerate(jobs):
@@ -203,7 +221,8 @@ def _run_all(record: Record, clock: _Clock, progress: Progress) -> None:
         entry = entries[job.key]
         reason = over_budget(estimates[job.key], clock.left(), clock.budget_hours)
         if reason:
-            entry.ends("not run", reason)
+            trained = "done, but not scored on --outside: " if _is_trained(job) else ""
+            entry.ends("not run", trained + reason)
         else:
             _run_one(entry, job, record, progress)
         record.write()
@@ -211,7 +230,7 @@ def _run_all(record: Record, clock: _Clock, progress: Progress) -> None:
 
 
 def _run_one(entry: Entry, job: Job, record: Record, progress: Progress) -> None:
-    begin = time.monotonic()
+    begin, left = time.monotonic(), _left(entry, job)
     outside = [it.path for it in record.outside if not is_scored(job.run, it)]
     try:
         failed = in_own_process(
@@ -221,7 +240,7 @@ def _run_one(entry: Entry, job: Job, record: Record, progress: Progress) -> None
     except RuntimeError as error:
         entry.ends("failed", str(error))
     said = f"{entry.state}: {entry.reason}" if entry.reason else entry.state
-    expected = f", estimated {hours(entry.estimate.seconds)}" if entry.estimate else ""
+    expected = f", estimated {hours(left.seconds)}" if left else ""
     print(f"{job.key}: {said}; {hours(time.monotonic() - begin)}{expected}", flush=True)
 
 

@@ -5,6 +5,7 @@ import pytest
 from stroke_tf.config import FitConfig
 from stroke_tf.manifest import read_folds
 from stroke_tf.reproduce import estimate
+from stroke_tf.runs.keep_or_run import folder_of
 from stroke_tf.runs.settings import ClassifierRun
 from stroke_tf.runs.step import Step
 
@@ -45,3 +46,15 @@ def test_a_frozen_backbone_takes_features_and_the_steps_of_the_head(run):
     mirrored = (1 + run.mirror_test) * (val + test) / 4 * 0.5
     head = (train + val) * 0.125 + 2 * (steps + val_steps) * 0.25
     assert found.seconds == pytest.approx(20 + mirrored + head)
+
+
+@pytest.mark.parametrize("backbone", ["mobilenetv2", "histogram"])
+def test_of_a_run_that_is_done_outside_scores_are_left(run, phantom_records, tmp_path, backbone):
+    run = replace(run, out=tmp_path, backbone=backbone)
+    elsewhere = len(read_folds(phantom_records[1]))
+    folder_of(run).path.mkdir(parents=True)
+    folder_of(run).metrics.touch()
+    (found,) = estimate.estimate_runs([run], [phantom_records[1]])
+    passes = (1 + run.mirror_test) * elsewhere / 4 * 0.5
+    again = (slices(run)[0] + elsewhere) * 0.125  # a histogram is fitted anew
+    assert found.seconds == pytest.approx(10 + (again if backbone == "histogram" else passes))

@@ -32,6 +32,8 @@ TABLE = Table(
 )
 OWN = Table("own", {"loss": ROW})
 HOURS = {"histogram": 0.01, "slow": 0.5, "quick": 0.2, "loss": 0.1}
+SCORING = 36
+"""Seconds that a finished run takes on outside slices."""
 
 
 class Hands:
@@ -46,13 +48,13 @@ class Hands:
 
     def estimate(self, runs, outside):
         self.timed.append(runs[0].row.rpartition("-clean")[0])
-        return [Estimate(3600 * HOURS[self.row(one)], 2 << 30, 1 << 20) for one in runs]
+        return [Estimate(self.takes(one), 2 << 30, 1 << 20) for one in runs]
 
     def train_and_test(self, one, outside):
         name = folder_of(one).path.name
         if name in self.broken:
             raise RuntimeError(self.broken[name])
-        self.seconds += 3600 * HOURS[self.row(one)]
+        self.seconds += self.takes(one)
         self.done.append(name)
         finish(one)
         for records in outside:
@@ -65,6 +67,9 @@ class Hands:
 
     def report(self, out, records):
         return out / "report.html"
+
+    def takes(self, one):
+        return SCORING if folder_of(one).is_done() else 3600 * HOURS[self.row(one)]
 
     @staticmethod
     def row(one):
@@ -267,6 +272,33 @@ def test_finished_runs_are_scored_on_a_folder_that_is_named_later(
     assert reproduced(phantom_records[:1], tmp_path, seeds=(0,), outside=(other_records,)) == 0
     assert not hands.done
     assert [it["folder"] for it in kept(tmp_path)["outside"]] == ["other"]
+
+
+def test_of_a_finished_run_a_budget_is_charged_the_outside_scores_alone(
+    hands, phantom_records, tmp_path, other_records, capsys
+):
+    reproduced(phantom_records[:1], tmp_path, seeds=(0,))
+    hands.timed.clear()
+    capsys.readouterr()
+    options = {"outside": (other_records,), "rows": ("histogram", "slow"), "seeds": (0, 1)}
+    hours = 2.5 * SCORING / 3600  # for both, and for no training
+    assert reproduced(phantom_records[:1], tmp_path, budget_hours=hours, **options) == 0
+    assert (tmp_path / "paper/slow-clean-s0/outside-other.json").is_file()
+    assert "paper/slow-clean-s0: done; 0.6 min, estimated 0.6 min" in capsys.readouterr().out
+    assert states(tmp_path)["slow-clean-s1"][0] == "not run"
+    of_slow = [it["seconds"] for it in kept(tmp_path)["jobs"] if it["row"] == "slow"]
+    assert of_slow[:2] == [1800, 1800]  # what is kept is the time of a training
+
+
+def test_a_finished_run_without_time_for_its_outside_scores_says_so(
+    hands, phantom_records, tmp_path, other_records
+):
+    reproduced(phantom_records[:1], tmp_path, seeds=(0,))
+    options = {"outside": (other_records,), "seeds": (0,), "budget_hours": 0.5 * SCORING / 3600}
+    assert reproduced(phantom_records[:1], tmp_path, **options) == 0
+    state, reason = states(tmp_path)["quick-clean-s0"]
+    assert state == "not run"
+    assert reason.startswith("done, but not scored on --outside: outside the budget of 0.005 h")
 
 
 @pytest.mark.parametrize(
