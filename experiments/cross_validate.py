@@ -74,8 +74,12 @@ def _chosen(
     table, seeds = config.table(row), config.table_run(row).seeds
     (name,) = table.rows
     first = replace(parts_of(row, config.folds)[0], experiment=table.experiment, row=name)
-    minutes = config.minutes and config.minutes / (config.folds * len(seeds))
-    run = settled(first, minutes=minutes, set_by_user=set_by_user(type(config), args))
+    run = settled(
+        first,
+        minutes=config.minutes,
+        trainings=config.folds * len(seeds),
+        set_by_user=set_by_user(type(config), args),
+    )
     return replace(row, image_size=run.image_size, batch_size=run.batch_size, fit=run.fit)
 
 

@@ -43,7 +43,9 @@ _UNSET = -1
 _logger = logging.getLogger(__name__)
 
 
-def settled(run: Kind, *, minutes: float | None, set_by_user: Collection[str]) -> Kind:
+def settled(
+    run: Kind, *, minutes: float | None, set_by_user: Collection[str], trainings: int = 1
+) -> Kind:
     """Returns a run with its settings chosen, and logs why each has its value.
 
     They are kept in OUT/EXPERIMENT/auto-ROW.json: a training that goes on, or is run with another
@@ -53,6 +55,8 @@ def settled(run: Kind, *, minutes: float | None, set_by_user: Collection[str]) -
         run: The run; what is not chosen stays.
         minutes: Time that the training may take; None for any.
         set_by_user: Those of CHOICES that stay as they are.
+        trainings: How many trainings share the minutes, equally. More of them, of a further seed,
+            keep what was chosen, and take their time besides.
 
     Raises:
         ValueError: If the file was made for other settings or records, or nothing fits the memory.
@@ -72,7 +76,8 @@ def settled(run: Kind, *, minutes: float | None, set_by_user: Collection[str]) -
     else:
         held = psutil.Process().memory_info().rss
         memory = min(memory_limit(), available_memory() + held)
-        _, reasons = choose(run, memory=memory, minutes=minutes, set_by_user=set_by_user)
+        share = None if minutes is None else minutes / trainings
+        _, reasons = choose(run, memory=memory, minutes=share, set_by_user=set_by_user)
         write_json(path, {"asked": asked, "memory": memory, "reasons": reasons})
     for reason in reasons:
         _logger.info("  %s", reason)

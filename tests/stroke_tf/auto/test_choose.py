@@ -173,6 +173,22 @@ def test_another_seed_has_the_same_settings(first):
     assert again == replace(chosen, fit=dataclasses.replace(chosen.fit, seed=5))
 
 
+def test_trainings_share_the_minutes_and_a_further_seed_keeps_what_was_chosen(
+    first, monkeypatch, tmp_path
+):
+    run, _, measure, _ = first
+    run, shares = replace(run, row="timed"), []
+
+    def choose(run, *, minutes, **_):
+        shares.append(minutes)
+        return run, []
+
+    monkeypatch.setattr(chooser, "choose", choose)
+    for trainings in (5, 10):
+        settled(run, minutes=60, set_by_user=[], trainings=trainings)
+    assert shares == [12]
+
+
 def test_for_other_settings_they_are_not_taken(first):
     run, _, path, _ = first
     with pytest.raises(ValueError, match=f"{path.name}: .*chosen once.*minutes"):

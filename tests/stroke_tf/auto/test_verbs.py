@@ -16,11 +16,11 @@ CHOSEN = {"image_size": 96, "batch_size": 4, "fit": FitConfig(epochs=3, learning
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What the chooser was asked: run, minutes and what the user set."""
+    """What the chooser was asked: run, minutes for how many trainings, and what the user set."""
     questions = []
 
-    def settled(run, *, minutes, set_by_user):
-        questions.append((run, minutes, set_by_user))
+    def settled(run, *, minutes, set_by_user, trainings=1):
+        questions.append((run, (minutes, trainings), set_by_user))
         return replace(run, **CHOSEN)
 
     monkeypatch.setattr(chooser, "settled", settled)
@@ -48,7 +48,7 @@ def test_a_training_runs_with_what_is_chosen(
     flags = [flag, "--image-size", "96", "--out", str(tmp_path)]
     assert verb.main(parse(kind, args=flags), args=flags) == 0
     ((base, minutes, own),) = asked
-    assert (minutes, own) == (12 if "12" in flag else None, {"image_size"})
+    assert (minutes, own) == ((12 if "12" in flag else None, 1), {"image_size"})
     assert trained == [replace(base, **CHOSEN)]
 
 
@@ -79,7 +79,7 @@ def test_a_cross_validation_asks_for_its_first_part_and_shares_the_time(
     ((first, minutes, own),) = asked
     assert (first.test_folds, first.val_folds) == ((0, 1), (2,))
     assert (first.experiment, first.row) == ("cv5-segment-mobilenetv2", "mobilenetv2")
-    assert (minutes, own) == (6, {"batch_size"})
+    assert (minutes, own) == ((60, 10), {"batch_size"})
     (row,) = tables[0].rows.values()
     assert {name: getattr(row, name) for name in CHOSEN} == CHOSEN
 
