@@ -14,7 +14,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stroke_tf.evaluation.intervals import INTERVALS, Metric, bootstrap, bootstrap_gain, p_text
+from stroke_tf.evaluation.comparisons import holm
+from stroke_tf.evaluation.intervals import (
+    INTERVALS,
+    Gain,
+    Metric,
+    bootstrap,
+    bootstrap_gain,
+    p_text,
+)
 from stroke_tf.evaluation.metrics import roc_auc
 from stroke_tf.files import write_text
 from stroke_tf.manifest import FoldName, read_manifest
@@ -31,7 +39,8 @@ from stroke_tf.training.probe import fit_probe
 _NOTE = (
     "Mean ROC AUC of {seeds} draws of patients to learn from, on {slices} slices of {patients} "
     "others, protocol {protocol}, with 95 % intervals over these patients ({intervals}). The "
-    "difference is to the first weights; its p value is that of there being none."
+    "difference is to the first weights; its p value is that of there being none, corrected by "
+    "Holm for the comparisons of this table ({comparisons})."
 )
 
 
@@ -138,17 +147,25 @@ def write_few(found: FewScores, folder: Path, *, seeds: Sequence[int]) -> str:
         name: {count: _mean(found, (name, count)) for count in counts} for name in names
     }
     first, *others = names
-    rows = []
-    for count in counts:
-        gains = [_gain(found, (other, count), (first, count)) for other in others]
-        rows.append([str(count), *(points[name][count].text() for name in names), *gains])
-    header = ("patients", *names, *(f"{other} - {first} (p)" for other in others))
+    pairs = [(other, count) for count in counts for other in others]
+    gains = {it: _gain(found, it, (first, it[1])) for it in pairs}
+    p_values = dict(zip(pairs, holm([gain.p_value for gain in gains.values()]), strict=True))
+    rows = [
+        [
+            str(count),
+            *(points[name][count].text() for name in names),
+            *(_gain_text(gains[other, count], p_values[other, count]) for other in others),
+        ]
+        for count in counts
+    ]
+    header = ("patients", *names, *(f"{other} - {first} (p, Holm)" for other in others))
     note = _NOTE.format(
         seeds=len(seeds),
         slices=len(found.truth),
         patients=len(set(found.groups)),
         protocol=found.protocol,
         intervals=INTERVALS,
+        comparisons=len(pairs),
     )
     text = f"{markdown_table(header, rows)}\n\n{note}\n"
     write_text(folder / "TABLE.md", text)
@@ -168,9 +185,12 @@ def _mean(found: FewScores, key: tuple[str, int]) -> Metric:
     return mean
 
 
-def _gain(found: FewScores, mine: tuple[str, int], theirs: tuple[str, int]) -> str:
-    gain = bootstrap_gain(
+def _gain(found: FewScores, mine: tuple[str, int], theirs: tuple[str, int]) -> Gain:
+    return bootstrap_gain(
         lambda weights: found.mean_auc(mine, weights) - found.mean_auc(theirs, weights),
         found.groups,
     )
-    return f"{gain.difference.text(sign=True)} ({p_text(gain.p_value)})"
+
+
+def _gain_text(gain: Gain, p_value: float) -> str:
+    return f"{gain.difference.text(sign=True)} ({p_text(p_value)})"

@@ -68,7 +68,7 @@ def test_the_table_has_means_over_draws_and_gains_over_the_first_weights(tmp_pat
     right, wrong = truth * 0.8 + 0.1, 0.9 - truth * 0.8
     scores = {("x", 5): np.stack([right, wrong]), ("y", 5): np.stack([right, right])}
     text = write_few(FewScores(scores, truth, groups, "clean"), tmp_path, seeds=(3, 4))
-    assert "| patients | x | y | y - x (p) |" in text
+    assert "| patients | x | y | y - x (p, Holm) |" in text
     assert "| 5 | 0.500 [0.500, 0.500] | 1.000 [1.000, 1.000] | +0.500 [+0.500, +0.500] (" in text
     assert "2 draws" in text and "12 slices of 6 others" in text and "protocol clean" in text
     assert (tmp_path / "TABLE.md").read_text() == text
@@ -79,6 +79,17 @@ def test_the_table_has_means_over_draws_and_gains_over_the_first_weights(tmp_pat
         *(("y", "5", "3", "1.0"), ("y", "5", "4", "1.0")),
     ]
     assert (tmp_path / "few_patients.png").stat().st_size > 1000
+
+
+def test_p_values_of_a_table_are_corrected_together(tmp_path):
+    truth, groups = np.array([0, 1] * 6, bool), np.repeat([*"abcdef"], 2)
+    right, wrong = truth * 0.8 + 0.1, 0.9 - truth * 0.8
+    scores = {("x", count): np.stack([wrong, wrong]) for count in (5, 9)}
+    scores |= {(name, count): np.stack([right, right]) for name in "yz" for count in (5, 9)}
+    text = write_few(FewScores(scores, truth, groups, "clean"), tmp_path, seeds=(3, 4))
+    # all of 1000 resamples are above 0: 2 / 1001 of each of four
+    assert text.count(f"({4 * 2 / 1001:.3g})") == 4
+    assert "corrected by Holm for the comparisons of this table (4)." in text
 
 
 def test_the_experiment_runs_small(phantom_records, tmp_path, capsys):
