@@ -60,6 +60,23 @@ def is_among(printed, values):
     return any(float(format(value, spec)) == float(text) for value in values)
 
 
+def of_row(label, values):
+    """The numbers of a row in the values of a file; all of them where these are one flat list."""
+    if isinstance(values, list):
+        return numbers(values)
+    return numbers(values.get(label.replace("`", ""), []))
+
+
+def misplaced(printed, known):
+    """The first printed number that is not among the known ones after those before it, if any.
+
+    Known numbers may be left out, but what is printed stands in their order: cells cannot be
+    exchanged, and where a row prints all of its numbers each stands in its place.
+    """
+    rest = iter(known)
+    return next((it for it in printed if not any(is_among(it, [value]) for value in rest)), None)
+
+
 @pytest.mark.parametrize(("lines", "below"), list(tables()))
 def test_numbers_of_a_table_are_those_of_its_source(lines, below):
     files = sources(below)
@@ -67,9 +84,11 @@ def test_numbers_of_a_table_are_those_of_its_source(lines, below):
     assert all(path.is_file() for path in files), below
     kept = [json.loads(path.read_text())["values"] for path in files if path.suffix == ".json"]
     for label, *cells in lines if kept else []:
-        of_row = [values.get(label.replace("`", ""), values) for values in kept]
-        for printed in re.findall(NUMBER, re.sub("`[^`]*`", "", " | ".join(cells))):
-            assert is_among(printed, numbers(of_row)), f"{printed}, row {label!r}: not in {below}"
+        printed = re.findall(NUMBER, re.sub("`[^`]*`", "", " | ".join(cells)))
+        known = [number for values in kept for number in of_row(label, values)]
+        assert known or not printed, f"row {label!r}: not in {below}"
+        wrong = misplaced(printed, known)
+        assert wrong is None, f"{wrong}, row {label!r}: not there, or in another order, in {below}"
 
 
 @pytest.mark.parametrize("page", [it for it in PAGES if "Source: `docs/results" in it.read_text()])
@@ -96,6 +115,22 @@ def test_a_number_is_compared_as_it_is_printed():
     assert is_among("7.1e-4", [0.000712])
     assert not is_among("0.017", [-0.0174])
     assert not is_among("0.834", [0.8334, 0.8346])
+
+
+def test_numbers_stand_in_the_order_of_their_row():
+    row = {"auc": [0.8123, 0.703, 0.883], "n": 500}
+    assert misplaced(["0.812", "0.703", "0.883", "500"], numbers(row)) is None
+    assert misplaced(["0.812", "500"], numbers(row)) is None
+    assert misplaced(["0.812", "0.883", "0.703", "500"], numbers(row)) == "0.703"
+    assert misplaced(["500", "0.812"], numbers(row)) == "0.812"
+    assert misplaced(["0.703", "0.703"], numbers(row)) == "0.703"
+
+
+def test_a_row_that_a_file_lacks_has_no_numbers():
+    values = {"`frozen`": [0.7], "frozen": [0.8]}
+    assert of_row("`frozen`", values) == [0.8]
+    assert of_row("tuned", values) == []
+    assert of_row("tuned", [0.1, 0.2]) == [0.1, 0.2]
 
 
 def test_there_are_tables_of_measured_numbers():
