@@ -223,11 +223,13 @@ def _few(result: Any) -> str:
     if not isinstance(result, CrossValidated):
         return ""
     parts = result.frame["part"].nunique()
-    patients = result.frame.groupby("truth")["group"].nunique()
-    if len(patients) < 2 or patients.min() >= _ENOUGH * parts:
+    truth, groups = result.frame["truth"].to_numpy(bool), result.frame["group"]
+    patients = {kind: groups[truth == kind].nunique() for kind in (0, 1)}
+    rarer = min(patients, key=lambda kind: patients[kind])
+    if not 0 < patients[rarer] < _ENOUGH * parts:
         return ""
     return (
-        f"few patients of class {int(patients.idxmin())} for so many parts: {patients.min()} for "
+        f"few patients of class {rarer} for so many parts: {patients[rarer]} for "
         f"{parts}. Intervals of areas are narrower than they should be"
     )
 
@@ -266,7 +268,8 @@ def _line(view: View, name: str, seed: str, result: Any, gain: Gain | None) -> l
 
 def _by_column(view: View, found: Found, column: str, values: Mapping[str, str]) -> str:
     """Returns a table with the slices of each value of a column apart."""
-    lines, warnings = [], {}
+    lines: list[list[str]] = []
+    warnings: dict[str, None] = {}
     for name, results in found.items():
         if not results:
             continue
