@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 from stroke_tf.audits.audit import Audited, Finding, Subject
 from stroke_tf.audits.corrected import HOLM, SIGNIFICANT, corrected
 from stroke_tf.audits.known import known_of
-from stroke_tf.audits.plain import Classifier, deal, held_out, nearest_neighbour, small_pixels
+from stroke_tf.audits.plain import (
+    Classifier,
+    are_parted,
+    deal,
+    has_both,
+    held_out,
+    is_told,
+    nearest_neighbour,
+    small_pixels,
+    untold,
+)
 from stroke_tf.audits.quick import Auc, aucs, fit_and_score
 from stroke_tf.audits.relatives import (
     NO_FOLD,
@@ -96,9 +106,13 @@ def audit(subject: Subject) -> Audited:
     dealt = _dealt(subject)
     leaks, findings = _leaks(dealt)
     tables = {"Relatives in several folds": leaks}
-    for places, task in _scored(dealt):
+    for places, task, told in _asked(dealt):
+        if not told:
+            findings.append(untold(f"task {task}"))
+            continue
         found = _worth(_Worth(dealt, places, task, subject), task)
         tables, findings = tables | found[0], findings + found[1]
+        break
     return Audited(
         "Leakage",
         _about(dealt, subject),
@@ -169,15 +183,14 @@ def _unknown(dealt: _Dealt) -> Iterator[Finding]:
         )
 
 
-def _scored(dealt: _Dealt) -> Iterator[tuple[_Places, Task]]:
-    """Yields the slices of the first task with two classes, where there are groups enough."""
+def _asked(dealt: _Dealt) -> Iterator[tuple[_Places, Task, bool]]:
+    """Yields the slices of each task with two classes, and whether these can be told."""
     in_folds = ~np.isin(dealt.folds, [NO_FOLD, *STAGE_FOLDS])
     for task in (Task.DETECT, Task.TYPE):
         places = np.flatnonzero(in_folds & dealt.slices.used(task))
         truth = dealt.slices.truth(task)[places]
-        if min(truth.sum(), (~truth).sum(), len(set(dealt.groups[places]))) > 1:
-            yield places, task
-            return
+        if has_both(truth):
+            yield places, task, is_told(truth, dealt.groups[places], dealt.folds[places])
 
 
 def _worth(worth: _Worth, task: Task) -> tuple[dict[str, pd.DataFrame], list[Finding]]:
@@ -254,7 +267,7 @@ class _Worth:
         by_slice = deal(self.truth, None, seed=subject.seed)
         self.deals = {DEALT: dealt.folds[places], BY_GROUP: by_group, BY_SLICE: by_slice}
         self.honest = BY_GROUP
-        if dealt.is_clean:
+        if dealt.is_clean and not are_parted(self.groups, self.deals[DEALT]):
             self.honest = DEALT
             del self.deals[BY_GROUP]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stroke_tf.audits.audit import Subject
+from stroke_tf.audits.audit import Finding, Subject
+from stroke_tf.audits.known import known_of
 from stroke_tf.audits.quick import parts_of
 from stroke_tf.data import decode_slices, gray_images, gray_to_rgb
 from stroke_tf.data.selection import is_used, label_of
@@ -21,6 +23,7 @@ from stroke_tf.manifest import FoldRow, read_manifest
 from stroke_tf.models.classifier import build_classifier
 from stroke_tf.models.heads import split_head
 from stroke_tf.records import STAGE_FOLDS
+from stroke_tf.text_tables import read_columns
 
 _BATCH = 32
 
@@ -93,6 +96,24 @@ def read_slices(records: Path, *, image_size: int, stages: bool = False) -> Slic
     folds = tuple(it.fold for it in manifest.folds if stages or it.fold not in STAGE_FOLDS)
     slices = decode_slices(records, folds, task=Task.DETECT, image_size=image_size)
     return SliceSet(gray_images(slices), slices.rows, slices.is_hu)
+
+
+def of_patients(slices: SliceSet, table: Path | None) -> tuple[SliceSet, list[Finding]]:
+    """Returns slices grouped by the patients of a table's column patient, if it has one.
+
+    A slice whose patient is empty keeps its group. With them comes what to know of the table.
+
+    Raises:
+        ValueError: If the table names none of the slices, or one twice.
+    """
+    if table is None or "patient" not in read_columns(table):
+        return slices, []
+    known = known_of(table, slices.ids.tolist())
+    rows = [
+        dataclasses.replace(row, group_id=patient or row.group_id)
+        for row, patient in zip(slices.rows, known.column("patient"), strict=True)
+    ]
+    return dataclasses.replace(slices, rows=tuple(rows)), known.findings()
 
 
 def backbone_features(images: NDArray[np.uint8], subject: Subject) -> NDArray[np.float32]:
