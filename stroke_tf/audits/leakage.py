@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,14 +69,14 @@ class _Dealt:
         folds: Name of the fold of each; NO_FOLD where it has none.
         patients: Patient of each, None where unknown.
         is_clean: Whether they are the folds of clean records.
-        of_table: What to know of the table that names patients.
+        of_files: What to know of the files that name folds and patients.
     """
 
     slices: SliceSet
     folds: NDArray[np.str_]
     patients: Sequence[str | None]
     is_clean: bool
-    of_table: Sequence[Finding] = ()
+    of_files: Sequence[Finding] = ()
 
     @cached_property
     def ids(self) -> list[str]:
@@ -116,7 +117,7 @@ def audit(subject: Subject) -> Audited:
     return Audited(
         "Leakage",
         _about(dealt, subject),
-        (*findings, *_unknown(dealt), *dealt.of_table),
+        (*findings, *_unknown(dealt), *dealt.of_files),
         tables,
         _pairs(dealt),
     )
@@ -130,13 +131,20 @@ def _dealt(subject: Subject) -> _Dealt:
         folds = folds_of_file(read_fold_file(subject.split), list(slices.ids))
     known = manifest.grouping == "patient"
     patients = [row.group_id if known else None for row in slices.rows]
-    told: Sequence[Finding] = ()
+    told = [*_left_by(subject.split, folds)] if subject.split else []
     if subject.table and "patient" in read_columns(subject.table):
         of_table = known_of(subject.table, list(slices.ids))
-        named, told = of_table.column("patient"), of_table.findings()
+        named, told = of_table.column("patient"), [*told, *of_table.findings()]
         patients = [it or other for it, other in zip(named, patients, strict=True)]
     clean = not subject.split and manifest.protocol == "clean"
     return _Dealt(slices, folds, patients, clean, told)
+
+
+def _left_by(split: Path, folds: NDArray[np.str_]) -> Iterator[Finding]:
+    """Yields how many slices a file of folds does not name."""
+    if left := int((folds == NO_FOLD).sum()):
+        text = f"{split.name} names no fold of {left} of {len(folds)} slices: they are left out."
+        yield Finding("warning" if left > len(folds) / 2 else "note", text)
 
 
 def _about(dealt: _Dealt, subject: Subject) -> str:
