@@ -23,10 +23,10 @@ from stroke_tf.audits.audit import Subject
 from stroke_tf.audits.entries import AUDITS, Audit
 from stroke_tf.audits.page import keep, read_kept, write_page
 from stroke_tf.audits.settings import AuditConfig
+from stroke_tf.audits.tested_runs import PREDICTIONS, check_records
 from stroke_tf.files import locked, plain
 from stroke_tf.manifest import MANIFEST_NAME
 
-PREDICTIONS = "predictions.csv"
 _logger = logging.getLogger(__name__)
 
 
@@ -57,7 +57,8 @@ def subject_of(config: AuditConfig) -> Subject:
 
     Raises:
         FileNotFoundError: If the folder holds neither records nor predictions.
-        ValueError: If it holds records, which have no row to choose.
+        ValueError: If it holds records, which have no row to choose; or the run's predictions are
+            of other records than those given.
     """
     holds = {name: (config.subject / name).is_file() for name in (MANIFEST_NAME, PREDICTIONS)}
     if not any(holds.values()):
@@ -67,6 +68,8 @@ def subject_of(config: AuditConfig) -> Subject:
         )
     shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(Subject)[2:]}
     if holds[PREDICTIONS]:
+        if config.records is not None:
+            check_records(config.records, config.subject, row=config.row)
         return Subject(config.records, config.subject, **shared)
     if config.row is not None:
         raise ValueError(f"`row` must be that of a cross-validation. Received: {config.row}")
