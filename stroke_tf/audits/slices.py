@@ -58,12 +58,13 @@ class SliceSet:
         return parts_of([row.fold for row in self.rows])
 
     def places(self, ids: Iterable[str]) -> NDArray[np.int64]:
-        """Returns where some slices are, by their ids.
+        """Returns where some slices are, by their ids: of copies the slice that they are made of.
 
         Raises:
             ValueError: If one is not there.
         """
-        known = {row.source_id: place for place, row in enumerate(self.rows)}
+        copies_first = sorted(enumerate(self.rows), key=lambda it: it[1].copy, reverse=True)
+        known = {row.source_id: place for place, row in copies_first}
         if missing := [name for name in ids if name not in known]:
             raise ValueError(
                 "predictions must be of slices of the records. Received: "

@@ -1,4 +1,4 @@
-"""The runs that predictions are of, and of which records they are. Knows no pixels and no scores."""
+"""The runs that predictions are of, and their records. Knows no pixels and no scores."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 
 from stroke_tf.audits.slices import backbone_features, of_patients, read_slices
@@ -42,6 +44,14 @@ def test_slices_are_grouped_by_the_patients_of_a_table(clean_records, tmp_path):
     assert [it.level for it in found] == ["warning"]
     table.write_text(f"id,hospital\n{slices.ids[0]},one\n")
     assert of_patients(slices, table) == (slices, [])
+
+
+def test_the_place_of_a_slice_is_not_that_of_its_copies(clean_records):
+    slices = read_slices(clean_records, image_size=32)
+    first = slices.rows[0]
+    rows = [dataclasses.replace(first, copy=it) for it in (2, 0, 1)]
+    several = dataclasses.replace(slices.take(np.zeros(3, int)), rows=tuple(rows))
+    assert several.places([first.source_id]).tolist() == [1]
 
 
 def test_test_sessions_are_read_when_asked_for(phantom_records):
