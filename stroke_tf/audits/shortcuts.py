@@ -12,7 +12,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stroke_tf.audits.audit import Audited, Finding, Subject
-from stroke_tf.audits.confounding import are_several, read_sources, source_findings, within_sources
+from stroke_tf.audits.confounding import (
+    UNKNOWN,
+    are_several,
+    read_sources,
+    source_findings,
+    within_sources,
+)
 from stroke_tf.audits.corrected import HOLM, SIGNIFICANT, corrected
 from stroke_tf.audits.plain import has_both, is_told, parts_by_group, untold
 from stroke_tf.audits.quick import Auc, aucs, out_of_fold
@@ -131,13 +137,30 @@ def _score(
     n = f"{_CLASSES[task]}, n {len(truth)}, {len(set(groups))} groups"
     found.findings += _told_by({row["view"]: row for row in table.to_dict("records")}, n)
     if sources is not None and are_several(sources):
-        found.findings.append(within_sources(truth, scores[FULL], parts, sources, groups, **drawn))
-        if task == Task.DETECT:
-            views = {view: features[view] for view in (FULL, OUTSIDE)}
-            classes = np.array([row.stroke_type for row in slices.rows])
-            table, told = source_findings(classes, sources, groups, parts, views, **drawn)
-            found.tables["Sources"] = table
-            found.findings += told
+        _score_sources(found, slices, task, parts, scores[FULL], features, sources, **drawn)
+
+
+def _score_sources(
+    found: _Found,
+    slices: SliceSet,
+    task: Task,
+    parts: NDArray[np.str_],
+    scores: NDArray[np.float64],
+    features: Mapping[str, NDArray[np.float32]],
+    sources: NDArray[np.str_],
+    **drawn: Any,
+) -> None:
+    """Adds what sources tell, of the slices whose source is known."""
+    at = np.flatnonzero(sources != UNKNOWN)
+    slices, parts, sources = slices.take(at), parts[at], sources[at]
+    truth, groups = slices.truth(task), slices.groups
+    found.findings.append(within_sources(truth, scores[at], parts, sources, groups, **drawn))
+    if task == Task.DETECT:
+        views = _rows({view: features[view] for view in (FULL, OUTSIDE)}, at)
+        classes = np.array([row.stroke_type for row in slices.rows])
+        table, told = source_findings(classes, sources, groups, parts, views, **drawn)
+        found.tables["Sources"] = table
+        found.findings += told
 
 
 def _compared(measured: Mapping[str, Auc]) -> pd.DataFrame:
