@@ -111,6 +111,15 @@ def test_scores_on_outside_data_are_named(run, tmp_path):
     assert rows_of(claim)[33].startswith("outside-elsewhere.json")
 
 
+def test_a_kept_card_is_written_anew_when_outside_scores_come(run, tmp_path):
+    audited(run[0], tmp_path, records=run[1])
+    outside = run[0] / "outside-later.json"
+    outside.write_text("{}")
+    claim = (audited(run[0], tmp_path, records=run[1]) / "CLAIM.md").read_text()
+    outside.unlink()
+    assert rows_of(claim)[33].startswith("outside-later.json")
+
+
 def test_the_model_card_is_that_of_save_model(run, cards):
     card = (cards / "MODEL_CARD.md").read_text()
     assert "# Model card: whether a slice shows a stroke" in card
