@@ -177,6 +177,24 @@ def test_a_cross_validation_has_no_model_card(run, tmp_path):
     assert "each part of a cross-validation" in (out / "AUDIT.md").read_text()
 
 
+def test_the_cards_of_a_cross_validation_are_those_of_its_parts(tmp_path):
+    for part in range(2):
+        config = UnetRun(
+            out=tmp_path, experiment="cv", row=f"unet-clean-part{part}", image_size=SIZE
+        )
+        path = write_run(config, tiny_network("mask"))
+    said = "id,row,protocol,part,any_lesion_tp\n7,unet,clean,0,1\n"
+    (path.parent / "predictions.csv").write_text(said)
+    out = audited(path.parent, tmp_path / "out")
+    card = (out / "MODEL_CARD.md").read_text()
+    assert "2 networks; each for the part that it has not seen, input 32 x 32" in card
+    for part in range(2):
+        assert f"run `cv/unet-clean-part{part}`" in card
+    told = rows_of((out / "CLAIM.md").read_text())
+    assert told[22].startswith("unet on mobilenetv2")
+    assert told[21] == AUTHOR  # the parts have no test set in common
+
+
 def test_a_segmentation_is_described_by_its_masks(tmp_path):
     config = UnetRun(out=tmp_path, image_size=SIZE, weights=None, tune_mask=True)
     rule = {"threshold": 0.4, "min_area_px": 3}
