@@ -102,7 +102,8 @@ def read_slices(records: Path, *, image_size: int, stages: bool = False) -> Slic
 def of_patients(slices: SliceSet, table: Path | None) -> tuple[SliceSet, list[Finding]]:
     """Returns slices grouped by the patients of a table's column patient, if it has one.
 
-    A slice whose patient is empty keeps its group. With them comes what to know of the table.
+    A slice whose patient is empty has the one of its group, where the table names one alone there,
+    and else keeps its group. With them comes what to know of the table.
 
     Raises:
         ValueError: If the table names none of the slices, or one twice.
@@ -110,10 +111,14 @@ def of_patients(slices: SliceSet, table: Path | None) -> tuple[SliceSet, list[Fi
     if table is None or "patient" not in read_columns(table):
         return slices, []
     known = known_of(table, slices.ids.tolist())
-    rows = [
-        dataclasses.replace(row, group_id=patient or row.group_id)
-        for row, patient in zip(slices.rows, known.column("patient"), strict=True)
-    ]
+    named: dict[str, set[str]] = {}
+    pairs = list(zip(slices.rows, known.column("patient"), strict=True))
+    for row, patient in pairs:
+        named.setdefault(row.group_id, set()).update([patient] if patient else [])
+    rows = []
+    for row, patient in pairs:
+        of_group = named[row.group_id] if len(named[row.group_id]) == 1 else {row.group_id}
+        rows.append(dataclasses.replace(row, group_id=patient or next(iter(of_group))))
     return dataclasses.replace(slices, rows=tuple(rows)), known.findings()
 
 
