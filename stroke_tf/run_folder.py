@@ -313,6 +313,14 @@ def read_runs(out: Path | str) -> list[RunMetrics]:
     return sorted(runs, key=lambda run: (run.experiment, run.row, run.seed))
 
 
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Returns a predictions.csv, of a run or a cross-validation: names are text, even "NA"."""
+    import pandas as pd
+
+    names = dict.fromkeys(("id", "group", "row"), str)
+    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
+
+
 def read_metrics(path: Path) -> RunMetrics:
     """Returns the result held by a metrics.json.
 

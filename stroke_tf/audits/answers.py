@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import glob
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from stroke_tf.audits.tested_runs import PREDICTIONS, runs_of
 from stroke_tf.evaluation.calibration import apply_temperature
 from stroke_tf.evaluation.slice_answers import THRESHOLD
 from stroke_tf.files import read_json
 from stroke_tf.labels import Task
-from stroke_tf.run_folder import read_metrics
+from stroke_tf.run_folder import read_metrics, read_predictions
 
 _PIXELS = ("tp", "fp", "fn", "lesions", "found")
 _LESIONS = ("no lesion", "lesion")
@@ -70,12 +70,13 @@ def read_answers(folder: Path, *, row: str | None = None) -> Answers:
         ValueError: If the folder is not one of a finished run or cross-validation, or has not that
             row, or several and none is given; names the file and the rows.
     """
-    path = folder / "predictions.csv"
-    frame = pd.read_csv(path, dtype={name: str for name in ("id", "group", "row")})
+    path = folder / PREDICTIONS
+    frame = read_predictions(path)
     if "row" in frame or row is not None:
         frame = _of_row(frame, row, path)
+    frame = frame.drop(columns=[*_PIXELS, "drawn"], errors="ignore")  # of a table shown beside it
     if "score" in frame:
-        return _of_scores(_with_pixels(frame), folder)
+        return _of_scores(_with_pixels(frame), folder, row)
     if "any_lesion_tp" not in frame:
         rule = "must have the column score or any_lesion_tp, as runs write it"
         raise ValueError(f"{path} {rule}. Received: {list(frame.columns)}")
@@ -91,12 +92,12 @@ def _of_row(frame: pd.DataFrame, row: str | None, path: Path) -> pd.DataFrame:
     return frame.dropna(axis=1, how="all").infer_objects()  # rows of another kind stand beside it
 
 
-def _of_scores(frame: pd.DataFrame, folder: Path) -> Answers:
+def _of_scores(frame: pd.DataFrame, folder: Path, row: str | None) -> Answers:
     if "called" in frame:
         rule = "its score reaches the threshold of its part"
-        runs = glob.escape("-".join(frame[["row", "protocol"]].iloc[0]))
-        configs = sorted(folder.glob(f"{runs}-part*/config.json"))
-        return Answers(_of_slices(frame), rule, _labels(configs[0]) if configs else _LESIONS)
+        runs = runs_of(folder, row=row)
+        labels = _labels(runs[0] / "config.json") if runs else _LESIONS
+        return Answers(_of_slices(frame), rule, labels)
     threshold = read_metrics(folder / "metrics.json").threshold
     called = frame["score"] >= threshold
     columns: dict[str, Any] = {"called": called}

@@ -23,6 +23,8 @@ from stroke_tf.evaluation.intervals import (
 
 FEWEST = 10
 """Slices of a kind whose share is compared with that of all."""
+FEWEST_GROUPS = 5
+"""Patients that these slices must be of: fewer say little of others."""
 Kind: TypeAlias = tuple[str, NDArray[np.bool_]]
 """Name of a kind of slices, and which of N slices are of it: bool, shape (N,)."""
 
@@ -183,7 +185,7 @@ def _p_value(
     As in `share`, the larger of two: that of a bootstrap over groups, which is too sure where all
     or none of a kind are hits, and the exact one, which takes slices to be independent.
     """
-    if of.all() or of.sum() < FEWEST:
+    if of.all() or of.sum() < FEWEST or groups[of].nunique() < FEWEST_GROUPS:
         return float("nan")
     counted = np.stack([hits & of, of, hits, np.ones(len(hits), bool)], axis=1).astype(float)
 

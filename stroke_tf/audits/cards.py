@@ -16,7 +16,9 @@ def audit(subject: Subject) -> Audited:
     known = read_evidence(subject)
     files = {"DATA_CARD.md": data_card(known), "CLAIM.md": claim_checklist(known)}
     if known.model is not None:
-        files["MODEL_CARD.md"] = model_card(known.model, is_licensed=False)
+        files["MODEL_CARD.md"] = model_card(
+            known.model, is_licensed=False, are_parts=known.result is None
+        )
     told = answers(known)
     items = [
         {"item": number, "section": it.section, "what it asks": it.asks, "answered": text or AUTHOR}
@@ -33,6 +35,8 @@ def audit(subject: Subject) -> Audited:
 
 def _sources(known: Evidence) -> str:
     of_run = "" if known.result is None else "the run's files"
+    if known.model is not None and known.result is None:
+        of_run = "the files of the cross-validation's parts"
     of_records = "" if known.manifest is None else "manifest.json and folds.csv of the records"
     return " and ".join(filter(None, (of_run, of_records))) or "nothing: no run and no records"
 

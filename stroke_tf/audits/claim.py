@@ -204,6 +204,8 @@ def _selection(known: Evidence) -> str | None:
 def _ensemble(known: Evidence) -> str | None:
     if known.model is None:
         return None
+    if known.result is None:
+        return f"{len(known.model.networks)} networks, each for the slices of its part"
     return "one network" + ", mean of slice and mirror image" * known.model.mirror
 
 

@@ -19,7 +19,8 @@ from stroke_tf.text_tables import read_columns
 
 _CONFOUNDED = 0.3  # Cramér's V whose interval lies above this
 _TOLD = 0.6  # an AUC above this, by its p value, tells the source
-_UNKNOWN = "unknown"
+UNKNOWN = "unknown"
+"""Source of a slice whose source no table names."""
 _FEW = 5  # slices, or groups, that a source must have to be told
 
 
@@ -36,13 +37,13 @@ def read_sources(
     if table is None or "source" not in read_columns(table):
         return None, []
     known = known_of(table, [str(name) for name in np.asarray(ids)])
-    sources = np.array([source or _UNKNOWN for source in known.column("source")])
+    sources = np.array([source or UNKNOWN for source in known.column("source")])
     return sources, known.findings()
 
 
 def are_several(sources: NDArray[np.str_]) -> bool:
     """Returns whether slices are of more than one source that is known."""
-    return len(set(sources) - {_UNKNOWN}) > 1
+    return len(set(sources) - {UNKNOWN}) > 1
 
 
 def cramers_v(classes: ArrayLike, sources: ArrayLike, groups: ArrayLike, **drawn: Any) -> Metric:
@@ -154,11 +155,13 @@ def within_sources(
     both = {"all": scores, "inside": scores}
     found = aucs(truth, both, {"all": parts, "inside": inside}, groups, **drawn)
     everywhere, apart = found["all"].auc, found["inside"]
+    differs = apart.first_minus.value > 0 and apart.p_minus < SIGNIFICANT
     if apart.auc.value != apart.auc.value:
         text = "Inside a source there is one class: what is told there is not known"
         return Finding("warning", f"{text} ({len(set(sources))} sources, n {len(truth)}).")
     return Finding(
-        "warning" if apart.first_minus.low > 0 else "note",
+        "warning" if differs else "note",
         f"Inside a source the class is told with ROC AUC {apart.auc.text()}, over all of them with "
-        f"{everywhere.text()} (difference {apart.first_minus.text(sign=True)}, n {len(truth)}).",
+        f"{everywhere.text()} (difference {apart.first_minus.text(sign=True)}, n {len(truth)}, "
+        f"p {p_text(apart.p_minus)}).",
     )

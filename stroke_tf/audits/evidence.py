@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from stroke_tf.audits.audit import Subject
+from stroke_tf.audits.tested_runs import runs_of
 from stroke_tf.deploy.description import ModelDescription
-from stroke_tf.deploy.sources import read_source
+from stroke_tf.deploy.sources import read_source, together
 from stroke_tf.files import read_json
 from stroke_tf.manifest import (
     FoldName,
@@ -37,9 +38,10 @@ class Evidence:
         manifest: Their manifest.
         rows: What their folds.csv says of each record.
         result: What the run came to.
-        settings: Its config.json.
+        settings: Its config.json; of a cross-validation that of its first part, as the next two.
         environment: Its env.json.
-        model: What it answers; None of a run that left no network.
+        model: What it answers; None of a run that left no network. Of a cross-validation the
+            networks of all its parts, with the numbers of each.
         files: Names of what the run left, such as figures/roc.png.
     """
 
@@ -75,24 +77,19 @@ def read_evidence(subject: Subject) -> Evidence:
 
     Raises:
         FileNotFoundError: If a file of a finished run or of the records is missing.
-        ValueError: If the records are others than those of the run, or a file is not valid.
+        ValueError: If a file is not valid.
     """
-    of_run = {} if subject.run is None else _of_run(subject.run)
+    of_run = {} if subject.run is None else _of_run(subject.run, subject.row)
     if subject.records is None:
         return Evidence(**of_run)
     manifest, sha256 = read_hashed_manifest(subject.records)
-    if (known := of_run.get("data_sha256")) not in (None, sha256):
-        raise ValueError(
-            f"{subject.records} must be the records that {subject.run} was made of, with the "
-            f"manifest {known}. Received: {sha256}"
-        )
     of_run |= {"facts": manifest.facts(), "data_sha256": sha256, "manifest": manifest}
     return Evidence(**of_run, rows=tuple(read_folds(subject.records)))
 
 
-def _of_run(folder: Path) -> dict[str, Any]:
-    if not (folder / _METRICS).is_file():  # a cross-validation, whose parts are runs of their own
-        return {}
+def _of_run(folder: Path, row: str | None) -> dict[str, Any]:
+    if not (folder / _METRICS).is_file():
+        return _of_parts([it for it in runs_of(folder, row=row) if (it / _METRICS).is_file()])
     result = read_metrics(folder / _METRICS)
     files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return {
@@ -104,3 +101,14 @@ def _of_run(folder: Path) -> dict[str, Any]:
         "model": read_source(folder).description if (folder / "model.keras").is_file() else None,
         "files": frozenset(path.as_posix() for path in files),
     }
+
+
+def _of_parts(runs: Sequence[Path]) -> dict[str, Any]:
+    """Returns what the parts of a cross-validation say; it has no one result and no split."""
+    if not runs:
+        return {}
+    networks = [it for it in runs if (it / "model.keras").is_file()]
+    sources = [(it.name, read_source(it).description) for it in networks]
+    shared = ("facts", "data_sha256", "settings", "environment")
+    known = {name: value for name, value in _of_run(runs[0], None).items() if name in shared}
+    return known | {"model": together(sources) if len(networks) == len(runs) else None}

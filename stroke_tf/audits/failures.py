@@ -17,7 +17,7 @@ from stroke_tf.audits.known import Known, classes_of, flags_of, known_of
 from stroke_tf.audits.masks import read_masks, sides_of, sizes_of
 from stroke_tf.audits.patients import detect_patients
 from stroke_tf.audits.quick import aucs
-from stroke_tf.audits.slices import SliceSet, read_slices
+from stroke_tf.audits.slices import SliceSet, of_patients, read_slices
 from stroke_tf.audits.stacks import heights_of, ml_per_pixel
 from stroke_tf.audits.sureness import sureness
 from stroke_tf.audits.worst import draw_worst_masks, draw_wrong
@@ -46,7 +46,8 @@ def audit(subject: Subject) -> Audited:
         raise ValueError("this audit needs a run, or a cross-validation. Received: none")
     answers = read_answers(subject.run, row=subject.row)
     manifest = read_manifest(subject.folder)
-    slices = read_slices(subject.folder, image_size=subject.image_size, stages=True)
+    read = read_slices(subject.folder, image_size=subject.image_size, stages=True)
+    slices, _ = of_patients(read, subject.table)
     masks, _ = read_masks(subject.folder, slices.rows, image_size=subject.image_size)
     at = slices.places(answers.frame["id"])
     frame = answers.frame.assign(group=slices.groups[at])

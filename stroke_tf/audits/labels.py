@@ -15,9 +15,9 @@ from stroke_tf.audits.audit import Audited, Finding, Subject
 from stroke_tf.audits.issues import groups_of_rarer, rank_labels
 from stroke_tf.audits.masks import read_masks
 from stroke_tf.audits.odd_masks import RULES, compared, odd_masks
-from stroke_tf.audits.plain import deal
+from stroke_tf.audits.plain import parts_by_group
 from stroke_tf.audits.quick import aucs, out_of_fold
-from stroke_tf.audits.slices import SliceSet, backbone_features, read_slices
+from stroke_tf.audits.slices import SliceSet, backbone_features, of_patients, read_slices
 from stroke_tf.audits.stacks import ml_per_pixel, neighbours_of
 from stroke_tf.labels import Task
 from stroke_tf.manifest import read_manifest
@@ -50,7 +50,8 @@ class _Predicted(NamedTuple):
 def audit(subject: Subject) -> Audited:
     """Ranks doubtful labels and odd masks, and draws the first of each."""
     manifest = read_manifest(subject.folder)
-    slices = read_slices(subject.folder, image_size=subject.image_size, stages=bool(subject.run))
+    read = read_slices(subject.folder, image_size=subject.image_size, stages=bool(subject.run))
+    slices, of_table = of_patients(read, subject.table)
     masks, known = read_masks(subject.folder, slices.rows, image_size=subject.image_size)
     answers = read_answers(subject.run, row=subject.row) if subject.run else None
     if answers and answers.has_scores:
@@ -66,7 +67,7 @@ def audit(subject: Subject) -> Audited:
         f"protocol {manifest.protocol}, seed {subject.seed}; out-of-fold predictions of {by}. "
         f"Labels are doubted by confident learning on them. Masks of all {len(slices.rows)} slices "
         "of the records are compared with those of the slices whose ids are one less and one more.",
-        tuple(finding for part in parts for finding in part.findings),
+        (*(finding for part in parts for finding in part.findings), *of_table),
         {title: table for part in parts for title, table in part.tables.items()},
         {stem: figure for part in parts for stem, figure in part.figures.items()},
     )
@@ -88,7 +89,8 @@ def _quick(slices: SliceSet, subject: Subject) -> Iterator[_Predicted]:
         truth = slices.truth(task)[places]
         if truth.any() and not truth.all():
             some = slices.take(places)
-            parts = some.parts if clean else deal(truth, some.groups, seed=subject.seed)
+            dealt_parts = some.parts if clean else None
+            parts = parts_by_group(dealt_parts, truth, some.groups, seed=subject.seed)
             scores = out_of_fold(features[places], truth, parts, seed=subject.seed)
             yield _Predicted(labels, places, truth, scores, parts)
 

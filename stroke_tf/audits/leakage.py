@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,17 @@ from numpy.typing import NDArray
 from stroke_tf.audits.audit import Audited, Finding, Subject
 from stroke_tf.audits.corrected import HOLM, SIGNIFICANT, corrected
 from stroke_tf.audits.known import known_of
-from stroke_tf.audits.plain import Classifier, deal, held_out, nearest_neighbour, small_pixels
+from stroke_tf.audits.plain import (
+    Classifier,
+    are_parted,
+    deal,
+    has_both,
+    held_out,
+    is_told,
+    nearest_neighbour,
+    small_pixels,
+    untold,
+)
 from stroke_tf.audits.quick import Auc, aucs, fit_and_score
 from stroke_tf.audits.relatives import (
     NO_FOLD,
@@ -58,14 +69,14 @@ class _Dealt:
         folds: Name of the fold of each; NO_FOLD where it has none.
         patients: Patient of each, None where unknown.
         is_clean: Whether they are the folds of clean records.
-        of_table: What to know of the table that names patients.
+        of_files: What to know of the files that name folds and patients.
     """
 
     slices: SliceSet
     folds: NDArray[np.str_]
     patients: Sequence[str | None]
     is_clean: bool
-    of_table: Sequence[Finding] = ()
+    of_files: Sequence[Finding] = ()
 
     @cached_property
     def ids(self) -> list[str]:
@@ -96,13 +107,17 @@ def audit(subject: Subject) -> Audited:
     dealt = _dealt(subject)
     leaks, findings = _leaks(dealt)
     tables = {"Relatives in several folds": leaks}
-    for places, task in _scored(dealt):
+    for places, task, told in _asked(dealt):
+        if not told:
+            findings.append(untold(f"task {task}"))
+            continue
         found = _worth(_Worth(dealt, places, task, subject), task)
         tables, findings = tables | found[0], findings + found[1]
+        break
     return Audited(
         "Leakage",
         _about(dealt, subject),
-        (*findings, *_unknown(dealt), *dealt.of_table),
+        (*findings, *_unknown(dealt), *dealt.of_files),
         tables,
         _pairs(dealt),
     )
@@ -116,13 +131,20 @@ def _dealt(subject: Subject) -> _Dealt:
         folds = folds_of_file(read_fold_file(subject.split), list(slices.ids))
     known = manifest.grouping == "patient"
     patients = [row.group_id if known else None for row in slices.rows]
-    told: Sequence[Finding] = ()
+    told = [*_left_by(subject.split, folds)] if subject.split else []
     if subject.table and "patient" in read_columns(subject.table):
         of_table = known_of(subject.table, list(slices.ids))
-        named, told = of_table.column("patient"), of_table.findings()
+        named, told = of_table.column("patient"), [*told, *of_table.findings()]
         patients = [it or other for it, other in zip(named, patients, strict=True)]
     clean = not subject.split and manifest.protocol == "clean"
     return _Dealt(slices, folds, patients, clean, told)
+
+
+def _left_by(split: Path, folds: NDArray[np.str_]) -> Iterator[Finding]:
+    """Yields how many slices a file of folds does not name."""
+    if left := int((folds == NO_FOLD).sum()):
+        text = f"{split.name} names no fold of {left} of {len(folds)} slices: they are left out."
+        yield Finding("warning" if left > len(folds) / 2 else "note", text)
 
 
 def _about(dealt: _Dealt, subject: Subject) -> str:
@@ -169,15 +191,14 @@ def _unknown(dealt: _Dealt) -> Iterator[Finding]:
         )
 
 
-def _scored(dealt: _Dealt) -> Iterator[tuple[_Places, Task]]:
-    """Yields the slices of the first task with two classes, where there are groups enough."""
+def _asked(dealt: _Dealt) -> Iterator[tuple[_Places, Task, bool]]:
+    """Yields the slices of each task with two classes, and whether these can be told."""
     in_folds = ~np.isin(dealt.folds, [NO_FOLD, *STAGE_FOLDS])
     for task in (Task.DETECT, Task.TYPE):
         places = np.flatnonzero(in_folds & dealt.slices.used(task))
         truth = dealt.slices.truth(task)[places]
-        if min(truth.sum(), (~truth).sum(), len(set(dealt.groups[places]))) > 1:
-            yield places, task
-            return
+        if has_both(truth):
+            yield places, task, is_told(truth, dealt.groups[places], dealt.folds[places])
 
 
 def _worth(worth: _Worth, task: Task) -> tuple[dict[str, pd.DataFrame], list[Finding]]:
@@ -254,7 +275,7 @@ class _Worth:
         by_slice = deal(self.truth, None, seed=subject.seed)
         self.deals = {DEALT: dealt.folds[places], BY_GROUP: by_group, BY_SLICE: by_slice}
         self.honest = BY_GROUP
-        if dealt.is_clean:
+        if dealt.is_clean and not are_parted(self.groups, self.deals[DEALT]):
             self.honest = DEALT
             del self.deals[BY_GROUP]
 

@@ -16,6 +16,7 @@ from stroke_tf.manifest import FoldRow, read_manifest
 
 _HEAD_GREY = 40  # skin in a brain window; air and foam are below
 _MIDDLE = 1 / 3  # of the way from the head's centre to its edge
+_MOST_DIGITS = 18  # at which two different numbers are never written alike
 SIDES = ("centre", "left in the picture", "right in the picture", "top (front)", "bottom (back)")
 """Where the centre of a lesion may lie."""
 
@@ -65,8 +66,17 @@ def sizes_of(masks: NDArray[np.integer], ml: NDArray[np.floating]) -> pd.Series:
     if not lesions.any():
         return sizes
     quarters = pd.qcut(sizes, 4, duplicates="drop")
-    names = [f"{max(it.left, 0):.2g} to {it.right:.2g} {unit}" for it in quarters.cat.categories]
-    return quarters.cat.rename_categories(names)
+    return quarters.cat.rename_categories(_names(list(quarters.cat.categories), unit))
+
+
+def _names(ranges: Sequence[pd.Interval], unit: str) -> list[str]:
+    """Returns names of ranges of sizes, with digits enough to tell them apart."""
+    for digits in range(2, _MOST_DIGITS):
+        edges = [f"{edge:.{digits}g}" for it in ranges for edge in (max(it.left, 0), it.right)]
+        pairs = list(zip(edges[::2], edges[1::2], strict=True))
+        if len(set(pairs)) == len(pairs) and all(low != high for low, high in pairs):
+            break
+    return [f"{low} to {high} {unit}" for low, high in pairs]
 
 
 def sides_of(masks: NDArray[np.integer], images: NDArray[np.uint8]) -> pd.Series:

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from stroke_tf.audits.audit import Finding
+from stroke_tf.audits.issues import groups_of_rarer
 from stroke_tf.audits.quick import PARTS, fit_and_score
 from stroke_tf.audits.relatives import rounds_of
 
@@ -51,6 +53,43 @@ def deal(truth: ArrayLike, groups: ArrayLike | None, *, seed: int) -> NDArray[np
     for fold, (_, held_out) in enumerate(dealt):
         folds[held_out] = fold
     return folds.astype(str)
+
+
+def is_told(truth: NDArray[np.bool_], groups: NDArray, folds: NDArray[np.str_]) -> bool:
+    """Returns whether classifiers can be judged: of a class of few groups an AUC says nothing.
+
+    Each class must be in as many groups as there are parts, `PARTS`, and some fold must hold both
+    classes and be tested against both: a classifier that saw one class scores all slices alike.
+    """
+    if groups_of_rarer(truth, groups) < PARTS:
+        return False
+    return any(has_both(truth[test]) and has_both(truth[seen]) for test, seen in rounds_of(folds))
+
+
+def has_both(truth: NDArray[np.bool_]) -> bool:
+    """Returns whether slices are of two classes."""
+    return bool(truth.any() and not truth.all())
+
+
+def untold(names: str) -> Finding:
+    """Returns that the classes of these names are not judged, see `is_told`."""
+    text = f"each class must be in {PARTS} groups or more, and in training and test"
+    return Finding("note", f"No classifier is scored for {names}: {text}.")
+
+
+def are_parted(groups: NDArray, folds: NDArray) -> bool:
+    """Returns whether slices of one group lie in several folds."""
+    pairs = set(zip(groups.tolist(), folds.tolist(), strict=True))
+    return len(pairs) > len(set(groups.tolist()))
+
+
+def parts_by_group(
+    dealt: NDArray | None, truth: NDArray[np.bool_], groups: NDArray, *, seed: int
+) -> NDArray[np.str_]:
+    """Returns parts that no group is in two of: those dealt if they are such ones, else our own."""
+    if dealt is None or are_parted(groups, dealt):
+        return deal(truth, groups, seed=seed)
+    return dealt.astype(str)
 
 
 def held_out(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 
 import numpy as np
@@ -44,23 +44,54 @@ def related_slices(
 def folds_of_file(names: Mapping[str, str], ids: Sequence[str]) -> NDArray[np.str_]:
     """Returns the fold of each slice that a file names, or NO_FOLD.
 
-    An id of the file is that of a slice, or its file name, with or without folders and ending.
+    An id of the file is that of a slice, or its file name, with or without ending; either may have
+    folders in front that the other lacks. A name that could be of two slices, or a slice that could
+    be of two names, has no fold: of "p1/01.png" and "p2/01.png" no file name alone says which.
 
     Raises:
         ValueError: If the file names none of the slices.
     """
-    folds: dict[str, str] = {}
-    for name, fold in names.items():
-        path = PurePath(name)
-        folds |= dict.fromkeys((path.stem, str(path.with_suffix(""))), fold)
-    folds |= names
-    found = [folds.get(name, folds.get(PurePath(name).name, NO_FOLD)) for name in ids]
+    tails_of_names, tails_of_ids, known = _by_tail(names), _by_tail(ids), set(ids)
+
+    def is_of(name: str, one: str) -> bool:
+        return not any(len(tail) > len(one) for tail in _tails(name) & known)
+
+    def fold_of(name: str) -> str:
+        if name in names:
+            return names[name]
+        found = {it for it in tails_of_names.get(name, ()) if is_of(it, name)}
+        for tail in () if found else _tails(name):
+            if len(tails_of_ids[tail]) == 1:
+                found = found | {it for it in tails_of_names.get(tail, ()) if tail in _whole(it)}
+        return names[found.pop()] if len(found) == 1 else NO_FOLD
+
+    found = [fold_of(name) for name in ids]
     if not any(found):
         raise ValueError(
             "a split must name slices of the records. Received: ids such as "
             f"{sorted(names)[:2]}, for slices such as {sorted(ids)[:2]}"
         )
     return np.array(found)
+
+
+def _whole(name: str) -> tuple[str, ...]:
+    """Returns a name as it is, and without its ending."""
+    path = PurePath(name)
+    return (path.as_posix(), path.with_suffix("").as_posix()) if path.suffix else (path.as_posix(),)
+
+
+def _tails(name: str) -> set[str]:
+    """Returns a name, with and without ending, and the same without its first folders."""
+    parts = [PurePath(it).parts for it in _whole(name)]
+    return {"/".join(it[at:]) for it in parts for at in range(len(it))}
+
+
+def _by_tail(names: Iterable[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name in names:
+        for tail in _tails(name):
+            found.setdefault(tail, set()).add(name)
+    return found
 
 
 def rounds_of(folds: NDArray[np.str_]) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:

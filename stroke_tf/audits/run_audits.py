@@ -15,6 +15,7 @@ import importlib
 import importlib.metadata
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ from stroke_tf.audits.audit import Subject
 from stroke_tf.audits.entries import AUDITS, Audit
 from stroke_tf.audits.page import keep, read_kept, write_page
 from stroke_tf.audits.settings import AuditConfig
+from stroke_tf.audits.tested_runs import PREDICTIONS, check_records, runs_of
 from stroke_tf.files import locked, plain
 from stroke_tf.manifest import MANIFEST_NAME
 
-PREDICTIONS = "predictions.csv"
+_RESULTS = ("metrics.json", "operating_point.json", "outside-*.json")
 _logger = logging.getLogger(__name__)
 
 
@@ -57,7 +59,8 @@ def subject_of(config: AuditConfig) -> Subject:
 
     Raises:
         FileNotFoundError: If the folder holds neither records nor predictions.
-        ValueError: If it holds records, which have no row to choose.
+        ValueError: If it holds records, which have no row to choose; or the run's predictions are
+            of other records than those given.
     """
     holds = {name: (config.subject / name).is_file() for name in (MANIFEST_NAME, PREDICTIONS)}
     if not any(holds.values()):
@@ -67,6 +70,8 @@ def subject_of(config: AuditConfig) -> Subject:
         )
     shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(Subject)[2:]}
     if holds[PREDICTIONS]:
+        if config.records is not None:
+            check_records(config.records, config.subject, row=config.row)
         return Subject(config.records, config.subject, **shared)
     if config.row is not None:
         raise ValueError(f"`row` must be that of a cross-validation. Received: {config.row}")
@@ -106,8 +111,34 @@ def _settings(subject: Subject) -> dict[str, Any]:
         name: value for name, value in dataclasses.asdict(subject).items() if name not in files
     }
     for name, path in files.items():
-        settings[f"{name}_sha256"] = path and hashlib.sha256(path.read_bytes()).hexdigest()
+        settings[f"{name}_sha256"] = _sha256_of([path]) if path else None
+    settings["results_sha256"] = _sha256_of(_results(subject)) if subject.run else None
+    settings["weights_sha256"] = _sha256_of(_weights(subject))
     return plain(settings | {"stroke_tf": importlib.metadata.version("stroke_tf")})
+
+
+def _results(subject: Subject) -> list[Path]:
+    """Returns the files of results beside the predictions, such as those on outside data."""
+    runs = runs_of(subject.run, row=subject.row) if subject.run else ()
+    return [path for run in runs for it in _RESULTS for path in sorted(run.glob(it))]
+
+
+def _weights(subject: Subject) -> list[Path]:
+    """Returns the file of the weights, if it is one."""
+    if subject.weights in (None, "imagenet"):
+        return []
+    from stroke_tf.models.weights import resolve_weights  # seconds, which other audits need not
+
+    path = resolve_weights(subject.weights)
+    return [path] if isinstance(path, Path) else []
+
+
+def _sha256_of(paths: Sequence[Path]) -> str | None:
+    """Returns the SHA-256 of one file, or of those of several with their names; None of none."""
+    found = [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths]
+    if len(found) < 2:
+        return found[0][1] if found else None
+    return hashlib.sha256(repr(found).encode()).hexdigest()
 
 
 def main(config: AuditConfig) -> int:

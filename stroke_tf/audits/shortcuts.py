@@ -12,11 +12,17 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stroke_tf.audits.audit import Audited, Finding, Subject
-from stroke_tf.audits.confounding import are_several, read_sources, source_findings, within_sources
+from stroke_tf.audits.confounding import (
+    UNKNOWN,
+    are_several,
+    read_sources,
+    source_findings,
+    within_sources,
+)
 from stroke_tf.audits.corrected import HOLM, SIGNIFICANT, corrected
-from stroke_tf.audits.plain import deal
+from stroke_tf.audits.plain import has_both, is_told, parts_by_group, untold
 from stroke_tf.audits.quick import Auc, aucs, out_of_fold
-from stroke_tf.audits.slices import SliceSet, backbone_features, read_slices
+from stroke_tf.audits.slices import SliceSet, backbone_features, of_patients, read_slices
 from stroke_tf.audits.views import (
     EQUALISED,
     FULL,
@@ -65,26 +71,24 @@ class _Found:
 def audit(subject: Subject) -> Audited:
     """Scores one classifier on views of the slices, and says which of them tell too much."""
     manifest, found = read_manifest(subject.folder), _Found()
-    slices = read_slices(subject.folder, image_size=subject.image_size)
+    read = read_slices(subject.folder, image_size=subject.image_size)
+    slices, of_table = of_patients(read, subject.table)
     heads = head_masks(slices.images)
     features = _features(slices, heads, subject)
     clean = manifest.protocol == "clean"
     sources, told = read_sources(subject.table, slices.ids)
-    found.findings += told
-    for task in _CLASSES:
+    found.findings += told or of_table
+    asked = [it for it in _CLASSES if has_both(slices.truth(it)[slices.used(it)])]
+    for task in asked:
         places = np.flatnonzero(slices.used(task))
-        truth, groups = slices.truth(task)[places], slices.groups[places]
-        if truth.any() and not truth.all() and len(set(groups)) > 1:
-            _score(
-                found,
-                slices.take(places),
-                task,
-                clean,
-                subject,
-                _rows(features, places),
-                None if sources is None else sources[places],
-            )
-    if not found.tables:
+        truth, some = slices.truth(task)[places], slices.take(places)
+        parts = parts_by_group(some.parts if clean else None, truth, some.groups, seed=subject.seed)
+        if not is_told(truth, some.groups, parts):
+            found.findings.append(untold(_CLASSES[task]))
+            continue
+        of_sources = None if sources is None else sources[places]
+        _score(found, some, task, parts, subject, _rows(features, places), of_sources)
+    if not asked:
         found.findings.append(Finding("note", "No view is scored: the slices are of one class."))
     return Audited(
         "Shortcuts",
@@ -116,7 +120,7 @@ def _score(
     found: _Found,
     slices: SliceSet,
     task: Task,
-    clean: bool,
+    parts: NDArray[np.str_],
     subject: Subject,
     features: Mapping[str, NDArray[np.float32]],
     sources: NDArray[np.str_] | None,
@@ -124,7 +128,6 @@ def _score(
     """Adds what a task's classes can be told by, and their sources where these are known."""
     truth, groups = slices.truth(task), slices.groups
     drawn: dict[str, Any] = {"seed": subject.seed, "resamples": subject.resamples}
-    parts: NDArray[Any] = slices.parts if clean else deal(truth, groups, seed=subject.seed)
     scores = {
         view: out_of_fold(columns, truth, parts, seed=subject.seed)
         for view, columns in features.items()
@@ -134,13 +137,30 @@ def _score(
     n = f"{_CLASSES[task]}, n {len(truth)}, {len(set(groups))} groups"
     found.findings += _told_by({row["view"]: row for row in table.to_dict("records")}, n)
     if sources is not None and are_several(sources):
-        found.findings.append(within_sources(truth, scores[FULL], parts, sources, groups, **drawn))
-        if task == Task.DETECT:
-            views = {view: features[view] for view in (FULL, OUTSIDE)}
-            classes = np.array([row.stroke_type for row in slices.rows])
-            table, told = source_findings(classes, sources, groups, parts, views, **drawn)
-            found.tables["Sources"] = table
-            found.findings += told
+        _score_sources(found, slices, task, parts, scores[FULL], features, sources, **drawn)
+
+
+def _score_sources(
+    found: _Found,
+    slices: SliceSet,
+    task: Task,
+    parts: NDArray[np.str_],
+    scores: NDArray[np.float64],
+    features: Mapping[str, NDArray[np.float32]],
+    sources: NDArray[np.str_],
+    **drawn: Any,
+) -> None:
+    """Adds what sources tell, of the slices whose source is known."""
+    at = np.flatnonzero(sources != UNKNOWN)
+    slices, parts, sources = slices.take(at), parts[at], sources[at]
+    truth, groups = slices.truth(task), slices.groups
+    found.findings.append(within_sources(truth, scores[at], parts, sources, groups, **drawn))
+    if task == Task.DETECT:
+        views = _rows({view: features[view] for view in (FULL, OUTSIDE)}, at)
+        classes = np.array([row.stroke_type for row in slices.rows])
+        table, told = source_findings(classes, sources, groups, parts, views, **drawn)
+        found.tables["Sources"] = table
+        found.findings += told
 
 
 def _compared(measured: Mapping[str, Auc]) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stroke_tf.audits.audit import Subject
+from stroke_tf.audits.audit import Finding, Subject
+from stroke_tf.audits.known import known_of
 from stroke_tf.audits.quick import parts_of
 from stroke_tf.data import decode_slices, gray_images, gray_to_rgb
 from stroke_tf.data.selection import is_used, label_of
@@ -21,6 +23,7 @@ from stroke_tf.manifest import FoldRow, read_manifest
 from stroke_tf.models.classifier import build_classifier
 from stroke_tf.models.heads import split_head
 from stroke_tf.records import STAGE_FOLDS
+from stroke_tf.text_tables import read_columns
 
 _BATCH = 32
 
@@ -55,12 +58,13 @@ class SliceSet:
         return parts_of([row.fold for row in self.rows])
 
     def places(self, ids: Iterable[str]) -> NDArray[np.int64]:
-        """Returns where some slices are, by their ids.
+        """Returns where some slices are, by their ids: of copies the slice that they are made of.
 
         Raises:
             ValueError: If one is not there.
         """
-        known = {row.source_id: place for place, row in enumerate(self.rows)}
+        copies_first = sorted(enumerate(self.rows), key=lambda it: it[1].copy, reverse=True)
+        known = {row.source_id: place for place, row in copies_first}
         if missing := [name for name in ids if name not in known]:
             raise ValueError(
                 "predictions must be of slices of the records. Received: "
@@ -93,6 +97,29 @@ def read_slices(records: Path, *, image_size: int, stages: bool = False) -> Slic
     folds = tuple(it.fold for it in manifest.folds if stages or it.fold not in STAGE_FOLDS)
     slices = decode_slices(records, folds, task=Task.DETECT, image_size=image_size)
     return SliceSet(gray_images(slices), slices.rows, slices.is_hu)
+
+
+def of_patients(slices: SliceSet, table: Path | None) -> tuple[SliceSet, list[Finding]]:
+    """Returns slices grouped by the patients of a table's column patient, if it has one.
+
+    A slice whose patient is empty has the one of its group, where the table names one alone there,
+    and else keeps its group. With them comes what to know of the table.
+
+    Raises:
+        ValueError: If the table names none of the slices, or one twice.
+    """
+    if table is None or "patient" not in read_columns(table):
+        return slices, []
+    known = known_of(table, slices.ids.tolist())
+    named: dict[str, set[str]] = {}
+    pairs = list(zip(slices.rows, known.column("patient"), strict=True))
+    for row, patient in pairs:
+        named.setdefault(row.group_id, set()).update([patient] if patient else [])
+    rows = []
+    for row, patient in pairs:
+        of_group = named[row.group_id] if len(named[row.group_id]) == 1 else {row.group_id}
+        rows.append(dataclasses.replace(row, group_id=patient or next(iter(of_group))))
+    return dataclasses.replace(slices, rows=tuple(rows)), known.findings()
 
 
 def backbone_features(images: NDArray[np.uint8], subject: Subject) -> NDArray[np.float32]:

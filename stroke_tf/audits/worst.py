@@ -87,7 +87,8 @@ def draw_worst_masks(frame: pd.DataFrame, run: Path, records: Path) -> Figure | 
     network = keras.models.load_model(run / "model.keras", compile=False)
     predictor = Predictor(network, mirror=settings["mirror_test"])
     drawn = segment_slices(predictor, slices, rule=read_mask_rule(run), **drawing_of(tested))
-    shown = [place for place, name in enumerate(drawn.ids) if name in worst]
+    known = {name: place for place, name in reversed([*enumerate(drawn.ids)])}
+    shown = sorted(known[name] for name in known if name in worst)  # the first of its copies
     titles = [f"{drawn.ids[place]}: Dice {worst[drawn.ids[place]]:.2f}" for place in shown]
     panels = (drawn.images[shown], drawn.truth[shown], drawn.predicted[shown])
     return figure_segmentation(*panels, titles)

@@ -18,6 +18,7 @@ _ANSWERS = {
     "segment": "which pixels of a slice are ischaemia or haemorrhage",
     "joint": "which pixels of a slice are ischaemia or haemorrhage, and what the slice shows",
 }
+_MEAN = "the mean of their probabilities"
 _PIXELS = {
     "gray8": "8-bit grey pictures; slices in HU are made grey first by the window {windows}",
     "hu16": "HU, seen through the windows {windows}; 8-bit grey pictures are refused",
@@ -32,15 +33,16 @@ _OF_GROUPS = {
 }
 
 
-def model_card(model: ModelDescription, *, is_licensed: bool) -> str:
+def model_card(model: ModelDescription, *, is_licensed: bool, are_parts: bool = False) -> str:
     """Returns the card as Markdown.
 
     Args:
         model: What the card is of.
         is_licensed: Whether a licence is stated.
+        are_parts: Whether its networks are those of the parts of a cross-validation.
     """
     sections = {
-        "Model details": _details(model, is_licensed=is_licensed),
+        "Model details": _details(model, is_licensed=is_licensed, are_parts=are_parts),
         "Intended use": _use(model),
         "Factors": _factors(model),
         "Metrics": _metrics(model),
@@ -54,11 +56,12 @@ def model_card(model: ModelDescription, *, is_licensed: bool) -> str:
     return "\n".join([f"# Model card: {_ANSWERS[model.task]}\n", *parts])
 
 
-def _details(model: ModelDescription, *, is_licensed: bool) -> Iterator[str]:
+def _details(model: ModelDescription, *, is_licensed: bool, are_parts: bool) -> Iterator[str]:
     count = len(model.networks)
     yield f"- Task `{model.task}`: it says {_ANSWERS[model.task]}, in brain CT."
     yield f"- Classes: {', '.join(model.classes)}."
-    several = "one network" if count == 1 else f"{count} networks; the mean of their probabilities"
+    together = "each for the part that it has not seen" if are_parts else _MEAN
+    several = "one network" if count == 1 else f"{count} networks; {together}"
     yield f"- {several[0].upper()}{several[1:]}, input {model.image_size} x {model.image_size}."
     for file, run in zip(model.networks, model.trained_on, strict=False):
         name = f"{run.experiment}/{run.row}"

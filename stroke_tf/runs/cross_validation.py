@@ -34,7 +34,7 @@ from stroke_tf.evaluation.series import smooth_series
 from stroke_tf.evaluation.slice_answers import type_answers
 from stroke_tf.files import read_json, write_text
 from stroke_tf.manifest import read_folds
-from stroke_tf.run_folder import RunMetrics
+from stroke_tf.run_folder import RunMetrics, read_predictions
 from stroke_tf.runs.keep_or_run import folder_of
 from stroke_tf.runs.parts import PARTS, Run, check_parts, parts_of
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
@@ -279,7 +279,7 @@ def cross_validate(
 
 def _answers_of(config: ClassifierRun | UnetRun, result: RunMetrics) -> pd.DataFrame:
     """Returns what a run said of its test slices, by its own operating point."""
-    frame = pd.read_csv(folder_of(config).predictions, dtype={"id": str})
+    frame = read_predictions(folder_of(config).predictions)
     if "score" not in frame:
         return frame
     frame["called"] = frame["score"] >= result.threshold
@@ -350,7 +350,7 @@ def read_out_of_fold(folder: Path | str, row: str | None = None) -> pd.DataFrame
     path = Path(folder) / PREDICTIONS_NAME
     if not path.is_file():
         raise FileNotFoundError(f"{path} must exist: a finished cross-validation leaves it")
-    frame = pd.read_csv(path, dtype=dict.fromkeys(("id", "group", "row"), str))
+    frame = read_predictions(path)
     if row is None:
         return frame
     chosen = frame[frame["row"] == row].reset_index(drop=True)

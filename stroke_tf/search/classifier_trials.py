@@ -19,7 +19,7 @@ from stroke_tf.evaluation.metrics import roc_auc
 from stroke_tf.inference.scoring import Scored
 from stroke_tf.labels import Task
 from stroke_tf.models import BACKBONES, CUSTOM_CNNS, split_head
-from stroke_tf.run_folder import RunFolder
+from stroke_tf.run_folder import RunFolder, read_predictions
 from stroke_tf.runs.classifier import (
     HEAD_ONLY,
     dataset_of,
@@ -146,7 +146,7 @@ def _score_features(config: ClassifierRun, model: Any, run: OpenRun) -> Scored:
 
 def paired_predictions(best: RunFolder, defaults: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Returns the test predictions of two runs, the rows of both in the order of the first."""
-    first, second = (pd.read_csv(it.predictions, dtype={"id": str}) for it in (best, defaults))
+    first, second = (read_predictions(it.predictions) for it in (best, defaults))
     return first, second.set_index("id").loc[first["id"]]
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
-
 from stroke_tf.evaluation.comparisons import holm, mcnemar, paired_bootstrap
 from stroke_tf.evaluation.intervals import p_text
 from stroke_tf.manifest import read_folds
 from stroke_tf.page import markdown_table, plain_text
-from stroke_tf.run_folder import RunFolder, read_metrics
+from stroke_tf.run_folder import RunFolder, read_metrics, read_predictions
 from stroke_tf.runs.cross_validation import slices_of
 
 _NOTE = (
@@ -29,7 +27,7 @@ def differences_table(runs: Mapping[str, RunFolder], records: Path) -> str:
         runs: Finished runs of classifiers by the name of their row, tested on the same slices.
         records: The folder of records, which knows the group of each slice.
     """
-    tables = {name: pd.read_csv(run.predictions, dtype={"id": str}) for name, run in runs.items()}
+    tables = {name: read_predictions(run.predictions) for name, run in runs.items()}
     calls = {
         name: table["score"] >= read_metrics(runs[name].metrics).threshold
         for name, table in tables.items()

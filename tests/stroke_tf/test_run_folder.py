@@ -14,7 +14,7 @@ import pytest
 
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.files import replacing
-from stroke_tf.run_folder import RunFolder, RunMetrics, read_runs
+from stroke_tf.run_folder import RunFolder, RunMetrics, read_predictions, read_runs
 
 SHA = "ab" * 32
 NAN = float("nan")
@@ -274,3 +274,13 @@ def test_replacing_leaves_the_old_file_when_writing_fails(tmp_path):
         raise OSError("disk is full")
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_ids_that_read_like_missing_values_stay_text(tmp_path):
+    path = tmp_path / "predictions.csv"
+    path.write_text("id,group,score\nNA,None,0.5\nnull,nan,\n01,p,0.25\n")
+    frame = read_predictions(path)
+    assert frame["id"].tolist() == ["NA", "null", "01"]
+    assert frame["group"].tolist() == ["None", "nan", "p"]
+    assert frame["score"].dtype == np.float64
+    assert frame["score"].isna().tolist() == [False, True, False]

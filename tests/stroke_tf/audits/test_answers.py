@@ -117,6 +117,26 @@ def test_a_row_is_chosen_of_several_and_must_be_there(tmp_path):
         read_answers(tmp_path, row="resnet50")
 
 
+def test_an_id_that_reads_like_a_missing_value_is_a_slice(tmp_path):
+    ids = ["NA", "None", "null", "nan", "01"]
+    said = pd.DataFrame({"id": ids, "truth": [1, 0, 1, 0, 1], "score": 0.5})
+    answers = read_answers(run(ClassifierRun(out=tmp_path), said, threshold=0.5))
+    assert answers.frame["id"].tolist() == ids
+
+
+@pytest.mark.parametrize("name", ["lesions", "found", "tp", "fp", "fn", "drawn"])
+@pytest.mark.parametrize("row", ["unet", "cnn"])
+def test_a_shown_column_may_be_called_as_a_count_of_masks(name, row, tmp_path):
+    drawn = masks(["a", "b"], tp=[5, 0], fp=[0, 0], fn=[1, 0], part=0, row="unet")
+    said = {"id": ["a", "b"], "truth": [1, 0], "score": [0.9, 0.1], "called": [True, False]}
+    said |= {"protocol": "clean"}
+    both = pd.concat([drawn, pd.DataFrame(said).assign(part=0, row="cnn")])
+    both.assign(**{name: "of a hospital"}).to_csv(tmp_path / "predictions.csv", index=False)
+    answers = read_answers(tmp_path, row=row)
+    assert answers.has_masks == (row == "unet")
+    assert answers.frame["called"].tolist() == [True, False]
+
+
 def test_a_run_has_no_rows_to_choose(tmp_path):
     said = pd.DataFrame({"id": ["1"], "truth": [1], "score": [0.5]})
     folder = run(ClassifierRun(out=tmp_path), said, threshold=0.5)

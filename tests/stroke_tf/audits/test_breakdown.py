@@ -107,6 +107,15 @@ def test_few_slices_are_not_compared():
     assert p_of("sensitivity") not in two_kinds(missed=5, patients=9)
 
 
+@pytest.mark.parametrize(("patients", "is_compared"), [(1, False), (4, False), (5, True)])
+def test_slices_of_few_patients_are_not_compared(patients, is_compared):
+    of = np.arange(60) < 20
+    groups = np.where(of, np.arange(60) % patients, np.arange(60))
+    scored = pd.DataFrame({"truth": True, "called": ~of, "group": groups})
+    table = breakdown(scored, [("one", of)], **DRAWN)
+    assert (p_of("sensitivity") in table) == is_compared
+
+
 def test_missed_slices_of_few_patients_are_judged_by_the_exact_test_too():
     # A bootstrap finds no width in 10 of 10; binomially 10 misses of a half are 2 in 1024.
     scored = pd.DataFrame({"truth": True, "called": np.arange(20) >= 10, "group": np.arange(20)})

@@ -111,6 +111,15 @@ def test_scores_on_outside_data_are_named(run, tmp_path):
     assert rows_of(claim)[33].startswith("outside-elsewhere.json")
 
 
+def test_a_kept_card_is_written_anew_when_outside_scores_come(run, tmp_path):
+    audited(run[0], tmp_path, records=run[1])
+    outside = run[0] / "outside-later.json"
+    outside.write_text("{}")
+    claim = (audited(run[0], tmp_path, records=run[1]) / "CLAIM.md").read_text()
+    outside.unlink()
+    assert rows_of(claim)[33].startswith("outside-later.json")
+
+
 def test_the_model_card_is_that_of_save_model(run, cards):
     card = (cards / "MODEL_CARD.md").read_text()
     assert "# Model card: whether a slice shows a stroke" in card
@@ -166,6 +175,24 @@ def test_a_cross_validation_has_no_model_card(run, tmp_path):
     out = audited(folder, tmp_path / "out", records=run[1])
     assert not (out / "MODEL_CARD.md").exists()
     assert "each part of a cross-validation" in (out / "AUDIT.md").read_text()
+
+
+def test_the_cards_of_a_cross_validation_are_those_of_its_parts(tmp_path):
+    for part in range(2):
+        config = UnetRun(
+            out=tmp_path, experiment="cv", row=f"unet-clean-part{part}", image_size=SIZE
+        )
+        path = write_run(config, tiny_network("mask"))
+    said = "id,row,protocol,part,any_lesion_tp\n7,unet,clean,0,1\n"
+    (path.parent / "predictions.csv").write_text(said)
+    out = audited(path.parent, tmp_path / "out")
+    card = (out / "MODEL_CARD.md").read_text()
+    assert "2 networks; each for the part that it has not seen, input 32 x 32" in card
+    for part in range(2):
+        assert f"run `cv/unet-clean-part{part}`" in card
+    told = rows_of((out / "CLAIM.md").read_text())
+    assert told[22].startswith("unet on mobilenetv2")
+    assert told[21] == AUTHOR  # the parts have no test set in common
 
 
 def test_a_segmentation_is_described_by_its_masks(tmp_path):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from stroke_tf.audits import confounding
 from stroke_tf.audits.confounding import (
     are_several,
     cramers_v,
@@ -8,6 +9,8 @@ from stroke_tf.audits.confounding import (
     source_findings,
     within_sources,
 )
+from stroke_tf.audits.quick import Auc
+from stroke_tf.evaluation.intervals import Metric
 
 DRAWN = {"seed": 0, "resamples": 50}
 
@@ -75,6 +78,16 @@ def test_sources_of_few_slices_are_not_told():
     table, found = source_findings(classes, sources, groups, parts, views, **DRAWN)
     assert table["told by view"][0].text() == "n/a"
     assert len(found) == 1
+
+
+def test_a_difference_inside_sources_that_chance_explains_is_a_note(monkeypatch):
+    found = Auc(Metric(0.7, 0.6, 0.8), Metric(0.1, 0.01, 0.2), 0.01, 0.06)
+    monkeypatch.setattr(confounding, "aucs", lambda *_, **__: {"all": found, "inside": found})
+    truth, parts = np.arange(4) % 2 > 0, np.zeros(4, int)
+    sources = np.array(list("aabb"))
+    told = within_sources(truth, np.zeros(4), parts, sources, np.arange(4), **DRAWN)
+    assert told.level == "note"
+    assert told.text.endswith("n 4, p 0.06).")
 
 
 def test_a_score_that_only_tells_the_source_tells_nothing_inside_it():

@@ -53,8 +53,29 @@ def test_a_table_of_other_slices_is_refused(table):
 
 
 def test_a_slice_named_twice_is_refused(table):
-    with pytest.raises(ValueError, match="must name a slice once. Received more of: .*a 1"):
-        known_of(table("id,source\na-1,A\na-01,B\n"), ["a-1"])
+    with pytest.raises(ValueError, match="must name a slice once. Received more of: .*a-1"):
+        known_of(table("id,source\na_01,A\na-01,B\n"), ["a-1"])
+    with pytest.raises(ValueError, match="must name a slice once. Received more of: .*a-1"):
+        known_of(table("id,source\na-1,A\na-1,B\n"), ["a-1"])
+
+
+def test_ids_that_are_one_by_their_numbers_are_told_apart_as_they_are(table):
+    known = known_of(table("id,source\n1,A\n01,B\na-1,C\na_01,D\n"), ["01", "1", "a_01", "a-1"])
+    assert known.column("source") == ["B", "A", "D", "C"]
+
+
+def test_a_row_that_could_be_of_two_slices_is_of_neither(table):
+    known = known_of(table("id,source\n001,A\n2,B\n"), ["1", "01", "2"])
+    assert known.column("source") == ["", "", "B"]
+
+
+@pytest.mark.parametrize("heading", ["image,source", "source,image", "source,other,image"])
+def test_a_path_of_a_picture_names_the_slice_that_is_called_after_it(heading, table):
+    columns = heading.split(",")
+    rows = [{"image": f"p1/{name}.png", "source": name, "other": "x"} for name in ("a", "b")]
+    lines = [",".join(row[it] for it in columns) for row in rows]
+    known = known_of(table("\n".join([heading, *lines])), ["p1/b", "p1/a"])
+    assert known.column("source") == ["b", "a"]
 
 
 def test_a_column_that_names_slices_can_be_asked_for(table):

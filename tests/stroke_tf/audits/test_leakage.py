@@ -76,6 +76,14 @@ def test_mirrored_and_identical_copies_across_folds_of_others_are_found(
     assert "in the 2 folds of split.csv" in found.about
 
 
+def test_a_class_of_one_patient_is_not_scored(convert_slices, subject_of):
+    rows = [(name, at, int(at == "p0"), image) for name, at, _, image in drawn_slices()[:40]]
+    found = audit(subject_of(convert_slices(rows)))
+    assert not any(title.startswith("ROC AUC") for title in found.tables)
+    told = "No classifier is scored for task detect: each class must be in 5 groups or more"
+    assert any(it.level == "note" and it.text.startswith(told) for it in found.findings)
+
+
 def test_test_sessions_are_looked_at_and_not_scored(phantom_records, subject_of):
     found = audit(subject_of(phantom_records[0]))
     assert "in the 12 folds of the records" in found.about
@@ -95,5 +103,7 @@ def test_patients_that_a_table_does_not_name_stay_those_of_the_records(
     counted = found.tables["Relatives in several folds"].set_index("what")
     assert counted.loc["patients", "in several folds"] == 1
     assert not any("is not known" in it.text for it in found.findings)
+    (scored,) = (it for title, it in found.tables.items() if title.startswith("ROC AUC"))
+    assert "folds by group" in scored  # the records call their folds clean; they part a patient
     told = f"patients.csv names 2 of {PATIENTS * SLICES} slices"
     assert any(text.startswith(told) for text in warnings_of(found))

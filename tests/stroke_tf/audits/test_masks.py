@@ -32,6 +32,14 @@ def test_equal_sizes_and_no_lesions_are_no_quarters():
     assert sizes_of(boxes(0, 0), UNKNOWN[:2]).isna().all()
 
 
+def test_quarters_of_like_sizes_have_names_of_their_own():
+    areas = np.repeat(np.array([1.1201, 1.1202, 1.1203, 1.1204, 1.1205, 1.1206]), 1)
+    sizes = sizes_of(boxes(*[1] * 6), areas)
+    names = list(sizes.cat.categories)
+    assert len(set(names)) == len(names) == 4
+    assert names[-1].endswith("to 1.1206 ml")
+
+
 @pytest.mark.parametrize(
     ("row", "column", "side"),
     [(20, 20, 0), (20, 12, 1), (20, 28, 2), (12, 20, 3), (28, 20, 4), (22, 18, 0)],

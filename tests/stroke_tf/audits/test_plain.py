@@ -1,6 +1,14 @@
 import numpy as np
+import pytest
 
-from stroke_tf.audits.plain import deal, held_out, nearest_neighbour, small_pixels
+from stroke_tf.audits.plain import (
+    deal,
+    held_out,
+    is_told,
+    nearest_neighbour,
+    parts_by_group,
+    small_pixels,
+)
 
 
 def test_a_nearest_neighbour_scores_by_the_distances_to_either_class():
@@ -40,3 +48,27 @@ def test_a_slice_is_scored_by_a_model_of_the_folds_it_is_tested_against():
     folds = np.array(["train", "train", "test", ""])
     assert held_out(features, truth, folds, classifier).tolist() == [0.5, 0.5, 1.0, 0.5]
     assert seen == [[0.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("positives", "folds", "told"),
+    [
+        (5, list("0123401234"), True),
+        (4, list("0123401234"), False),
+        (5, ["train"] * 5 + ["test"] * 5, False),
+        (5, list("0123456789"), False),
+    ],
+    ids=["five groups of each class", "four", "one class in training", "one class in each fold"],
+)
+def test_classes_of_few_groups_or_of_one_side_are_not_told(positives, folds, told):
+    truth = np.arange(10) < positives
+    assert is_told(truth, np.arange(10), np.array(folds)) == told
+
+
+def test_dealt_parts_are_kept_only_where_they_part_no_group():
+    truth, dealt = np.arange(20) % 2 > 0, np.arange(20) // 4
+    kept = parts_by_group(dealt, truth, np.arange(20) // 2, seed=0)
+    assert kept.tolist() == dealt.astype(str).tolist()
+    groups = np.arange(20) % 7
+    parts = parts_by_group(dealt, truth, groups, seed=0)
+    assert all(len(set(parts[groups == it])) == 1 for it in range(7))

@@ -35,8 +35,24 @@ def test_a_relative_counts_in_training_alone():
 
 
 def test_ids_of_a_split_may_be_file_names():
-    names = {"PNG/7.png": "1", "8": "2", "x/9": "0"}
-    assert folds_of_file(names, ["8", "a/7", "9.1", "x/9"]).tolist() == ["2", "1", "", "0"]
+    names = {"PNG/7.png": "1", "8": "2", "x/9": "0", "6.png": "3"}
+    ids = ["8", "7", "9.1", "x/9", "a/6"]
+    assert folds_of_file(names, ids).tolist() == ["2", "1", "", "0", "3"]
+
+
+def test_a_file_name_with_its_folder_names_no_slice_of_another_folder():
+    names = {"p1/01.png": "train", "data/p3/01.png": "val"}
+    ids = ["p1/01", "p2/01", "p3/01", "01"]
+    assert folds_of_file(names, ids).tolist() == ["train", "", "val", ""]
+
+
+def test_a_file_name_is_of_the_slice_that_has_its_folder():
+    assert folds_of_file({"p1/01.png": "train"}, ["01", "p1/01"]).tolist() == ["", "train"]
+
+
+def test_a_file_name_that_two_slices_could_have_names_neither():
+    found = folds_of_file({"01.png": "train", "02": "test"}, ["p1/01", "p2/01", "p2/02"])
+    assert found.tolist() == ["", "", "test"]
 
 
 def test_a_split_of_other_slices_is_refused():

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 
@@ -42,6 +43,25 @@ def test_a_done_audit_is_kept_until_the_settings_change(phantom_records, tmp_pat
     page = run_audits(config(phantom_records[0], tmp_path, seed=1)).read_text()
     assert calls == [1]
     assert "two &lt; three" in page
+
+
+def test_an_audit_by_other_weights_of_the_same_name_is_done_again(
+    phantom_records, tmp_path, monkeypatch
+):
+    calls, weights = [], tmp_path / "network.weights.h5"
+
+    def counted(subject):
+        calls.append(subject.weights)
+        return Audited("Data", "", (), {})
+
+    monkeypatch.setattr(data, "audit", counted)
+    asked = dataclasses.replace(
+        config(phantom_records[0], tmp_path / "out"), weights=str(weights), seed=9
+    )
+    for text in ("first", "first", "second"):
+        weights.write_text(text)
+        run_audits(asked)
+    assert len(calls) == 2
 
 
 def test_a_warning_is_printed_and_is_no_error(phantom_records, tmp_path, monkeypatch, capsys):

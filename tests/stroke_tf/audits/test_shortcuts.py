@@ -66,12 +66,13 @@ def test_a_source_that_is_one_with_the_class_is_said_with_a_number(
 ):
     rows = drawn_slices(seed=6)
     table = tmp_path / "sources.csv"
-    lines = [f"{name},{('here', 'there')[label]}" for name, _, label, _ in rows]
+    lines = [f"{name},{('here', 'there')[label]}" for name, _, label, _ in rows[:-8]]
     table.write_text("\n".join(["id,source", *lines]))
     found = audit(subject_of(convert_slices(rows), table=table))
     warnings = warnings_of(found)
     assert any("Cramér's V 1.000 [1.000, 1.000]" in it for it in warnings)
     assert any("Inside a source there is one class" in it for it in warnings)
+    assert any(f"n {len(rows) - 8}, 2 sources" in it for it in warnings)  # 8 are of none known
     assert found.tables["Sources"]["source"].tolist() == ["here", "there"]
 
 

@@ -1,6 +1,8 @@
+import dataclasses
+
 import numpy as np
 
-from stroke_tf.audits.slices import backbone_features, read_slices
+from stroke_tf.audits.slices import backbone_features, of_patients, read_slices
 from stroke_tf.labels import Task
 from stroke_tf.models.classifier import build_classifier
 from stroke_tf.models.heads import split_head
@@ -30,6 +32,26 @@ def test_some_slices_keep_what_is_known_of_them(clean_records):
     assert some.ids.tolist() == [slices.ids[5], slices.ids[2]]
     assert (some.images == slices.images[[5, 2]]).all()
     assert some.groups.tolist() == [slices.groups[5], slices.groups[2]]
+
+
+def test_slices_are_grouped_by_the_patients_of_a_table(clean_records, tmp_path):
+    slices = read_slices(clean_records, image_size=32)
+    table = tmp_path / "patients.csv"
+    table.write_text(f"id,patient\n{slices.ids[0]},one\n{slices.ids[7]},one\n{slices.ids[1]},\n")
+    named, found = of_patients(slices, table)
+    of_one = np.isin(slices.groups, slices.groups[[0, 7]])  # the rest of their groups goes along
+    assert named.groups.tolist() == np.where(of_one, "one", slices.groups).tolist()
+    assert [it.level for it in found] == ["warning"]
+    table.write_text(f"id,hospital\n{slices.ids[0]},one\n")
+    assert of_patients(slices, table) == (slices, [])
+
+
+def test_the_place_of_a_slice_is_not_that_of_its_copies(clean_records):
+    slices = read_slices(clean_records, image_size=32)
+    first = slices.rows[0]
+    rows = [dataclasses.replace(first, copy=it) for it in (2, 0, 1)]
+    several = dataclasses.replace(slices.take(np.zeros(3, int)), rows=tuple(rows))
+    assert several.places([first.source_id]).tolist() == [1]
 
 
 def test_test_sessions_are_read_when_asked_for(phantom_records):
