@@ -18,7 +18,13 @@ import pandas as pd
 from stroke_tf.evaluation.intervals import UNDEFINED, Metric
 from stroke_tf.files import read_json
 from stroke_tf.manifest import Protocol
-from stroke_tf.run_folder import RunFolder, RunMetrics, metrics_of_json, read_metrics
+from stroke_tf.run_folder import (
+    RunFolder,
+    RunMetrics,
+    metrics_of_json,
+    read_metrics,
+    read_predictions,
+)
 from stroke_tf.runs.best_epoch import best_of_run
 
 PLAN_NAME = "reproduce.json"
@@ -227,7 +233,7 @@ def _read_cell(out: Path, planned: Sequence[Planned]) -> Cell:
         doubts=tuple(
             f"{folder.path.name}: {doubt}"
             for job, folder in done.items()
-            for doubt in _doubts(job, pd.read_csv(folder.predictions), runs[job].threshold)
+            for doubt in _doubts(job, read_predictions(folder.predictions), runs[job].threshold)
         ),
         outside=_outside([*done.values()]),
     )
