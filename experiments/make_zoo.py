@@ -1,4 +1,4 @@
-r"""The model that comes with the package, made again from the open data.
+r"""The package's own model, made from the open data.
 
     stroke-tf convert --data ct_ich --out records/ct-ich --size 192
     python -m experiments.make_zoo --records records/ct-ich --out stroke_tf/zoo/ct_ich_haemorrhage \
