@@ -5,14 +5,14 @@ import zipfile
 
 import cv2
 import numpy as np
-from guide import GUIDE, guide_example
+from guide import guide_example
 from series_files import upright, write_series
 
 from stroke_tf.reading.inputs import find_inputs
 
 
 def run(name, **names):
-    exec(compile(guide_example(name), GUIDE.name, "exec"), names)
+    exec(compile(guide_example(name), "use.md", "exec"), names)
     return names
 
 

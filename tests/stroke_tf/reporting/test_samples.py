@@ -108,7 +108,7 @@ def test_copies_made_before_folding_are_no_samples(published):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"records": (Path("nowhere"),)}, "make tfrecords"),
+        ({"records": (Path("nowhere"),)}, "nowhere/manifest.json must exist.*stroke-tf convert"),
         ({"columns": 0}, "`columns` must be >= 1. Received: 0"),
         ({"rows": ("figure 1",)}, r"--rows must be of \['saucis-1-.*Received: \['figure 1'\]"),
     ],

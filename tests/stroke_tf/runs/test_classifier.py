@@ -130,6 +130,6 @@ def test_the_command_prints_the_result_and_where_it_is(classifier, capsys):
 
 def test_the_command_says_what_is_missing(tmp_path):
     config = ClassifierRun(records=tmp_path, out=tmp_path / "out", weights=None)
-    with pytest.raises(FileNotFoundError, match="make tfrecords"):
+    with pytest.raises(FileNotFoundError, match="manifest.json must exist.*stroke-tf convert"):
         train_classifier.main(ClassifierTraining(config))
     assert not (tmp_path / "out").exists()
