@@ -15,6 +15,7 @@ SCORES = ("any_lesion_dice", "stroke_roc_auc")
 """Compared with what is shipped."""
 
 
+@pytest.mark.slow
 def test_one_command_makes_the_folder_of_the_model(phantom_records, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(make_zoo, "RUN", replace(make_zoo.RUN, encoder="mobilenet025"))  # quicker
     config = MakeZoo(phantom_records[0], tmp_path / "zoo", tmp_path / "results", smoke=True)

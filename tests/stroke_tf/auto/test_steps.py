@@ -11,6 +11,7 @@ from stroke_tf.runs.settings import ClassifierRun
 SMALL = ClassifierRun(backbone="cnn-detect", image_size=64, batch_size=2, weights=None)
 
 
+@pytest.mark.slow
 def test_steps_are_measured_in_a_process_of_their_own():
     found = measure(SMALL)
     assert (found.size, found.batch) == (64, 2)

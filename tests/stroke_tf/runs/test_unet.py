@@ -189,6 +189,7 @@ def test_a_run_draws_stage_2_masks_at_the_size_of_its_pictures(run, tmp_path, ca
     assert "Stage-2 score" in printed
 
 
+@pytest.mark.slow
 def test_a_smoke_run_draws_the_second_session_of_phantoms(
     phantom_records, tmp_path, monkeypatch, capsys
 ):

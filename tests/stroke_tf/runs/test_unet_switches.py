@@ -185,6 +185,7 @@ def tiny_decoder(*, image_size, seed, **options):
     return keras.Model(images, probabilities(logits))
 
 
+@pytest.mark.slow
 def test_deep_supervision_trains_more_than_is_saved(config, tmp_path, monkeypatch):
     monkeypatch.setitem(SEGMENTERS, "composed", tiny_decoder)
     config = replace(config, out=tmp_path, architecture="composed", deep_supervision=True)

@@ -179,6 +179,7 @@ def test_sizes_stand_beside_those_of_the_paper(phantom_records):
     ]
 
 
+@pytest.mark.slow
 def test_a_unet_row_that_fails_is_named_and_the_others_go_on(
     tiny, phantom_records, tmp_path, capsys
 ):
