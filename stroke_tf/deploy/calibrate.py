@@ -16,7 +16,7 @@ from stroke_tf.data import decode_slices
 from stroke_tf.data.selection import label_of
 from stroke_tf.deploy.model import StrokeModel, class_one_score
 from stroke_tf.evaluation.calibration import fit_temperature
-from stroke_tf.evaluation.metrics import check_scored
+from stroke_tf.evaluation.metrics import check_both_classes
 from stroke_tf.labels import Task
 from stroke_tf.manifest import FoldName, FoldRow, natural_key, read_manifest
 from stroke_tf.records import HU_OFFSET
@@ -77,11 +77,7 @@ def operating_points(truth: ArrayLike, scores: ArrayLike) -> dict[PointName, flo
     Raises:
         ValueError: If a class is absent, or truth and scores do not fit together.
     """
-    truth, scores = check_scored(truth, scores)
-    if not truth.any() or truth.all():
-        raise ValueError(
-            f"`truth` must hold both classes. Received: {int(truth.sum())} positive of {len(truth)}"
-        )
+    truth, scores = check_both_classes(truth, scores)
     false_alarms, recall, thresholds = roc_curve(truth, scores, drop_intermediate=False)
     thresholds[0] = np.nextafter(scores.max(), np.inf)  # scikit-learn has infinity there
     return {

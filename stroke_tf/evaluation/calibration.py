@@ -10,7 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
-from stroke_tf.evaluation.metrics import CALIBRATION_BINS, check_scored, score_bins
+from stroke_tf.evaluation.metrics import (
+    CALIBRATION_BINS,
+    check_both_classes,
+    check_scored,
+    score_bins,
+)
 
 _LOG_TEMPERATURES = (math.log(0.01), math.log(100))
 _CLIP = 1e-7  # a float32 sigmoid gives exactly 1 from a logit of 17 on
@@ -34,11 +39,7 @@ def fit_temperature(truth: ArrayLike, scores: ArrayLike) -> float:
     Raises:
         ValueError: If a class is absent, or truth and scores do not fit together.
     """
-    truth, scores = check_scored(truth, scores)
-    if not truth.any() or truth.all():
-        raise ValueError(
-            f"`truth` must hold both classes. Received: {int(truth.sum())} positive of {len(truth)}"
-        )
+    truth, scores = check_both_classes(truth, scores)
     against = np.where(truth, -1, 1) * _logits(scores)
 
     def log_loss(log_temperature: float) -> float:

@@ -254,6 +254,22 @@ def check_scored(
     return truth, scores
 
 
+def check_both_classes(
+    truth: ArrayLike, scores: ArrayLike
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Returns what `check_scored` does, of slices of both classes.
+
+    Raises:
+        ValueError: As `check_scored`, or if a class is absent.
+    """
+    truth, scores = check_scored(truth, scores)
+    if not truth.any() or truth.all():
+        raise ValueError(
+            f"`truth` must hold both classes. Received: {int(truth.sum())} positive of {len(truth)}"
+        )
+    return truth, scores
+
+
 def _check_shapes(truth: NDArray[Any], other: NDArray[Any], *, name: str) -> None:
     if truth.shape != other.shape:
         raise ValueError(

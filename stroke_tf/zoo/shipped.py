@@ -100,9 +100,14 @@ def network_file(name: str) -> Path:
 
 
 def or_shipped(models: Sequence[Path | str]) -> tuple[Path | str, ...]:
-    """Returns models, or where none is named the shipped one, which the log then says."""
+    """Returns models, or where none is named the shipped one, which the log then says.
+
+    Raises:
+        FileNotFoundError: If none is named and the shipped one was not installed with the package.
+    """
     if models:
         return tuple(models)
+    located(DEFAULT)
     _log.info("%s", notice(DEFAULT))
     return (DEFAULT,)
 

@@ -80,13 +80,13 @@ def test_text_that_is_no_json_is_named(tmp_path):
     ("text", "shown"),
     [
         (
-            "/home/me/records must hold gray8. Received: hu16",
+            "/elsewhere/records must hold gray8. Received: hu16",
             "records must hold gray8. Received: hu16",
         ),
-        ("/home/me/a-s0/x.json: 24/32", "x.json: 24/32"),
-        ("no such file: '/home/me/my data/w.h5' (/tmp/x/)", "no such file: 'my data/w.h5' (x)"),
+        ("/elsewhere/a-s0/x.json: 24/32", "x.json: 24/32"),
+        ("no such file: '/elsewhere/my data/w.h5' (/other/x/)", "no such file: 'my data/w.h5' (x)"),
         ("[/a/b, /a/c] and /a/d.", "[b, c] and d."),
-        ("--out=/home/me/out", "--out=out"),
+        ("--out=/elsewhere/out", "--out=out"),
         ("results/a/b, ../a/b, ./a, ~/a/b", "results/a/b, ../a/b, ./a, ~/a/b"),
         ("see https://example.org/page / other", "see https://example.org/page / other"),
     ],

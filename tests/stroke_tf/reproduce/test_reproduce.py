@@ -183,10 +183,10 @@ def test_a_row_that_fails_is_named_and_the_others_go_on(hands, phantom_records, 
 
 def test_what_is_kept_names_no_folder_of_the_machine(hands, phantom_records, tmp_path, monkeypatch):
     def draw_samples(*_):
-        raise RuntimeError("/home/me/records/manifest.json must exist")
+        raise RuntimeError("/elsewhere/records/manifest.json must exist")
 
     monkeypatch.setattr(hands, "draw_samples", draw_samples)
-    hands.broken["quick-clean-s0"] = "/home/me/records must hold gray8. Received: 1/2"
+    hands.broken["quick-clean-s0"] = "/elsewhere/records must hold gray8. Received: 1/2"
     line = [*("--records", str(phantom_records[0]), f"--out={tmp_path}", "--seeds=0")]
     monkeypatch.setattr(experiment, "TABLES", (TABLE,))
     assert experiment.main(parse(Reproduction, args=line), args=tuple(line)) == 1

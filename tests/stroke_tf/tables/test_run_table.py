@@ -119,12 +119,12 @@ def test_a_row_that_fails_is_named_and_the_others_go_on(phantom_records, tmp_pat
 
 def test_a_table_names_no_folder_of_the_machine(phantom_records, tmp_path, monkeypatch, capsys):
     def broken(row):
-        raise ValueError("/home/me/out/x.json must be JSON")
+        raise ValueError("/elsewhere/out/x.json must be JSON")
 
     monkeypatch.setattr(tables, "run_row", broken)
     assert run_table(config_for(phantom_records[:1], tmp_path), Table("t", {"a": HISTOGRAM})) == 1
     assert "Failed: a-clean-s0: x.json must be JSON" in table(tmp_path, "t")
-    assert "Failed: a-clean-s0: /home/me/out/x.json must be" in capsys.readouterr().err
+    assert "Failed: a-clean-s0: /elsewhere/out/x.json must be" in capsys.readouterr().err
 
 
 def test_every_seed_has_its_table_beside_the_paper(phantom_records, tmp_path):

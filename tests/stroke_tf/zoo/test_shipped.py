@@ -19,6 +19,13 @@ def test_an_installation_without_the_model_says_how_to_make_it(not_shipped):
     assert f"python -m experiments.make_zoo --out {not_shipped.folder}" in str(caught.value)
 
 
+def test_no_model_answers_where_none_is_installed(not_shipped, caplog):
+    caplog.set_level("INFO")
+    with pytest.raises(FileNotFoundError, match="this installation of the package is without it"):
+        or_shipped(())
+    assert caplog.text == ""
+
+
 def test_the_network_is_given_once_its_checksum_is_right(shipped, monkeypatch, tmp_path):
     assert network_file(DEFAULT) == shipped.folder / "network.keras"
     copy = shutil.copytree(shipped.folder, tmp_path / "copy")
@@ -35,7 +42,7 @@ def test_a_folder_of_no_network_is_refused(shipped, monkeypatch, tmp_path):
         network_file(DEFAULT)
 
 
-def test_the_shipped_model_answers_where_none_is_named_and_says_so(caplog):
+def test_the_shipped_model_answers_where_none_is_named_and_says_so(shipped, caplog):
     caplog.set_level("INFO")
     assert or_shipped([Path("run")]) == (Path("run"),)
     assert caplog.text == ""
