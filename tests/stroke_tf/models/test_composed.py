@@ -138,9 +138,8 @@ def test_a_frozen_encoder_leaves_decoder_and_heads_to_train():
     assert all(name.startswith(("decoder", "logits", "slice_logits")) for name in names)
 
 
-def test_a_saved_model_loads_without_this_package(pixels, tmp_path):
-    model = build("efficientnetlite0")
-    model.save(tmp_path / "model.keras")
+def test_a_saved_model_loads_without_this_package(joint, pixels, tmp_path):
+    joint.save(tmp_path / "model.keras")
     np.save(tmp_path / "pixels.npy", pixels)
     code = (
         "import sys, keras, numpy as np; model = keras.models.load_model('model.keras'); "
@@ -149,7 +148,7 @@ def test_a_saved_model_loads_without_this_package(pixels, tmp_path):
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=300)
     saved = np.load(tmp_path / "probs.npz")
-    for name, value in model(pixels).items():
+    for name, value in joint(pixels).items():
         np.testing.assert_allclose(saved[name], value, atol=1e-5)
 
 
