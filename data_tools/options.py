@@ -38,7 +38,7 @@ class Input:
         colour: Whether coloured pictures (a caption, a tint) are refused or read as grey.
         hu_offset: What 16-bit pictures hold more than HU, such as 32768 or 1024.
         groups: CSV with columns id and patient.
-        layout: Name of the layout (docs/your_data.md lists them); auto recognises it.
+        layout: Name of the layout (docs/howto/your_data.md lists them); auto recognises it.
         prefer: Which file gives the pixels where a slice has both.
         mask_method: How a mask is taken from an overlay where there is no mask file.
         protocol: clean keeps patients (or near-duplicates) in one fold, as-published does not.

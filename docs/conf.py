@@ -18,7 +18,9 @@ napoleon_use_rtype = False
 def relink(_app: Sphinx, _path: object, _page: str, content: list[str]) -> None:
     """Turns the links of an included file, relative to its own folder, into links of this one."""
     content[0] = (
-        content[0].replace("](docs/", "](").replace("](stroke_tf/fast/README.md", "](fast.md")
+        content[0]
+        .replace("](docs/", "](")
+        .replace("](stroke_tf/fast/README.md", "](explanation/fast.md")
     )
 
 

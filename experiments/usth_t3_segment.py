@@ -8,7 +8,7 @@ set: 890 steps of 2 slices an epoch, on 2 cores about 9 s each for ResNet50, so 
 a day a row and protocol; a GPU takes minutes an epoch. Stopped, the same command continues.
 
 `sm_f1` and `sm_iou` are the scores of the report: background counts, and batches of 2 are averaged.
-The second table has what they hide (`docs/sm_scores.md`). Figure 9 is `history.png` and
+The second table has what they hide (`docs/explanation/sm_scores.md`). Figure 9 is `history.png` and
 `segmentation.png` in the folder of each run.
 
 Gaps in the report, and what is done here: no learning rate (1e-4), no patience for its

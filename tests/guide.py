@@ -6,7 +6,7 @@ from pathlib import Path
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def guide_example(name: str, page: str = "use.md") -> str:
+def guide_example(name: str, page: str = "howto/use_a_model.md") -> str:
     """Returns the code of an example by its name, which stands before it in a comment."""
     block = re.search(
         rf"<!-- {name} -->\n```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL

@@ -89,7 +89,7 @@ SETTINGS = {
 }
 SETTINGS |= {verb: SETTINGS[module] for verb, (module, _) in VERBS.items() if module in SETTINGS}
 MODULES = {verb: module for verb, (module, _) in VERBS.items()}
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def commands():
@@ -106,14 +106,20 @@ def commands():
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_is_described(layout):
-    assert f"`{layout}`" in (ROOT / "docs/your_data.md").read_text()
+    assert f"`{layout}`" in (ROOT / "docs/howto/your_data.md").read_text()
 
 
 @pytest.mark.parametrize(
     "page",
     [
-        *("README.md", "docs/audits.md", "docs/install.md", "docs/use.md", "docs/your_data.md"),
-        "docs/zoo.md",
+        *(
+            "README.md",
+            "docs/results/audits.md",
+            "docs/install.md",
+            "docs/howto/use_a_model.md",
+            "docs/howto/your_data.md",
+        ),
+        "docs/howto/shipped_model.md",
     ],
 )
 def test_no_line_of_prose_is_too_long(page):

@@ -16,7 +16,7 @@ RESULTS = sorted((ROOT / "docs" / "results").glob("*.json"))
 PAGES = [
     ROOT / "README.md",
     ROOT / "stroke_tf/fast/README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 TOLD = ("command", "date", "n", "note", "processor", "protocol", "values")
 NUMBER = r"(?<![\w.])[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e-?\d+)?(?=x?\b)"

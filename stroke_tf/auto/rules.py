@@ -1,7 +1,7 @@
 """The rules that settings are chosen by: each a pure function of what is known and measured.
 
-A rule gives the value and, in words, why it is that. docs/your_data.md states them. Imports nothing
-heavy: while steps are measured, this process holds no memory that they need.
+A rule gives the value and, in words, why it is that. docs/howto/train.md states them. Imports
+nothing heavy: while steps are measured, this process holds no memory that they need.
 """
 
 from __future__ import annotations

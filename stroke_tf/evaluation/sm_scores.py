@@ -3,8 +3,8 @@
 `sm.metrics.IOUScore()` and `sm.metrics.FScore()` as they come: of probabilities, not of masks;
 over the pixels of a batch of slices; mean over all classes, background included; and then, as
 Keras does, mean over batches. A class that a batch lacks scores near 0 if a trace of it is
-predicted and 1 if not. They say little about lesions (docs/sm_scores.md); the scores that do are
-those of `segmentation_metrics`.
+predicted and 1 if not. They say little about lesions (docs/explanation/sm_scores.md); the scores
+that do are those of `segmentation_metrics`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 SAUCIS: the paper of the Sakarya University Journal of Computer and Information Sciences that
 compares five classifiers and an improved U-Net. USTH: the report "Segmentation Classification of
-Stroke Regions". `docs/papers.md` tells the same in prose. Knows nothing of how models are trained.
+Stroke Regions". `docs/explanation/papers.md` tells the same in prose. Knows nothing of how models
+are trained.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ def test_files_are_used_without_this_package_as_the_guide_shows(
     monkeypatch.chdir(tmp_path)
     code, names = guide_example("exported"), {}
     assert "stroke_tf" not in code
-    exec(compile(code, "use.md", "exec"), names)
+    exec(compile(code, "use_a_model.md", "exec"), names)
 
     (expected,) = load_model(runs.joint, runtime="keras").predict([picture])
     np.testing.assert_array_equal(names["classes"], expected.mask)

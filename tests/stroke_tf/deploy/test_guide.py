@@ -1,4 +1,4 @@
-"""The Python examples of docs/use.md run as they stand there."""
+"""The Python examples of docs/howto/use_a_model.md run as they stand there."""
 
 import shutil
 import zipfile
@@ -12,7 +12,7 @@ from stroke_tf.reading.inputs import find_inputs
 
 
 def run(name, **names):
-    exec(compile(guide_example(name), "use.md", "exec"), names)
+    exec(compile(guide_example(name), "use_a_model.md", "exec"), names)
     return names
 
 

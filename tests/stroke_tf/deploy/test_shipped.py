@@ -121,7 +121,10 @@ def test_the_page_in_the_browser_says_what_it_is_not_for(shipped, tmp_path):
 
 def test_the_example_of_the_guide_runs(shipped, here):
     names = {}
-    exec(compile(guide_example("shipped", "zoo.md"), "zoo.md", "exec"), names)
+    exec(
+        compile(guide_example("shipped", "howto/shipped_model.md"), "shipped_model.md", "exec"),
+        names,
+    )
     assert "stroke_calibrated" in names["scores"]
     assert names["mask"].shape == (40, 30)
 

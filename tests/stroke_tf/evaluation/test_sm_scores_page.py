@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-PAGE = (Path(__file__).parents[3] / "docs" / "sm_scores.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "explanation" / "sm_scores.md").read_text(
+    encoding="utf-8"
+)
 NAMES = ("lesion_dice", "lesion_iou", "sm_f1", "sm_iou")
 
 
