@@ -2,8 +2,8 @@
 
     stroke-tf demo
     stroke-tf convert --data results/demo-data/phantom-40-s0 --out records --size 224 --prefer dicom
-    stroke-tf train-classifier --records records --training probe --head linear \\
-        --weights mobilenet_v2_1.0_224_no_top.weights.h5 --val-folds 6 7 --test-folds 8 9
+    stroke-tf train-classifier --records records --training probe --head linear
+    # with --weights mobilenet_v2_1.0_224_no_top.weights.h5 --val-folds 6 7 --test-folds 8 9
     python docs/pictures/phantom.py results
 
 Shown are the test slices of the demo's U-Net with the median Dice of each kind of stroke. The

@@ -18,6 +18,7 @@ from stroke_tf import command
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.files import read_json, write_text
 from stroke_tf.page import markdown_table, plain_text, render_page
+from stroke_tf.reporting.glossary import glossary_section
 from stroke_tf.run_folder import RunFolder, RunMetrics, read_runs
 
 CAPTIONS: dict[str, str] = {
@@ -114,6 +115,7 @@ def _sections(
     yield "## Results"
     yield (
         "Numbers are of test slices, with 95 % intervals in brackets; n/a: not defined. "
+        "The end of this page says what each of them means. "
         "What a classifier's table leaves out stands in the `metrics.json` of its run."
     )
     for names in dict.fromkeys(map(_shown, runs)):
@@ -124,6 +126,7 @@ def _sections(
         yield from _run_section(out, folder, run)
     yield "## Environment"
     yield from environment_section(out, runs)
+    yield from glossary_section(["n", "threshold", *(name for run in runs for name in _shown(run))])
 
 
 def _data_table(runs: list[RunMetrics]) -> str:

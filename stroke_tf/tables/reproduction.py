@@ -14,6 +14,7 @@ from urllib.parse import quote
 from stroke_tf.files import read_json, write_text
 from stroke_tf.manifest import manifest_sha256
 from stroke_tf.page import markdown_table, plain_text, render_page
+from stroke_tf.reporting.glossary import glossary_section
 from stroke_tf.reporting.report import environment_section
 from stroke_tf.tables.beside_paper import PROTOCOLS, paper_table, scores_table
 from stroke_tf.tables.differences import differences_table
@@ -197,6 +198,7 @@ def _made(found: Reproduction) -> Iterator[str]:
     if runs:
         yield "## Environment"
         yield from environment_section(found.out, runs)
+        yield from glossary_section(name for run in runs for name in run.metrics)
 
 
 def _trainings(found: Reproduction) -> str:

@@ -105,6 +105,13 @@ def test_each_kind_of_run_has_its_own_table_with_intervals(tmp_path, classifier)
     assert len(data) == 3
 
 
+def test_a_report_ends_with_what_its_numbers_mean(tmp_path):
+    _segmenter(tmp_path)
+    *_, glossary = _page(tmp_path).tables
+    assert {line[0] for line in glossary} >= {"number", "threshold", "… dice", "… iou"}
+    assert not {"roc auc", "brier"} & {line[0] for line in glossary}
+
+
 def test_data_table_names_protocol_folds_and_manifest_once_for_equal_runs(tmp_path, classifier):
     classifier()
     classifier(seed=1)
@@ -223,7 +230,7 @@ def test_settings_and_environment_are_shown(tmp_path, classifier):
     shown = json.loads(code[code.index("{") : code.index("Environment")])
     assert shown == {"fit": {"epochs": 3}, "note": "``` </code><b>"}
     assert page.find("b") == []
-    environment = dict(page.tables[-1][1:])
+    environment = dict(page.tables[-2][1:])
     assert environment["python"].startswith("3.")
     assert f"numpy {np.__version__}" in environment["packages"]
 
