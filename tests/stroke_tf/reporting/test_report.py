@@ -253,7 +253,7 @@ def test_text_from_data_is_shown_and_never_obeyed(tmp_path):
     assert not {"script", "em", "a", "img"} & {tag for tag, _ in page.tags}
     assert len(page.find("h1")) == 1
     flat = " ".join(EVIL.split())
-    data, results, environment = page.tables
+    data, results, environment, _ = page.tables
     assert [data[1][0], data[1][3], results[1][1]] == [flat] * 3
     assert results[0][5] == flat.replace("_", " ")
     assert [flat, flat] in environment
