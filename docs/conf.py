@@ -15,13 +15,14 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 
 
+LINKS = {"docs/": "", "CONTRIBUTING.md": "contributing.md", "CITATION.cff": "../CITATION.cff"}
+"""Where the links of README lead in this folder, by how they begin."""
+
+
 def relink(_app: Sphinx, _path: object, _page: str, content: list[str]) -> None:
     """Turns the links of an included file, relative to its own folder, into links of this one."""
-    content[0] = (
-        content[0]
-        .replace("](docs/", "](")
-        .replace("](stroke_tf/fast/README.md", "](explanation/fast.md")
-    )
+    for link, there in LINKS.items():
+        content[0] = content[0].replace(f"]({link}", f"]({there}")
 
 
 def setup(app: Sphinx) -> None:

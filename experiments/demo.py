@@ -190,7 +190,7 @@ def report(config: Demo) -> Path:
         title = f"Demo: stroke detection and segmentation on {config.data.name}"
         notes = (
             f"A quick look: small networks, slices of {config.size} x {config.size} pixels, few "
-            "epochs. See the README for full trainings.",
+            "epochs. See docs/howto/train.md for full trainings.",
         )
     return write_report(config.out, config.experiment, title=title, notes=notes)
 

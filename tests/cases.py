@@ -262,8 +262,8 @@ def _weights(bench: Bench) -> Iterator[Outcome]:
 
 
 def _keras(bench: Bench) -> Iterator[Outcome]:
-    said = re.search(r"Keras 3\.\d+ and later", (ROOT / "README.md").read_text())
-    yield Outcome("README", said[0] if said else "says nothing", bool(said))
+    said = re.search(r"Keras 3\.\d+ and later", (ROOT / "docs/howto/from_python.md").read_text())
+    yield Outcome("from_python.md", said[0] if said else "says nothing", bool(said))
 
 
 class Case(NamedTuple):
@@ -298,7 +298,7 @@ CASES: dict[str, Case] = {
     "mask_of_another_class_than_its_folder": Case("a fault", _of("ISKEMI", MASK="mask.png")),
     "mask_shifted_against_picture_650_to_512": Case("within 0.1 px", _shift),
     "ministry_portal_layout": Case("8 + 2 + 2 and 4 of the session", _ministry),
-    "model_file_in_an_older_keras": Case("README says which Keras", _keras),
+    "model_file_in_an_older_keras": Case("the guide says which Keras", _keras),
     "names_composed_and_decomposed": Case("one slice with its mask", _spellings),
     "names_in_cp1254": Case("12 records", _cp1254),
     "overlay_of_another_slice": Case("each a fault", _shifted_overlay),

@@ -7,7 +7,10 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 def guide_example(name: str, page: str = "howto/use_a_model.md") -> str:
-    """Returns the code of an example by its name, which stands before it in a comment."""
+    """Returns the code of an example by its name, which stands before it in a comment.
+
+    The page is named by its path in `docs`.
+    """
     block = re.search(
         rf"<!-- {name} -->\n```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL
     )

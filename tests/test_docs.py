@@ -34,6 +34,7 @@ from stroke_tf.deploy.predict import Prediction
 from stroke_tf.deploy.save_model import SaveConfig
 from stroke_tf.deploy.serve import ServeConfig
 from stroke_tf.deploy.weights import WeightFiles
+from stroke_tf.doctor import Doctor
 from stroke_tf.reporting.report import ReportConfig
 from stroke_tf.reporting.track import Tracking
 from stroke_tf.reproduce.settings import Reproduction
@@ -84,11 +85,14 @@ SETTINGS = {
     "stroke_tf.deploy.save_model": SaveConfig,
     "stroke_tf.deploy.serve": ServeConfig,
     "stroke_tf.deploy.weights": WeightFiles,
+    "stroke_tf.doctor": Doctor,
     "stroke_tf.reporting.report": ReportConfig,
     "stroke_tf.reporting.track": Tracking,
 }
 SETTINGS |= {verb: SETTINGS[module] for verb, (module, _) in VERBS.items() if module in SETTINGS}
 MODULES = {verb: module for verb, (module, _) in VERBS.items()}
+MEASURED = ("ct_ich.md", "search.md", "open_stroke_ct.md")
+"""Pages whose prose stands as it was when its numbers were measured."""
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -111,19 +115,11 @@ def test_every_layout_is_described(layout):
 
 @pytest.mark.parametrize(
     "page",
-    [
-        *(
-            "README.md",
-            "docs/results/audits.md",
-            "docs/install.md",
-            "docs/howto/use_a_model.md",
-            "docs/howto/your_data.md",
-        ),
-        "docs/howto/shipped_model.md",
-    ],
+    [page for page in PAGES if page.name not in MEASURED],
+    ids=lambda page: str(page.relative_to(ROOT)),
 )
 def test_no_line_of_prose_is_too_long(page):
-    prose = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     assert [it for it in prose.splitlines() if len(it) > 120 and not it.startswith("|")] == []
 
 

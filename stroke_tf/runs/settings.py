@@ -344,7 +344,7 @@ class UnetTraining:
     Attributes:
         run: The settings of the run.
         hosts: Processes on this machine that share the training, with Keras on JAX; 1 trains in
-            this one, with TensorFlow. For several hosts see the README.
+            this one, with TensorFlow. For several hosts see docs/howto/several_machines.md.
         auto: Choose image size, batch, epochs and learning rate, as far as no flag sets them, from
             the records, the memory there is and a few timed steps; each is told with its reason.
         minutes: Time that the training may take; means --auto.
