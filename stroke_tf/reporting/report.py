@@ -8,7 +8,8 @@ Everything comes from what `stroke_tf.run_folder` left on disk.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,8 +191,22 @@ def _run_section(out: Path, folder: Path, run: RunMetrics) -> Iterator[str]:
     ):
         caption = plain_text(CAPTIONS.get(figure.stem, figure.stem.replace("_", " ")))
         yield f"![{caption}]({quote(str(figure.relative_to(folder)))})\n*{caption}*"
+    settings = _read(path / "config.json")
+    if command_line := _command(path.relative_to(out) / "config.json", settings):
+        yield "The same training again, from the folder of results, on the same records:"
+        yield f"```\n{command_line}\n```"
     yield "Settings to reproduce it:"
-    yield f"```json\n{json.dumps(_read(path / 'config.json'), indent=2)}\n```"
+    yield f"```json\n{json.dumps(settings, indent=2)}\n```"
+
+
+def _command(config: Path, settings: Mapping[str, Any]) -> str:
+    """Returns the command that trains with the settings of a run; "" where no command does."""
+    verbs = {"backbone": "train-classifier", "encoder": "train-unet"}
+    verb = next((verb for key, verb in verbs.items() if isinstance(settings.get(key), str)), None)
+    if verb is None or settings.get("backbone") == "histogram":
+        return ""
+    words = ("stroke-tf", verb, "--config", str(config), "--records", "RECORDS", "--out", "again")
+    return shlex.join(words)
 
 
 def environment_section(out: Path, runs: Sequence[RunMetrics]) -> Iterator[str]:

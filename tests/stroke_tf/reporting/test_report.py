@@ -1,5 +1,7 @@
+import dataclasses
 import functools
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import pandas as pd
 import pytest
 from html_page import Page
 
+from stroke_tf.command import parse
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.evaluation.metrics import Counts, classification_metrics
 from stroke_tf.evaluation.segmentation import count_masks, segmentation_metrics
@@ -19,6 +22,7 @@ from stroke_tf.reporting.figures import (
 )
 from stroke_tf.reporting.report import HEADLINES, ReportConfig, main, write_report
 from stroke_tf.run_folder import CAUTIONS_NAME, RunFolder, RunMetrics, save_figure
+from stroke_tf.runs.settings import UnetRun, UnetTraining
 
 SHA = "0123456789abcdef" * 4
 NAN = float("nan")
@@ -221,6 +225,27 @@ def test_all_experiments_are_reported_together_or_one_alone(tmp_path):
     assert "other / cnn" not in _page(tmp_path).text
     assert "other / cnn" in _page(tmp_path, None).text
     assert (tmp_path / "report.html").is_file()
+
+
+def test_the_command_that_trains_again_stands_beside_the_settings(tmp_path, classifier):
+    classifier()
+    page = _page(tmp_path)
+    words = shlex.split(page.text[page.text.index("stroke-tf train-") :].splitlines()[0])
+    assert words[1] == "train-classifier"
+    run = tmp_path / "demo" / "cnn-s0" / "config.json"
+    assert tmp_path / words[words.index("--config") + 1] == run
+    write_json(run, {**dataclasses.asdict(UnetRun()), "records": "r", "out": "o", "row": "mine"})
+    text = _page(tmp_path).text
+    words = shlex.split(text[text.index("stroke-tf train-") :].splitlines()[0])
+    words[words.index("--config") + 1] = str(run)
+    run = parse(UnetTraining, args=words[2:]).run
+    assert words[1] == "train-unet"
+    assert (run.row, str(run.records), str(run.out)) == ("mine", "RECORDS", "again")
+
+
+def test_a_run_that_no_command_trains_has_none_in_the_report(tmp_path, classifier):
+    classifier(config={"backbone": "histogram"})
+    assert "stroke-tf train-" not in _page(tmp_path).text
 
 
 def test_settings_and_environment_are_shown(tmp_path, classifier):
