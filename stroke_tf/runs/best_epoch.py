@@ -1,4 +1,4 @@
-"""What a training said of itself in the epoch whose weights it kept."""
+"""Scores that a training gave in the epoch whose weights it kept."""
 
 from __future__ import annotations
 
