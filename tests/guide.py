@@ -2,11 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def guide_example(name: str, page: str = "howto/use_a_model.md") -> str:
+def guide_example(name: str, page: str) -> str:
     """Returns the code of an example by its name, which stands before it in a comment.
 
     The page is named by its path in `docs`.
@@ -16,3 +17,9 @@ def guide_example(name: str, page: str = "howto/use_a_model.md") -> str:
     )
     assert block, name
     return block.group(1)
+
+
+def run_example(name: str, page: str, **names: Any) -> dict[str, Any]:
+    """Runs an example where it finds the given names; returns all names that it leaves."""
+    exec(compile(guide_example(name, page), page, "exec"), names)
+    return names

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from finished_runs import tiny_network
-from guide import DOCS, guide_example
+from guide import DOCS, guide_example, run_example
 from trees import write_tree
 
 from data_tools.conversion import build_tfrecords
@@ -25,17 +25,12 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(name, page, **names):
-    exec(compile(guide_example(name, page), page, "exec"), names)
-    return names
-
-
 def test_the_plain_tensorflow_reader_reads_the_records(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     code = guide_example("reader", "howto/read_records.md")
     assert "stroke_tf" not in code
     assert len(code.splitlines()) <= 10
-    run("reader", "howto/read_records.md")
+    run_example("reader", "howto/read_records.md")
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 40
     assert "10000 0 (64, 64, 1)" in lines
@@ -44,7 +39,7 @@ def test_the_plain_tensorflow_reader_reads_the_records(folder, monkeypatch, caps
 
 def test_the_example_runs(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
-    run("example", "howto/from_python.md")
+    run_example("example", "howto/from_python.md")
     source_id, score = capsys.readouterr().out.split()[-2:]
     assert b"10000" <= eval(source_id) <= b"10039"
     assert 0 <= float(score) <= 1
@@ -54,7 +49,7 @@ def test_the_example_of_masks_draws_slices_of_any_size(tmp_path, monkeypatch):
     tiny_network("mask", size=64).save(tmp_path / "model.keras")
     monkeypatch.chdir(tmp_path)
     slices = [np.zeros((50, 71), np.uint8), np.full((64, 33), -1000, np.int16)]
-    names = run("masks", "howto/from_python.md", slices=slices)
+    names = run_example("masks", "howto/from_python.md", slices=slices)
     assert [mask.shape for mask in names["masks"]] == [(50, 71), (64, 33)]
 
 

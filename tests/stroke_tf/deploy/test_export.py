@@ -124,9 +124,9 @@ def test_files_are_used_without_this_package_as_the_guide_shows(
     (picture,) = pictures(1, size=2 * SIZE)
     cv2.imwrite(str(tmp_path / "slice.png"), picture)
     monkeypatch.chdir(tmp_path)
-    code, names = guide_example("exported"), {}
+    code, names = guide_example("exported", "howto/share_and_export.md"), {}
     assert "stroke_tf" not in code
-    exec(compile(code, "use_a_model.md", "exec"), names)
+    exec(compile(code, "share_and_export.md", "exec"), names)
 
     (expected,) = load_model(runs.joint, runtime="keras").predict([picture])
     np.testing.assert_array_equal(names["classes"], expected.mask)

@@ -8,7 +8,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from guide import guide_example
+from guide import run_example
 from shipped import POINTS
 
 from stroke_tf import load_model
@@ -120,11 +120,7 @@ def test_the_page_in_the_browser_says_what_it_is_not_for(shipped, tmp_path):
 
 
 def test_the_example_of_the_guide_runs(shipped, here):
-    names = {}
-    exec(
-        compile(guide_example("shipped", "howto/shipped_model.md"), "shipped_model.md", "exec"),
-        names,
-    )
+    names = run_example("shipped", "howto/shipped_model.md")
     assert "stroke_calibrated" in names["scores"]
     assert names["mask"].shape == (40, 30)
 
