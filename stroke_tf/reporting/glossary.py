@@ -135,8 +135,8 @@ TERMS: dict[str, Term] = {
         "no such pixel in truth and prediction",
     ),
     "…_iou": Term(
-        "overlap of true and drawn pixels: the shared ones over those of either; equal to "
-        "Dice / (2 - Dice)",
+        "overlap of true and drawn pixels: the shared ones over those of either; of one "
+        "class equal to Dice / (2 - Dice)",
         _BOTH,
         "high",
         "no such pixel in truth and prediction",
