@@ -222,7 +222,7 @@ def _split(settings: Settings, part: int) -> Split:
     if read_manifest(settings.records).protocol != "clean":
         raise ValueError("`records` must keep patients in one fold. Received: as-published")
     run = parts_of(UnetRun(records=settings.records), settings.parts)[part]
-    return Split.holding_out(val=run.val_folds, test=run.test_folds)
+    return Split.of(run)
 
 
 def _folder(settings: Settings, part: int, minutes: float, peer: Peer) -> Path:

@@ -25,7 +25,7 @@ def read_facts(run: Run) -> Facts:
         FileNotFoundError: If the records are missing.
         ValueError: If the folds overlap, or the records are not whole.
     """
-    split = Split.holding_out(val=run.val_folds, test=run.test_folds)
+    split = Split.of(run)
     manifest = read_manifest(run.records)
     train, val, test = (_used(run, folds) for folds in (split.train, split.val, split.test))
     return Facts(

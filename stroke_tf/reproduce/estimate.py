@@ -39,7 +39,7 @@ def estimate_runs(runs: Sequence[Row], outside: Sequence[Path]) -> list[Estimate
 
 
 def _estimate(run: Row, step: Step, outside: Sequence[Path]) -> Estimate:
-    split = Split.holding_out(val=run.val_folds, test=run.test_folds)
+    split = Split.of(run)
     train, val, test = (
         len(_labels(run, run.records, folds)) for folds in (split.train, split.val, split.test)
     )

@@ -35,17 +35,30 @@ class Split:
     test: tuple[FoldName, ...]
 
     @classmethod
-    def holding_out(cls, *, val: tuple[int, ...], test: tuple[FoldName, ...]) -> Split:
+    def of(cls, run: Run) -> Split:
+        """Returns the split of a run, see `holding_out`."""
+        return cls.holding_out(val=run.val_folds, test=run.test_folds, unused=run.unused_folds)
+
+    @classmethod
+    def holding_out(
+        cls,
+        *,
+        val: tuple[int, ...],
+        test: tuple[FoldName, ...],
+        unused: tuple[int, ...] = (),
+    ) -> Split:
         """Returns the split that trains on all folds but these.
 
         Raises:
-            ValueError: If a fold is both for validation and for test, or none is left to train on.
+            ValueError: If a fold is for two uses, or none is left to train on.
         """
-        train = tuple(fold for fold in range(FOLDS) if fold not in (*val, *test))
-        if not val or not test or not train or set(val) & set(test):
+        held_out = (*val, *test, *unused)
+        train = tuple(fold for fold in range(FOLDS) if fold not in held_out)
+        if not val or not test or not train or len(set(held_out)) < len(held_out):
+            told = f"validation {list(val)}, test {list(test)}"
             raise ValueError(
                 "validation and test folds must be different, and leave some to train on. "
-                f"Received: validation {list(val)}, test {list(test)}"
+                f"Received: {told}{f', unused {list(unused)}' if unused else ''}"
             )
         return cls(train, val, test)
 
@@ -96,7 +109,7 @@ def keep_or_run(config: Run, work: Callable[[OpenRun], Outcome]) -> RunMetrics:
     from stroke_tf.reporting.figures import figure_history
 
     folder, settings, start = folder_of(config), settings_of(config), time.monotonic()
-    split = Split.holding_out(val=config.val_folds, test=config.test_folds)
+    split = Split.of(config)
     manifest, sha256 = read_hashed_manifest(config.records)
     if done := folder.kept(settings, data_manifest_sha256=sha256):
         return done

@@ -51,6 +51,7 @@ def parts_of(base: Run, count: int = PARTS) -> list[Run]:
             row=f"{base.row_name}-part{part}",
             test_folds=tuple(folds[part * size : (part + 1) * size]),
             val_folds=(folds[(part + 1) * size % len(folds)],),
+            unused_folds=(),
         )
         for part in range(count)
     ]

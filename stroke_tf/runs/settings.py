@@ -86,6 +86,8 @@ class ClassifierRun:
         threshold_rule: How the threshold is chosen on the validation folds.
         val_folds: Folds for early stopping and the threshold.
         test_folds: Folds for the result: 0 to 9, stage1, stage2.
+        unused_folds: Folds that are left alone: what is chosen by runs without them can be tested
+            on them once.
         fit: How the model is trained; in two phases, in the second.
         head_fit: How the head is trained on features; the seed is that of `fit`.
     """
@@ -120,6 +122,7 @@ class ClassifierRun:
     threshold_rule: ThresholdRule = "recall-floor"
     val_folds: tuple[int, ...] = (8,)
     test_folds: tuple[TestFold, ...] = (9,)
+    unused_folds: tuple[int, ...] = ()
     fit: FitConfig = FitConfig(learning_rate=1e-4)
     head_fit: FitConfig = FitConfig(epochs=40, learning_rate=1e-3, patience=10, reduce_patience=5)
 
@@ -169,6 +172,8 @@ class UnetRun:
         strength: Strength of the augmentations.
         val_folds: Folds for early stopping.
         test_folds: Folds for the result: 0 to 9, stage1, stage2.
+        unused_folds: Folds that are left alone: what is chosen by runs without them can be tested
+            on them once.
         fit: How the model is trained.
         view: What the channels show: windows; neighbours: the slice between those before and after
             it (patients known, clean protocol), all through the brain window; upright: the head
@@ -219,6 +224,7 @@ class UnetRun:
     strength: AugmentStrength = AugmentStrength()
     val_folds: tuple[int, ...] = (8,)
     test_folds: tuple[TestFold, ...] = (9,)
+    unused_folds: tuple[int, ...] = ()
     fit: FitConfig = FitConfig(learning_rate=3e-4)
     view: View = "windows"
     architecture: Architecture = "unet"

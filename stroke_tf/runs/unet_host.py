@@ -43,7 +43,7 @@ def _train(config: UnetRun) -> None:
     if folder.kept(settings_of(config), data_manifest_sha256=sha256):
         return
     join_hosts()
-    split = Split.holding_out(val=config.val_folds, test=config.test_folds)
+    split = Split.of(config)
     with tempfile.TemporaryDirectory() as own:
         if not is_leader():
             kept_in, folder = folder.path, dataclasses.replace(folder, out=Path(own))

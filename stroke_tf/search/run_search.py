@@ -72,12 +72,15 @@ def trial_splits(run: Run, *, cv: int) -> list[Split]:
         ValueError: If there are too few folds for so many parts, or the folds overlap.
     """
     if not cv:
-        return [Split.holding_out(val=run.val_folds, test=run.test_folds)]
-    pool = [fold for fold in range(FOLDS) if fold not in run.test_folds]
+        return [Split.of(run)]
+    held_out = (*run.test_folds, *run.unused_folds)
+    pool = [fold for fold in range(FOLDS) if fold not in held_out]
     if not 2 <= cv <= len(pool):
         raise ValueError(f"`cv` must be 0, or 2 to {len(pool)} parts. Received: {cv}")
     vals = [tuple(pool[part::cv]) for part in range(cv)]
-    return [Split.holding_out(val=val, test=run.test_folds) for val in vals]
+    return [
+        Split.holding_out(val=val, test=run.test_folds, unused=run.unused_folds) for val in vals
+    ]
 
 
 def _run_search(config: Search, kind: Kind) -> int:

@@ -27,6 +27,7 @@ class _Classifier(ClassifierRun):
     task: tyro.conf.Suppress[Literal["detect", "type"]] = "detect"
     val_folds: Annotated[tuple[int, ...], _Dealt] = ()
     test_folds: Annotated[tuple[TestFold, ...], _Dealt] = ()
+    unused_folds: Annotated[tuple[int, ...], _Dealt] = ()
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class _Unet(UnetRun):
     tune_mask: bool = True
     val_folds: Annotated[tuple[int, ...], _Dealt] = ()
     test_folds: Annotated[tuple[TestFold, ...], _Dealt] = ()
+    unused_folds: Annotated[tuple[int, ...], _Dealt] = ()
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,13 @@ def test_folds_that_overlap_or_leave_none_are_refused(val, test):
         Split.holding_out(val=tuple(val), test=tuple(test))
 
 
+def test_unused_folds_are_left_alone():
+    run = ClassifierRun(val_folds=(1,), test_folds=(0,), unused_folds=(7, 8, 9))
+    assert Split.of(run) == Split((2, 3, 4, 5, 6), (1,), (0,))
+    with pytest.raises(ValueError, match=r"Received: .*test \[0\], unused \[0, 9\]"):
+        Split.of(replace(run, unused_folds=(0, 9)))
+
+
 def test_a_finished_run_is_kept_for_its_own_settings_and_data_only(
     phantom_records, tmp_path, caplog
 ):
