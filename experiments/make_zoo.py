@@ -1,12 +1,13 @@
 r"""The package's own model, made from the open data.
 
-    stroke-tf convert --data ct_ich --out records/ct-ich --size 192
+    stroke-tf convert --data ct_ich --out records/ct-ich --size 256
     python -m experiments.make_zoo --records records/ct-ich --out stroke_tf/zoo/ct_ich_haemorrhage \
         --weights efficientnet_lite0_no_top.weights.h5
 
-Trains one joint network on CT-ICH alone (Hssayeni et al. 2020, CC BY 4.0) and tests it; chooses its
-mask rule, temperature and operating points on the validation folds; saves it in 16 bits with card,
-licence and checksums. The run stays in RESULTS; one that was killed continues.
+Trains one U-Net, whose masks say what a slice shows, on CT-ICH alone (Hssayeni et al. 2020, CC BY
+4.0) and tests it; chooses its mask rule, temperature and operating points on the validation folds;
+saves it in 16 bits with card, licence and checksums. The run stays in RESULTS; one that was killed
+continues.
 """
 
 from __future__ import annotations
@@ -15,42 +16,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_tools.smoke import smoke_records
+from experiments.ct_ich_segment import RECIPE
 from stroke_tf import command
-from stroke_tf.config import AugmentStrength, FitConfig
 from stroke_tf.manifest import read_manifest
-from stroke_tf.runs.settings import UnetRun, small
+from stroke_tf.runs.settings import small
 from stroke_tf.zoo.shipped import DEFAULT, ZOO
 
-RUN = UnetRun(
+RUN = replace(
+    RECIPE,
     experiment="zoo",
     row=DEFAULT,
-    architecture="joint",
     encoder=ZOO[DEFAULT].backbone,
-    live_norms=True,
-    image_size=192,
-    batch_size=8,
-    decoder_filters=(128, 64, 32, 16),
-    loss="dice+ce",
-    strength=AugmentStrength(
-        rotation_deg=15, contrast=0.2, brightness=0.1, roi=0.2, gamma=0.3, elastic=0.02
-    ),
-    negatives_per_positive=1,
-    score="mask",
-    tune_mask=True,
-    mirror_test=True,
     val_folds=(7,),
     test_folds=(8, 9),
-    fit=FitConfig(
-        epochs=16,
-        learning_rate=1e-3,
-        patience=16,
-        schedule="cosine",
-        warmup_epochs=1,
-        weight_decay=0.01,
-        clip_norm=1.0,
-        average=0.99,
-        encoder_rate=0.5,
-    ),
 )
 """The recipe."""
 

@@ -59,6 +59,7 @@ SETTINGS = {
     "data_tools.phantom.data_set": PhantomConfig,
     "experiments.cross_validate": kind_of,
     "experiments.ct_ich_detect": TableRun,
+    "experiments.ct_ich_recipes": TableRun,
     "experiments.ct_ich_segment": TableRun,
     "experiments.demo": Demo,
     "experiments.few_patients": FewPatients,

@@ -19,15 +19,15 @@ from stroke_tf.evaluation.operating_point import OperatingPoint
 from stroke_tf.evaluation.segmented import Segmented
 from stroke_tf.files import read_json
 from stroke_tf.inference.predict import Predictor, choose_on_validation, segment_slices
-from stroke_tf.labels import MASK, MASK_CLASSES, SLICE, StrokeType, Task
+from stroke_tf.labels import LESION_CLASSES, MASK, MASK_CLASSES, SLICE, StrokeType, Task
 from stroke_tf.manifest import FoldName, read_manifest
 from stroke_tf.models.composed import SUPERVISED, supervised_outputs
 from stroke_tf.models.segmenters import SEGMENTERS
 from stroke_tf.reporting.figures import draw_augmentations, draw_scores, figure_segmentation
 from stroke_tf.run_folder import RunMetrics
-from stroke_tf.runs.keep_or_run import OpenRun, Outcome, keep_or_run
+from stroke_tf.runs.keep_or_run import OpenRun, Outcome, Split, keep_or_run
 from stroke_tf.runs.settings import UnetRun
-from stroke_tf.training import LOSSES, fit, pixel_scores, training_scope
+from stroke_tf.training import fit, make_loss, pixel_scores, training_scope
 from stroke_tf.training.callbacks import TryNegatives
 from stroke_tf.training.recipe import encoder_weights
 
@@ -261,7 +261,8 @@ def build(config: UnetRun) -> keras.Model:
 
 def objective_of(config: UnetRun, model: keras.Model) -> dict[str, Any]:
     """Returns losses, metrics and the weights of the encoder for `fit`."""
-    loss, metrics = LOSSES[config.loss](), pixel_scores(len(MASK_CLASSES))
+    counted = _classes_shown(config)
+    loss, metrics = make_loss(config.loss, counted=counted), pixel_scores(len(MASK_CLASSES))
     slow = encoder_weights(model) if config.architecture in ("composed", "joint") else []
     if config.architecture != "joint" and not config.deep_supervision:
         return {"loss": loss, "metrics": metrics, "slow": slow}
@@ -278,11 +279,18 @@ def objective_of(config: UnetRun, model: keras.Model) -> dict[str, Any]:
     if config.deep_supervision:
         with training_scope(config.fit):
             found["outputs"] = supervised_outputs(model)
-        found["loss"] |= {name: LOSSES[config.loss]() for name in SUPERVISED}
+        found["loss"] |= {name: make_loss(config.loss, counted=counted) for name in SUPERVISED}
         found["loss_weights"] |= SUPERVISED
         if config.architecture != "joint":
             found["monitor"] = f"val_{MASK}_loss"  # what is kept of the network
     return found
+
+
+def _classes_shown(config: UnetRun) -> list[int]:
+    """Returns the ids of the lesions that training slices show; the others cannot be learned."""
+    rows = rows_of_folds(config.records, Split.of(config).train)
+    shown = {row.stroke_type for row in rows}
+    return [int(it) for it in LESION_CLASSES if it.name in shown]
 
 
 def dataset_of(

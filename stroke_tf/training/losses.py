@@ -73,8 +73,27 @@ class _Weighted(_OfClassIds):
         return super().get_config() | {"class_weights": self.class_weights}
 
 
+class _Overlap(_OfClassIds):
+    """A loss that compares what is drawn of some classes with the truth.
+
+    Args:
+        counted: Ids of these classes; None is all but background. A class that no training slice
+            shows is best left out: it would cost close to 1 until next to nothing of it is left in
+            a softmax, and hide what the others cost.
+        **options: `name`, `reduction` and `dtype` of `keras.losses.Loss`.
+    """
+
+    def __init__(self, *, counted: Sequence[int] | None = None, **options: Any):
+        super().__init__(**options)
+        self.counted = None if counted is None else [int(it) for it in counted]
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return super().get_config() | {"counted": self.counted}
+
+
 @_register
-class SoftDice(_OfClassIds):
+class SoftDice(_Overlap):
     """Soft Dice loss over the lesion classes (SAUCIS eq. 6).
 
     1 - (2 sum(p g) + SMOOTH) / (sum(p) + sum(g) + SMOOTH) for each class but background (id 0),
@@ -83,11 +102,11 @@ class SoftDice(_OfClassIds):
     """
 
     def _cost(self, truth: Tensor, probs: Tensor) -> Tensor:
-        return _soft_dice(truth, probs)
+        return _soft_dice(truth, probs, self.counted)
 
 
 @_register
-class SoftJaccard(_OfClassIds):
+class SoftJaccard(_Overlap):
     """Soft Jaccard (IoU) loss over the lesion classes.
 
     1 - (sum(p g) + SMOOTH) / (sum(p) + sum(g) - sum(p g) + SMOOTH), summed and averaged as in
@@ -95,11 +114,11 @@ class SoftJaccard(_OfClassIds):
     """
 
     def _cost(self, truth: Tensor, probs: Tensor) -> Tensor:
-        return _tversky(truth, probs, alpha=1, beta=1, smooth=SMOOTH)
+        return _tversky(truth, probs, self.counted, alpha=1, beta=1, smooth=SMOOTH)
 
 
 @_register
-class SoftTversky(_OfClassIds):
+class SoftTversky(_Overlap):
     """Tversky loss over the lesion classes (Salehi et al. 2017).
 
     1 - (TP + SMOOTH) / (TP + alpha FP + beta FN + SMOOTH) with soft counts, summed and averaged as
@@ -108,7 +127,7 @@ class SoftTversky(_OfClassIds):
     Args:
         alpha: Price of a falsely predicted pixel, >= 0.
         beta: Price of a missed pixel, >= 0. Above alpha, recall is worth more than precision.
-        **options: `name`, `reduction` and `dtype` of `keras.losses.Loss`.
+        **options: `counted`, and `name`, `reduction` and `dtype` of `keras.losses.Loss`.
 
     Raises:
         ValueError: If a price is negative.
@@ -121,7 +140,8 @@ class SoftTversky(_OfClassIds):
         self.alpha, self.beta = alpha, beta
 
     def _cost(self, truth: Tensor, probs: Tensor) -> Tensor:
-        return _tversky(truth, probs, alpha=self.alpha, beta=self.beta, smooth=SMOOTH)
+        prices = {"alpha": self.alpha, "beta": self.beta}
+        return _tversky(truth, probs, self.counted, **prices, smooth=SMOOTH)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -206,20 +226,21 @@ class LovaszSoftmax(_OfClassIds):
 
 
 @_register
-class DiceCrossEntropy(_Weighted):
+class DiceCrossEntropy(_Weighted, _Overlap):
     """The sum of `SoftDice` and the mean cross-entropy of all pixels.
 
     Args:
         class_weights: Weight of each class in the cross-entropy, background first; None is 1.
             Lesions above 1 keep a network from staying at background for long.
-        **options: `name`, `reduction` and `dtype` of `keras.losses.Loss`.
+        **options: `counted` of the Dice, and `name`, `reduction` and `dtype` of
+            `keras.losses.Loss`.
     """
 
     def _cost(self, truth: Tensor, probs: Tensor) -> Tensor:
         entropies = keras.losses.categorical_crossentropy(truth, probs)
         if self.class_weights is not None:
             entropies = ops.sum(truth * self._weights(truth, otherwise=1.0), axis=-1) * entropies
-        return _soft_dice(truth, probs) + ops.mean(entropies)
+        return _soft_dice(truth, probs, self.counted) + ops.mean(entropies)
 
 
 @_register
@@ -253,12 +274,37 @@ but "cross-entropy" take a sigmoid of shape (B, H, W, 1) as well; those with "we
 weights for it."""
 
 
-def _soft_dice(truth: Tensor, probs: Tensor) -> Tensor:
-    return _tversky(truth, probs, alpha=0.5, beta=0.5, smooth=SMOOTH / 2)
+def make_loss(name: str, *, counted: Sequence[int] | None = None) -> keras.losses.Loss:
+    """Returns a loss of masks.
+
+    Args:
+        name: A key of LOSSES.
+        counted: Ids of the classes whose overlap counts, see `SoftDice`; losses of single pixels
+            count all. None is all but background.
+    """
+    loss = LOSSES[name]()
+    if counted is not None and isinstance(loss, _Overlap):
+        loss.counted = [int(it) for it in counted]
+    return loss
 
 
-def _tversky(truth: Tensor, probs: Tensor, *, alpha: float, beta: float, smooth: float) -> Tensor:
-    truth, probs = truth[..., 1:], probs[..., 1:]
+def _soft_dice(truth: Tensor, probs: Tensor, counted: Sequence[int] | None) -> Tensor:
+    return _tversky(truth, probs, counted, alpha=0.5, beta=0.5, smooth=SMOOTH / 2)
+
+
+def _tversky(
+    truth: Tensor,
+    probs: Tensor,
+    counted: Sequence[int] | None,
+    *,
+    alpha: float,
+    beta: float,
+    smooth: float,
+) -> Tensor:
+    if counted is None:
+        truth, probs = truth[..., 1:], probs[..., 1:]
+    else:
+        truth, probs = (ops.take(it, counted, axis=-1) for it in (truth, probs))
     hits = ops.sum(truth * probs, axis=(0, 1, 2))
     false = ops.sum(probs, axis=(0, 1, 2)) - hits
     missed = ops.sum(truth, axis=(0, 1, 2)) - hits

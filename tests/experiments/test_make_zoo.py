@@ -11,7 +11,7 @@ from stroke_tf.deploy.sources import read_source
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.zoo.shipped import DEFAULT, ZOO
 
-SCORES = ("any_lesion_dice", "stroke_roc_auc")
+SCORES = ("any_lesion_dice", "roc_auc")
 """Compared with what is shipped."""
 
 
@@ -24,7 +24,7 @@ def test_one_command_makes_the_folder_of_the_model(phantom_records, tmp_path, ca
     names = {path.name for path in config.out.iterdir()}
     assert names == {"network.keras", "model.json", "MODEL_CARD.md", "LICENSE", "SHA256SUMS"}
     described, (network,) = read_model(config.out)
-    assert described.task == "joint"
+    assert described.task == "segment"
     assert set(described.operating_points) == {"sensitive", "specific"}
     assert len(described.temperatures) == 1
     assert described.mask_rule is not None
@@ -41,7 +41,7 @@ def test_other_data_than_the_open_set_is_refused(phantom_records, tmp_path):
 
 def test_the_recipe_is_of_the_backbone_that_is_stated():
     assert RUN.encoder == ZOO[DEFAULT].backbone
-    assert RUN.architecture == "joint"
+    assert RUN.score == "mask"
     assert not set(RUN.val_folds) & set(RUN.test_folds)
 
 

@@ -343,9 +343,23 @@ def test_settings_of_composed_networks_are_refused_for_others(change):
         _ = UnetRun(**change).network
 
 
-def test_the_encoder_of_a_composed_network_is_what_learns_slowly():
-    run = UnetRun(architecture="composed", encoder="mobilenet025", weights=None, image_size=32)
+def test_the_encoder_of_a_composed_network_is_what_learns_slowly(phantom_records):
+    run = UnetRun(
+        records=phantom_records[0],
+        architecture="composed",
+        encoder="mobilenet025",
+        weights=None,
+        image_size=32,
+    )
     model = build(run)
     encoder = model.get_layer("mobilenet025").trainable_variables
     assert [id(it) for it in objective_of(run, model)["slow"]] == [id(it) for it in encoder]
-    assert objective_of(UnetRun(), model)["slow"] == []
+    assert objective_of(replace(run, architecture="unet"), model)["slow"] == []
+
+
+def test_a_lesion_that_no_training_slice_shows_counts_in_no_overlap(phantom_records, monkeypatch):
+    run = UnetRun(records=phantom_records[0])
+    assert objective_of(run, keras.Sequential())["loss"].counted == [1, 2]
+    rows = [row for row in read_folds(run.records) if row.stroke_type != "ISCHEMIA"]
+    monkeypatch.setattr("stroke_tf.runs.unet.rows_of_folds", lambda *_: rows)
+    assert objective_of(run, keras.Sequential())["loss"].counted == [2]

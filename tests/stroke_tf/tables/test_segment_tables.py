@@ -27,6 +27,7 @@ EXPERIMENTS = (
     "saucis_ablation",
     "joint_phase2",
     "open_stroke_segment",
+    "ct_ich_recipes",
     "ct_ich_segment",
 )
 PUBLISHED = {"usth_t3_segment": "usth-t3", "saucis_t6_unet": "saucis-t6"}

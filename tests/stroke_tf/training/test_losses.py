@@ -14,6 +14,7 @@ from stroke_tf.training.losses import (
     SoftJaccard,
     SoftTversky,
     WeightedCrossEntropy,
+    make_loss,
 )
 
 C = 3
@@ -160,10 +161,26 @@ def test_dice_sums_over_the_batch_before_the_ratio():
     assert float(LOSSES["dice"]()(ids, probs)) == pytest.approx(0.125)
 
 
+@pytest.mark.parametrize("name", ["dice", "jaccard", "tversky"])
+def test_a_class_that_is_not_counted_costs_nothing(name):
+    ids, probs = MASKS["one class"].astype(np.uint8), softmax(2)
+    alone = np.delete(probs, 1, axis=-1)  # what lies on class 1 is neither hit nor false
+    counted = make_loss(name, counted=[2])(ids, probs)
+    assert float(counted) == pytest.approx(float(make_loss(name)(ids // 2, alone)), 1e-5)
+    assert float(counted) < float(make_loss(name)(ids, probs))
+
+
+def test_losses_of_single_pixels_count_all_classes():
+    ids, probs = MASKS["one class"].astype(np.uint8), softmax(2)
+    assert float(make_loss("focal", counted=[2])(ids, probs)) == float(
+        make_loss("focal")(ids, probs)
+    )
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_survives_serialisation(name):
     ids, probs = MASKS["both lesions"], softmax(3)
-    loss = LOSSES[name]()
+    loss = make_loss(name, counted=[2])
     again = keras.losses.deserialize(keras.losses.serialize(loss))
     assert type(again) is type(loss)
     assert float(again(ids, probs)) == float(loss(ids, probs))
