@@ -101,12 +101,17 @@ def check_not_empty(
 
 def check_lesions(records: Path | str, folds: tuple[FoldName, ...]) -> None:
     """Raises ValueError, naming the folds, if none of their slices has a lesion with a mask."""
-    rows = rows_of_folds(records, folds)
-    if not any(row.has_mask and StrokeType[row.stroke_type] != StrokeType.NONE for row in rows):
+    if not has_masks(records, folds):
         raise ValueError(
             f"{records}: folds {list(folds)} must hold a lesion with its mask, for a U-Net learns "
-            f"from these. Received: none in {len(rows)} slices"
+            f"from these. Received: none in {len(rows_of_folds(records, folds))} slices"
         )
+
+
+def has_masks(records: Path | str, folds: tuple[FoldName, ...]) -> bool:
+    """Returns whether a slice of some folds has a lesion with a mask."""
+    rows = rows_of_folds(records, folds)
+    return any(row.has_mask and StrokeType[row.stroke_type] != StrokeType.NONE for row in rows)
 
 
 def check_both_kinds(records: Path | str, folds: tuple[FoldName, ...]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_curve
 
 from stroke_tf.config import PointName
@@ -30,9 +30,6 @@ def calibration(
 ) -> dict[str, Any]:
     """Returns `temperatures` and `operating_points` of a model, as its description has them.
 
-    Slices go the whole way of a prediction: each alone, or by a model that needs it those of a
-    group as a series.
-
     Args:
         model: A model of one network that scores slices.
         records: Folder of records.
@@ -42,11 +39,39 @@ def calibration(
         FileNotFoundError: If the records are missing.
         ValueError: If the model has several networks or gives no scores, or the folds lack a class.
     """
+    if (count := len(model.description.networks)) != 1:
+        raise ValueError(f"`model` must be of one network. Received: {count} networks")
+    truth, scores, _ = score_slices(model, records, folds)
+    scores = scores.clip(0, 1)
+    return {
+        "temperatures": (fit_temperature(truth, scores),),
+        "operating_points": operating_points(truth, scores),
+    }
+
+
+def score_slices(
+    model: StrokeModel, records: Path | str, folds: tuple[FoldName, ...]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64], list[str]]:
+    """Returns the truth, the scores and the groups of N slices of records.
+
+    Slices go the whole way of a prediction: each alone, or by a model that needs it those of a
+    group as a series. Masks are not looked at: labels suffice.
+
+    Args:
+        model: A model that scores slices.
+        records: Folder of records.
+        folds: The folds to score.
+
+    Returns:
+        bool, shape (N,): class 1 of the model's task; float64, shape (N,): its score; N groups.
+
+    Raises:
+        FileNotFoundError: If the records are missing.
+        ValueError: If the model gives no scores.
+    """
     described = model.description
-    scores_none = described.task == "segment" and not described.mask_scores
-    if len(described.networks) != 1 or scores_none:
-        told = f"{len(described.networks)} networks, task {described.task}"
-        raise ValueError(f"`model` must be one network that scores slices. Received: {told}")
+    if described.task == "segment" and not described.mask_scores:
+        raise ValueError("`model` must score slices. Received: one whose masks give no score")
     task = Task.TYPE if described.task == "type" else Task.DETECT
     size = read_manifest(records).size
     slices = decode_slices(records, folds, task=task, image_size=size)
@@ -56,11 +81,7 @@ def calibration(
         said = model.predict(images, series=described.needs_order)
         scores[places] = [class_one_score(one.scores) for one in said]
     truth = np.array([label_of(row, task=task) for row in slices.rows], bool)
-    scores = scores.clip(0, 1)
-    return {
-        "temperatures": (fit_temperature(truth, scores),),
-        "operating_points": operating_points(truth, scores),
-    }
+    return truth, scores, [row.group_id for row in slices.rows]
 
 
 def operating_points(truth: ArrayLike, scores: ArrayLike) -> dict[PointName, float]:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import keras
 
+from stroke_tf.data.selection import has_masks
+from stroke_tf.deploy.calibrate import score_slices
+from stroke_tf.deploy.load import load_model
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.evaluation.metrics import classification_metrics
 from stroke_tf.files import read_json, write_json
@@ -27,7 +30,8 @@ def score_outside(run: Row, records: Path) -> None:
     """Leaves `outside-NAME.json` in the folder of a finished run.
 
     The network answers all slices of the records that its task is about; threshold and mask rule
-    are the run's own. Intervals are of a bootstrap over the groups of the records.
+    are the run's own. Where the records have labels of lesions and no masks of them, a run whose
+    masks detect is scored as a detector. Intervals are of a bootstrap over the groups.
 
     Args:
         run: The settings of the run.
@@ -83,10 +87,17 @@ def _classify(
 
 def _segment(run: UnetRun, records: Path, folds: tuple[FoldName, ...]) -> Scores:
     folder = folder_of(run)
+    detector = unet.read_detector(folder.path)
+    if detector is not None and not has_masks(records, folds):
+        truth, scores, groups = score_slices(load_model(folder.path), records, folds)
+        threshold = detector.point.threshold
+        return groups, classification_metrics(
+            truth, scores, threshold=threshold, groups=groups, seed=run.fit.seed
+        )
     model = keras.models.load_model(folder.model, compile=False)
     slices = unet.dataset_of(replace(run, records=records), folds, with_ids=True)
     predictor = Predictor(model, mirror=run.mirror_test)
-    rule, detector = unet.read_mask_rule(folder.path), unet.read_detector(folder.path)
+    rule = unet.read_mask_rule(folder.path)
     drawing = unet.drawing_of(run)
     found = segment_slices(predictor, slices, rule=rule, detector=detector, **drawing)
     return list(found.groups), found.metrics(seed=run.fit.seed)

@@ -60,10 +60,10 @@ def test_a_model_of_series_sees_each_patient_as_one_in_order(phantom_records):
 @pytest.mark.parametrize(
     ("described", "told"),
     [
-        ({"task": "segment", "threshold": None}, "1 networks, task segment"),
-        ({"networks": (NetworkFile("a", "b", 1),) * 2}, "2 networks, task joint"),
+        ({"task": "segment", "threshold": None}, "score slices. Received: one whose masks"),
+        ({"networks": (NetworkFile("a", "b", 1),) * 2}, "be of one network. Received: 2 networks"),
     ],
 )
 def test_ensembles_and_masks_alone_are_refused(phantom_records, described, told):
-    with pytest.raises(ValueError, match=f"must be one network that scores slices.*{told}"):
+    with pytest.raises(ValueError, match=f"`model` must {told}"):
         calibration(ScriptedModel(**described), phantom_records[0], (0,))
