@@ -26,6 +26,7 @@ _BASE = replace(
     val_folds=(1,),
     test_folds=(0,),
     unused_folds=(7, 8, 9),
+    smooth_slices=0,
     fit=replace(RECIPE.fit, epochs=12),
 )
 
@@ -41,6 +42,7 @@ TABLE = Table(
         "two-negatives": replace(_BASE, negatives_per_positive=2),
         "mean-of-weights": replace(_BASE, fit=replace(_BASE.fit, average=0.9)),
         "small-lesions": replace(_BASE, small_lesions=0.5),
+        "smoothed": replace(_BASE, smooth_slices=RECIPE.smooth_slices),
         "20-epochs": replace(_BASE, fit=RECIPE.fit),
     },
 )
