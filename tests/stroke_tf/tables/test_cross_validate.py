@@ -93,11 +93,12 @@ def records(phantom_records, tmp_path):
     [
         (("--folds", "3"), "they make [2, 5, 10] parts. Received: 3"),
         (("--columns", "nowhere.csv"), "nowhere.csv"),
+        (("--columns", "others.csv"), "others.csv must name slices in its column `id`"),
         ((), "validation folds of part 0 must hold both classes of task detect. Received: 0 pos"),
     ],
 )
 def test_what_cannot_be_run_is_said_before_anything_is_trained(
-    records, tmp_path, flags, told, capsys
+    records, tmp_path, flags, told, capsys, monkeypatch
 ):
     table = records / "folds.csv"
     lines = [
@@ -105,6 +106,8 @@ def test_what_cannot_be_run_is_said_before_anything_is_trained(
         for line in table.read_text().splitlines(keepends=True)
     ]
     table.write_text("".join(lines))
+    (tmp_path / "others.csv").write_text("id,hospital\nnobody,A\nno one,B\n")
+    monkeypatch.chdir(tmp_path)
     out = tmp_path / "out"
     config = settings(str(records), "--out", str(out), *flags)
     assert reported(lambda: main(config)) == 1
@@ -201,7 +204,7 @@ def test_masks_are_cross_validated_and_detect_by_rules_of_each_part(
 
 
 def test_a_smoke_run_needs_no_records(phantom_records, tmp_path, monkeypatch):
-    monkeypatch.setattr(cross_validate, "smoke_records", lambda records, *, out: phantom_records)
+    monkeypatch.setattr(cross_validate, "smoke_records", lambda records, **_: phantom_records[:1])
     flags = ("--model", "histogram", "--smoke", "--out", str(tmp_path), "--folds", "2")
     assert main(settings(str(tmp_path / "nowhere"), *flags)) == 0
     folder = tmp_path / "cv2-detect-histogram-smoke"
