@@ -41,7 +41,8 @@ def read_columns(path: Path, records: Path, names: Sequence[str] = ()) -> dict[s
     if text := known.told():
         logging.info("%s", text)
     columns: dict[str, dict[str, str]] = {}
-    for name in names or [name for name in known.cells if name and name not in _OF_PERSONS]:
+    shown = [name for name in map(str, known.cells) if name and name not in _OF_PERSONS]
+    for name in names or shown:
         cells = zip(ids, known.column(name), known.has_row, strict=True)
         values = {source_id: cell for source_id, cell, is_named in cells if is_named}
         found = len(set(values.values()))
