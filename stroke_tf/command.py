@@ -17,7 +17,7 @@ from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 import tyro
 
-from stroke_tf import ctrl_c
+from stroke_tf import closed_pipe, ctrl_c
 from stroke_tf.files import flat, read_json
 
 Settings = TypeVar("Settings")
@@ -62,6 +62,7 @@ def run(
         doc: The module's docstring, shown by `--help`.
         default: Settings that flags change; None takes those of `kind`.
     """
+    closed_pipe.outlive()
     settings = parse(kind, doc=doc, default=default)
     _quieten_tensorflow()
     code = reported(lambda: main(settings))
