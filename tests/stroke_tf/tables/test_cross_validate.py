@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 from experiments import cross_validate
 from experiments.cross_validate import main
-from stroke_tf.command import parse, reported
+from stroke_tf.command import has_gpu, parse, reported
 from stroke_tf.deploy import predict
 from stroke_tf.deploy.sources import read_source
 from stroke_tf.manifest import read_folds
@@ -127,12 +128,14 @@ def test_a_killed_cross_validation_goes_on_and_its_ensemble_predicts(
     flags = [str(phantom_records[0]), "--out", str(tmp_path / "out"), *QUICK]
     folder = tmp_path / "out" / "cv2-detect-mobilenet025"
     parts = [folder / f"mobilenet025-clean-part{part}-s0" for part in (0, 1)]
-    running = subprocess.Popen(
-        [sys.executable, "-m", "experiments.cross_validate", *flags],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    )
+    said = tmp_path / "said"
+    with said.open("w") as errors:
+        running = subprocess.Popen(
+            [sys.executable, "-m", "experiments.cross_validate", *flags],
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )
     try:
         deadline = time.monotonic() + 300
         while not (parts[0] / "metrics.json").is_file():
@@ -142,6 +145,8 @@ def test_a_killed_cross_validation_goes_on_and_its_ensemble_predicts(
     finally:
         os.kill(running.pid, signal.SIGKILL)
         running.wait()
+    assert "Decoding" in said.read_text()
+    assert has_gpu() or not re.search("InitializeLog|cudart|oneDNN", said.read_text())
     assert not (parts[1] / "metrics.json").exists()
     assert not (folder / "predictions.csv").exists()
     (folder / "ensemble").mkdir()
