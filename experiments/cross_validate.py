@@ -51,8 +51,6 @@ def main(
             "--auto and --minutes choose settings, and --smoke has small ones of its own: leave "
             "one out. Received: both"
         )
-    if config.smoke:
-        row = replace(row, records=smoke_records((row.records,), out=row.out)[0])
     is_network = not isinstance(row, ClassifierRun) or row.backbone != HISTOGRAM
     if chooses:
         if not is_network:
@@ -61,6 +59,7 @@ def main(
     return run_table(
         config.table_run(row),
         config.table(row),
+        smoke_records=partial(smoke_records, copies=()),
         save_ensemble=save_ensemble if is_network else None,
     )
 
@@ -70,7 +69,10 @@ def _chosen(
 ) -> Row:
     """Returns the row with its settings chosen for the run of its first part."""
     from stroke_tf.auto.choose import set_by_user, settled
+    from stroke_tf.tables.columns import read_columns
 
+    if config.columns:  # a mistake in it is said before steps are timed
+        read_columns(config.columns, row.records, config.by)
     table, seeds = config.table(row), config.table_run(row).seeds
     (name,) = table.rows
     first = replace(parts_of(row, config.folds)[0], experiment=table.experiment, row=name)

@@ -25,7 +25,6 @@ from data_tools.smoke import smoke_records
 from stroke_tf import command
 from stroke_tf.config import PLAIN_UNET, FitConfig
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
-from stroke_tf.tables.columns import read_columns
 from stroke_tf.tables.run_table import run_table
 from stroke_tf.tables.settings import ByColumns
 from stroke_tf.tables.table import Table
@@ -87,8 +86,7 @@ the rate for three times as long."""
 
 def main(config: ByColumns) -> int:
     """Runs every row and writes the tables; returns the exit code."""
-    columns = read_columns(config.columns, config.by)
-    return run_table(config, replace(TABLE, columns=columns), smoke_records=smoke_records)
+    return run_table(config, TABLE, smoke_records=smoke_records)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 import sys
 
-from stroke_tf import ctrl_c
+from stroke_tf import closed_pipe, ctrl_c
 
 VERBS = {
     "inspect": ("data_tools.inspect", "say what a folder of slices holds"),
@@ -35,6 +35,7 @@ VERBS = {
 
 def main() -> None:
     """Runs the command that the first argument names, or lists them."""
+    closed_pipe.outlive()
     verb, *flags = sys.argv[1:] or ["--help"]
     if verb in ("-h", "--help"):
         print(_help())

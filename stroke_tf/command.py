@@ -17,8 +17,9 @@ from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 import tyro
 
-from stroke_tf import ctrl_c
+from stroke_tf import closed_pipe, ctrl_c
 from stroke_tf.files import flat, read_json
+from stroke_tf.quiet_import import import_quietly
 
 Settings = TypeVar("Settings")
 Config = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
@@ -62,8 +63,9 @@ def run(
         doc: The module's docstring, shown by `--help`.
         default: Settings that flags change; None takes those of `kind`.
     """
+    closed_pipe.outlive()
     settings = parse(kind, doc=doc, default=default)
-    _quieten_tensorflow()
+    quieten_tensorflow()
     code = reported(lambda: main(settings))
     if code == ctrl_c.CODE:  # a second Ctrl-C, while threads end, ends the process at once
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -128,10 +130,19 @@ def reported(work: Callable[[], int]) -> int:
         return ctrl_c.CODE
 
 
-def _quieten_tensorflow() -> None:
-    """Hides what TensorFlow says when it starts; without a GPU also its failed calls of CUDA."""
-    has_gpu = any(True for name in _GPUS for _ in Path("/dev").glob(name))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_gpu else "3")
+def quieten_tensorflow() -> None:
+    """Hides what TensorFlow says when it starts; without a GPU also its failed calls of CUDA.
+
+    To be called before it is imported. All of it shows where TF_CPP_MIN_LOG_LEVEL is 0.
+    """
+    level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_gpu() else "3")
+    if not has_gpu() and level != "0":
+        import_quietly("tensorflow")
+
+
+def has_gpu() -> bool:
+    """Returns whether this machine has a device of a GPU; asks no driver."""
+    return any(True for name in _GPUS for _ in Path("/dev").glob(name))
 
 
 def quieten() -> None:

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from stroke_tf.audits.audit import Finding, Level
 from stroke_tf.audits.corrected import HOLM, SIGNIFICANT, corrected
-from stroke_tf.audits.known import known_of
+from stroke_tf.audits.known import findings_of
 from stroke_tf.audits.quick import Auc, aucs, out_of_fold
 from stroke_tf.evaluation.intervals import UNDEFINED, Metric, bootstrap, p_text
+from stroke_tf.own_table import known_of
 from stroke_tf.text_tables import read_columns
 
 _CONFOUNDED = 0.3  # Cramér's V whose interval lies above this
@@ -38,7 +39,7 @@ def read_sources(
         return None, []
     known = known_of(table, [str(name) for name in np.asarray(ids)])
     sources = np.array([source or UNKNOWN for source in known.column("source")])
-    return sources, known.findings()
+    return sources, findings_of(known)
 
 
 def are_several(sources: NDArray[np.str_]) -> bool:

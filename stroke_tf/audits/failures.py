@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stroke_tf.audits.answers import Answers, read_answers
 from stroke_tf.audits.audit import Audited, Finding, Subject
 from stroke_tf.audits.breakdown import Kind, breakdown, judged, kinds_of, worse_kinds
-from stroke_tf.audits.known import Known, classes_of, flags_of, known_of
+from stroke_tf.audits.known import classes_of, findings_of, flags_of
 from stroke_tf.audits.masks import read_masks, sides_of, sizes_of
 from stroke_tf.audits.patients import detect_patients
 from stroke_tf.audits.quick import aucs
@@ -22,6 +22,7 @@ from stroke_tf.audits.stacks import heights_of, ml_per_pixel
 from stroke_tf.audits.sureness import sureness
 from stroke_tf.audits.worst import draw_worst_masks, draw_wrong
 from stroke_tf.manifest import read_manifest
+from stroke_tf.own_table import Known, known_of
 
 _HEIGHTS = ("first third of the series", "middle third", "last third")
 _ALL = "All test slices"
@@ -57,7 +58,7 @@ def audit(subject: Subject) -> Audited:
     divided = {title: breakdown(frame, it, **drawn) for title, it in kinds.items()}
     tables = {title: table for title, table in divided.items() if len(table)}
     findings = [_overall(answers, frame, tables[_ALL], **drawn), *_worse(answers, tables)]
-    findings += known.findings() if known else []
+    findings += findings_of(known) if known else []
     figures = draw_wrong(frame, slices.images[at], masks[at])
     if answers.has_scores:
         sure = sureness(frame, **drawn)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stroke_tf.audits.audit import Audited, Finding, Subject
 from stroke_tf.audits.corrected import HOLM, SIGNIFICANT, corrected
-from stroke_tf.audits.known import known_of
+from stroke_tf.audits.known import findings_of
 from stroke_tf.audits.plain import (
     Classifier,
     are_parted,
@@ -43,6 +43,7 @@ from stroke_tf.fold_audit import audit_folds, split_groups
 from stroke_tf.fold_file import read_fold_file
 from stroke_tf.labels import Task
 from stroke_tf.manifest import read_manifest
+from stroke_tf.own_table import known_of
 from stroke_tf.records import STAGE_FOLDS
 from stroke_tf.reporting.figures import figure_augmentations
 from stroke_tf.text_tables import read_columns
@@ -134,7 +135,7 @@ def _dealt(subject: Subject) -> _Dealt:
     told = [*_left_by(subject.split, folds)] if subject.split else []
     if subject.table and "patient" in read_columns(subject.table):
         of_table = known_of(subject.table, list(slices.ids))
-        named, told = of_table.column("patient"), [*told, *of_table.findings()]
+        named, told = of_table.column("patient"), [*told, *findings_of(of_table)]
         patients = [it or other for it, other in zip(named, patients, strict=True)]
     clean = not subject.split and manifest.protocol == "clean"
     return _Dealt(slices, folds, patients, clean, told)

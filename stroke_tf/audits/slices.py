@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stroke_tf.audits.audit import Finding, Subject
-from stroke_tf.audits.known import known_of
+from stroke_tf.audits.known import findings_of
 from stroke_tf.audits.quick import parts_of
 from stroke_tf.data import decode_slices, gray_images, gray_to_rgb
 from stroke_tf.data.selection import is_used, label_of
@@ -22,6 +22,7 @@ from stroke_tf.labels import Task
 from stroke_tf.manifest import FoldRow, read_manifest
 from stroke_tf.models.classifier import build_classifier
 from stroke_tf.models.heads import split_head
+from stroke_tf.own_table import known_of
 from stroke_tf.records import STAGE_FOLDS
 from stroke_tf.text_tables import read_columns
 
@@ -119,7 +120,7 @@ def of_patients(slices: SliceSet, table: Path | None) -> tuple[SliceSet, list[Fi
     for row, patient in pairs:
         of_group = named[row.group_id] if len(named[row.group_id]) == 1 else {row.group_id}
         rows.append(dataclasses.replace(row, group_id=patient or next(iter(of_group))))
-    return dataclasses.replace(slices, rows=tuple(rows)), known.findings()
+    return dataclasses.replace(slices, rows=tuple(rows)), findings_of(known)
 
 
 def backbone_features(images: NDArray[np.uint8], subject: Subject) -> NDArray[np.float32]:

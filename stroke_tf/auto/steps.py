@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import ParamSpec, TypeVar
 
+from stroke_tf import command
 from stroke_tf.processes import die_with_parent
 from stroke_tf.runs.keep_or_run import Run
 from stroke_tf.runs.step import Step
@@ -23,8 +24,13 @@ def apart(work: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwar
         BrokenProcessPool: If the process was killed.
     """
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn, initializer=die_with_parent) as pool:
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=_start) as pool:
         return pool.submit(work, *args, **kwargs).result()
+
+
+def _start() -> None:
+    die_with_parent()
+    command.quieten_tensorflow()
 
 
 def measure(run: Run) -> Step | None:

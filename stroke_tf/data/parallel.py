@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -24,3 +26,22 @@ def parallel_map(dataset: tf.data.Dataset, function: Callable[..., object]) -> t
     options.autotune.enabled = False
     mapped = dataset.map(function, num_parallel_calls=usable_cores(), deterministic=True)
     return mapped.prefetch(1).with_options(options)
+
+
+def call_numpy(
+    function: Callable[..., Any], inputs: Sequence[tf.Tensor], dtypes: Sequence[tf.DType]
+) -> list[tf.Tensor]:
+    """Returns what a function of NumPy arrays gives, as `tf.numpy_function` does, but frees it.
+
+    TensorFlow keeps every such function, and all the slices that it reads, as long as the process
+    lives. This one lives as long as what refers to it: the function that is mapped, and so the data
+    set and its iterators, must.
+    """
+    held = weakref.ref(function)
+
+    def call(*arrays: Any) -> Any:
+        if (living := held()) is None:
+            raise ReferenceError("the data set is gone")
+        return living(*arrays)
+
+    return tf.numpy_function(call, inputs, dtypes)

@@ -19,7 +19,7 @@ import tensorflow as tf
 from stroke_tf.config import THREE_WINDOWS, AugmentStrength, View, Window
 from stroke_tf.data.augment import draw_change
 from stroke_tf.data.memory import Cache, Lying, Slices, empty_array, load_slices
-from stroke_tf.data.parallel import parallel_map
+from stroke_tf.data.parallel import call_numpy, parallel_map
 from stroke_tf.data.rendering import batch_renderer, gray_images
 from stroke_tf.data.selection import (
     Hardness,
@@ -341,6 +341,7 @@ def _batch_maker(
         with tf.device("CPU:0"):
             labels = tf.constant([[label_of(row, task=task)] for row in slices.rows], tf.float32)
     render = batch_renderer(slices, windows=windows, view=view, batch_size=batch_size)
+    as_they_lie = _taker(slices.lying)
     size = slices.images.shape[1]
     shapes = [(size, size, 3)] if slices.masks is None else [(size, size, 3), (size, size, 1)]
 
@@ -349,7 +350,7 @@ def _batch_maker(
         inputs = [index]
         if augment is not None:
             inputs += draw_change(tf.stack([tf.size(index), size, size]), augment, seed)
-        rendered = tf.numpy_function(render, inputs, [tf.uint8] * len(shapes))
+        rendered = call_numpy(render, inputs, [tf.uint8] * len(shapes))
         images, *masks = [
             tf.ensure_shape(part, (*index.shape, *shape))
             for part, shape in zip(rendered, shapes, strict=True)
@@ -358,25 +359,32 @@ def _batch_maker(
         if not with_ids:
             return images, label
         found = {name: tf.gather(values, index) for name, values in known.items()}
-        return images, label, found | _as_they_lie(slices, index)
+        return images, label, found | as_they_lie(index)
 
     return make_batch
 
 
-def _as_they_lie(slices: Slices, index: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Returns slices of a batch that are seen upright as they lie, by name; else nothing."""
-    if (lying := slices.lying) is None:
-        return {}
+def _taker(lying: Lying | None) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """Returns what gives slices that are seen upright as they lie, by name; else it gives nothing.
+
+    It takes the places of a batch.
+    """
+    if lying is None:
+        return lambda index: {}
     stored = {"lying_image": lying.images, "lying_mask": lying.masks, "move": lying.moves}
-    taken = tf.numpy_function(
-        lambda places: [array[places] for array in stored.values()],
-        [index],
-        [tf.as_dtype(array.dtype) for array in stored.values()],
-    )
-    return {
-        name: tf.ensure_shape(part, (*index.shape, *array.shape[1:]))
-        for part, (name, array) in zip(taken, stored.items(), strict=True)
-    }
+    dtypes = [tf.as_dtype(array.dtype) for array in stored.values()]
+
+    def take(places: np.ndarray) -> list[np.ndarray]:
+        return [array[places] for array in stored.values()]
+
+    def as_they_lie(index: tf.Tensor) -> dict[str, tf.Tensor]:
+        taken = call_numpy(take, [index], dtypes)
+        return {
+            name: tf.ensure_shape(part, (*index.shape, *array.shape[1:]))
+            for part, (name, array) in zip(taken, stored.items(), strict=True)
+        }
+
+    return as_they_lie
 
 
 def _known(slices: Slices) -> dict[str, tf.Tensor]:

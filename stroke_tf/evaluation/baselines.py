@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import StandardScaler
 
 HISTOGRAM_BINS = 32
 
@@ -29,25 +29,24 @@ def histogram_features(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     return levels.reshape(len(images), HISTOGRAM_BINS, -1).sum(axis=2) / images[0].size
 
 
-def fit_histogram_baseline(images: NDArray[np.uint8], truth: ArrayLike) -> Pipeline:
+def fit_histogram_baseline(features: NDArray[np.float64], truth: ArrayLike) -> Pipeline:
     """Fits a logistic regression to the grey histograms of slices, classes weighted equally.
 
     Nothing in it is random, so that it takes no seed.
 
     Args:
-        images: uint8, shape (N, H, W).
+        features: Shape (N, 32), those of `histogram_features`.
         truth: Shape (N,), 0 or 1 (or bool); both must occur.
 
     Returns:
-        A fitted pipeline whose `predict_proba` takes uint8 slices of shape (M, H, W) and gives
+        A fitted pipeline whose `predict_proba` takes such features, shape (M, 32), and gives
         (M, 2); `[:, 1]` is the score of class 1.
 
     Raises:
-        ValueError: If the slices are not uint8 (N, H, W), or truth does not fit to them.
+        ValueError: If truth does not fit to the features.
     """
     baseline = make_pipeline(
-        FunctionTransformer(histogram_features),
         StandardScaler(),
         LogisticRegression(C=1.0, class_weight="balanced", max_iter=1000),
     )
-    return baseline.fit(images, np.asarray(truth))
+    return baseline.fit(features, np.asarray(truth))

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
+from stroke_tf import command
 from stroke_tf.ctrl_c import left_to_this_process
 from stroke_tf.tables.run_table import attempt
 
@@ -63,6 +64,7 @@ def _ended(code: int | None) -> str:
 
 def _work(sender: Connection, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    command.quieten_tensorflow()
     failed: list[str] = []
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
         result = attempt("", lambda: function(*args), failed)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from stroke_tf.data import make_dataset, named_batches
-from stroke_tf.evaluation.baselines import fit_histogram_baseline
+from stroke_tf.evaluation.baselines import fit_histogram_baseline, histogram_features
 from stroke_tf.evaluation.metrics import classification_metrics
 from stroke_tf.evaluation.operating_point import choose_threshold
 from stroke_tf.labels import Task
@@ -40,15 +40,16 @@ def score_elsewhere(
     config: ClassifierRun, train: tuple[FoldName, ...], records: Path, folds: tuple[FoldName, ...]
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Fits the baseline of a run again, and returns truth, scores and groups of other records."""
-    model = fit_histogram_baseline(*read_slices(config, train)[:2])
+    model = fit_histogram_baseline(*read_histograms(config, train)[:2])
     elsewhere = dataclasses.replace(config, records=records)
-    images, truth, _, groups = read_slices(elsewhere, folds)
-    return truth, model.predict_proba(images)[:, 1], groups
+    features, truth, _, groups = read_histograms(elsewhere, folds)
+    return truth, model.predict_proba(features)[:, 1], groups
 
 
 def _fit_and_test(config: ClassifierRun, run: OpenRun) -> Outcome:
     parts = {
-        name: read_slices(config, folds) for name, folds in dataclasses.asdict(run.split).items()
+        name: read_histograms(config, folds)
+        for name, folds in dataclasses.asdict(run.split).items()
     }
     model = fit_histogram_baseline(*parts["train"][:2])
     scores = {name: model.predict_proba(part[0])[:, 1] for name, part in parts.items()}
@@ -61,10 +62,13 @@ def _fit_and_test(config: ClassifierRun, run: OpenRun) -> Outcome:
     return Outcome(pd.DataFrame(table), metrics, threshold)
 
 
-def read_slices(
+def read_histograms(
     config: ClassifierRun, folds: tuple[FoldName, ...]
 ) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
-    """Returns uint8 images, truth, ids and groups of some folds."""
+    """Returns grey histograms, shape (N, 32), truth, ids and groups of some folds.
+
+    Pictures are there a batch at a time.
+    """
     dataset = make_dataset(
         config.records,
         folds=folds,
@@ -73,9 +77,12 @@ def read_slices(
         batch_size=config.batch_size,
         with_ids=True,
     )
-    batches = list(named_batches(dataset))
-    images = np.concatenate([batch.shown[..., 0] for batch in batches])
-    truth = np.concatenate([batch.labels[:, 0] > 0 for batch in batches])
-    ids = [name for batch in batches for name in batch.ids]
-    groups = [name for batch in batches for name in batch.groups]
-    return images, truth, ids, groups
+    features, truth = [], []
+    ids: list[str] = []
+    groups: list[str] = []
+    for batch in named_batches(dataset):
+        features.append(histogram_features(batch.shown[..., 0]))
+        truth.append(batch.labels[:, 0] > 0)
+        ids += batch.ids
+        groups += batch.groups
+    return np.concatenate(features), np.concatenate(truth), ids, groups

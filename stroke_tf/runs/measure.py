@@ -25,7 +25,7 @@ from stroke_tf.labels import MASK_CLASSES
 from stroke_tf.machine import gpu_memory, peak_memory
 from stroke_tf.models import split_head
 from stroke_tf.runs import classifier, unet
-from stroke_tf.runs.histogram import is_histogram, read_slices
+from stroke_tf.runs.histogram import is_histogram, read_histograms
 from stroke_tf.runs.keep_or_run import Run
 from stroke_tf.runs.settings import HEAD_ONLY, ClassifierRun, UnetRun
 from stroke_tf.runs.step import Step
@@ -53,7 +53,7 @@ def measure(run: Run) -> Step:
 def _of_histogram(run: ClassifierRun) -> dict[str, Any]:
     """Times the reading of one fold: what else the baseline does is little beside it."""
     begin = time.monotonic()
-    _, truth, *_ = read_slices(run, run.val_folds)
+    _, truth, *_ = read_histograms(run, run.val_folds)
     seconds = (time.monotonic() - begin) / len(truth)
     return {"start_seconds": _age(), "slice_seconds": seconds}
 

@@ -54,6 +54,7 @@ def _train(config: UnetRun) -> None:
 
 if __name__ == "__main__":
     settings, code = command.parse(UnetTraining, doc=__doc__), 1
+    command.quieten_tensorflow()
     try:
         code = command.reported(lambda: main(settings))
     except Exception:

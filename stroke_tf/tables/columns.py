@@ -3,42 +3,48 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stroke_tf.text_tables import read_table
+from stroke_tf.manifest import read_folds
+from stroke_tf.own_table import known_of
+from stroke_tf.records import STAGE_FOLDS
 
 MOST_VALUES = 20
-ID = "id"
-_OF_PERSONS = (ID, "patient", "series")
-"""Columns that are shown only when they are named."""
+_OF_PERSONS = ("patient", "series")
+"""Columns that are shown only when they are named, as those that name the slice are."""
 _TAKEN = (
-    *("group", "part", "seed", "row", "protocol"),
+    *("id", "group", "part", "seed", "row", "protocol"),
     *("truth", "score", "called", "calibrated", "stroke_type"),
 )
 
 
-def read_columns(path: Path | None, names: Sequence[str] = ()) -> dict[str, dict[str, str]]:
-    """Returns columns of a table by their names: the value of each slice by its id.
+def read_columns(path: Path, records: Path, names: Sequence[str] = ()) -> dict[str, dict[str, str]]:
+    """Returns columns of a table by their names: the value of each slice that it names, by its id.
+
+    `known_of` says how a table names slices. The log says how many it does not name.
 
     Args:
-        path: CSV or TSV with the column `id`; None has no columns.
-        names: The columns; when none is named, all with 2 to 20 values but patient and series. The
-            log names the others.
+        path: CSV or TSV whose first line names the columns.
+        records: Folder of the records whose slices they are; those of test sessions are left out.
+        names: The columns; when none is named, all with 2 to 20 values but patient, series and
+            those that name the slice. The log names the others.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it lacks a column or is no table, or a column is called as one of the
-            predictions.
+        FileNotFoundError: If there is no such file, or no records.
+        ValueError: If it is no table, lacks a column, names none of the slices or one twice, or a
+            column is called as one of the predictions.
     """
-    if path is None:
-        return {}
-    rows = [row.values for row in read_table(path, (ID, *names))]
-    heading = rows[0] if rows else ()
-    wanted = names or [name for name in heading if name and name not in _OF_PERSONS]
+    ids = [row.source_id for row in read_folds(records) if row.fold not in STAGE_FOLDS]
+    ids = list(dict.fromkeys(ids))  # copies share the id of their slice
+    known = known_of(path, ids, names)
+    if text := known.told():
+        logging.info("%s", text)
     columns: dict[str, dict[str, str]] = {}
-    for name in wanted:
-        values = {row[ID]: row[name] for row in rows}
+    shown = [name for name in map(str, known.cells) if name and name not in _OF_PERSONS]
+    for name in names or shown:
+        cells = zip(ids, known.column(name), known.has_row, strict=True)
+        values = {source_id: cell for source_id, cell, is_named in cells if is_named}
         found = len(set(values.values()))
         if name in _TAKEN:
             raise ValueError(f"{path}: a column must not be one of {_TAKEN}. Received: {name}")
@@ -47,23 +53,6 @@ def read_columns(path: Path | None, names: Sequence[str] = ()) -> dict[str, dict
         else:
             logging.info("%s: column %s has %d values: not shown apart", path, name, found)
     return columns
-
-
-def check_columns(columns: Mapping[str, Mapping[str, str]], ids: Collection[str]) -> None:
-    """Says in the log which slices the columns do not name.
-
-    Raises:
-        ValueError: If they name none of them.
-    """
-    for name, values in columns.items():
-        unknown = [source_id for source_id in ids if source_id not in values]
-        if len(unknown) == len(ids):
-            raise ValueError(
-                f"column {name} must name slices by their ids, such as {unknown[:1]}. "
-                f"Received: {[*values][:1]}"
-            )
-        if unknown:
-            logging.info("column %s does not name %d slices: %s", name, len(unknown), unknown[:3])
 
 
 def value_of(values: Mapping[str, str], source_id: str) -> str:

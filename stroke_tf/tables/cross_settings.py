@@ -11,8 +11,7 @@ import tyro
 
 from stroke_tf.runs.parts import PARTS
 from stroke_tf.runs.settings import ClassifierRun, TestFold, UnetRun
-from stroke_tf.tables.columns import read_columns
-from stroke_tf.tables.settings import TableRun
+from stroke_tf.tables.settings import ByColumns
 from stroke_tf.tables.table import Row, Table
 
 Task = Literal["detect", "type", "segment", "joint"]
@@ -53,8 +52,8 @@ class CrossValidation:
         folds: Number of parts: 2, 5 or 10 of the ten folds of a conversion, and else a number that
             divides that of its folds.
         seeds: Seeds, each with runs of its own; when none is given, that of --fit.seed.
-        columns: Table with the column id, and others such as hospital, scanner or kind: each of
-            their values has scores of its own.
+        columns: Table that names slices, as that of `audit --table`, and has columns such as
+            hospital, scanner or kind: each of their values has scores of its own.
         by: Columns to take; all with 2 to 20 values when none is given.
         auto: Choose image size, batch, epochs and learning rate, as far as no flag sets them, from
             the records, the memory there is and a few timed steps; each is told with its reason.
@@ -81,17 +80,18 @@ class CrossValidation:
             {name: row},
             folds="five",
             parts=self.folds,
-            columns=read_columns(self.columns, self.by),
         )
 
-    def table_run(self, row: Row) -> TableRun:
+    def table_run(self, row: Row) -> ByColumns:
         """Returns how that table is run."""
-        return TableRun(
+        return ByColumns(
             records=(row.records,),
             out=row.out,
             seeds=self.seeds or (row.fit.seed,),
             smoke=self.smoke,
             weights=row.weights,
+            columns=self.columns,
+            by=self.by,
         )
 
 

@@ -129,10 +129,16 @@ def cross_validated(
 
 
 def cross_tables(
-    found: Found, table: Table, *, attempt: Callable[[str, Callable[[], Any]], Any]
+    found: Found,
+    table: Table,
+    columns: Mapping[str, Mapping[str, str]],
+    *,
+    attempt: Callable[[str, Callable[[], Any]], Any],
 ) -> Iterator[str]:
     """Yields the parts of a table in Markdown, and leaves figures of masks beside it.
 
+    `columns` says, by the name of a column such as hospital and then by the id of a slice, what the
+    slice has there: the slices of each value are shown apart too.
     A joint network stands among the masks and, for the type of lesion slices, among classifiers.
     Where masks detect, they stand beside the classifiers that detect.
     """
@@ -151,7 +157,7 @@ def cross_tables(
     results = [result for of_row in found.values() for result in of_row.values()]
     for warning in dict.fromkeys(text for result in results for text in result.warnings):
         yield f"**{warning}**"
-    for column, values in table.columns.items():
+    for column, values in columns.items():
         for view, of_view in shown:
             yield f"### {view.title} by {plain_text(column)}"
             yield _by_column(view, of_view, column, values)

@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stroke_tf.evaluation.intervals import INTERVALS
-from stroke_tf.manifest import read_folds
 from stroke_tf.runs.settings import ClassifierRun, UnetRun, small
-from stroke_tf.tables.columns import check_columns
-from stroke_tf.tables.settings import TableRun, seeded
+from stroke_tf.tables.settings import ByColumns, TableRun, seeded
 from stroke_tf.tables.table import Row, Table
 
 if TYPE_CHECKING:
@@ -81,9 +79,13 @@ def run_table(
     folder = config.out / (table.experiment + "-smoke" * config.smoke)
     try:
         chosen = _chosen(config, table.rows)
+        given = config.records
         if config.smoke and smoke_records:
-            config = replace(config, records=smoke_records(config.records, out=config.out))
-        for records, protocol in _protocols(config).items():
+            config = replace(config, records=smoke_records(given, out=config.out))
+        protocols = _protocols(config)
+        # No table names the phantoms that take the place of records
+        columns = _columns(config) if config.records == given else {}
+        for records, protocol in protocols.items():
             here = {
                 name: _settled(row, config, table.experiment, f"{name}-{protocol}", records)
                 for name, row in chosen.items()
@@ -92,8 +94,6 @@ def run_table(
             parts.append(f"## Protocol {protocol}")
             if table.preface:
                 parts.append(table.preface(records))
-            if table.columns and not config.smoke:
-                check_columns(table.columns, [row.source_id for row in read_folds(records)])
             if table.folds == "five":
                 from stroke_tf.tables.cross_tables import cross_tables, cross_validated
 
@@ -102,7 +102,7 @@ def run_table(
                 found = cross_validated(
                     here, config.seeds, parts=parts_each, run=run_row, attempt=tried
                 )
-                parts += cross_tables(found, table, attempt=tried)
+                parts += cross_tables(found, table, columns, attempt=tried)
                 answers += [
                     (name, seed, result)
                     for name, results in found.items()
@@ -111,7 +111,7 @@ def run_table(
             else:
                 parts += _tested_once(here, config.seeds, failed, table.published)
         if answers:
-            _keep_answers(folder, answers, table, save_ensemble=save_ensemble, failed=failed)
+            _keep_answers(folder, answers, columns, save_ensemble=save_ensemble, failed=failed)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -122,7 +122,7 @@ def run_table(
 def _keep_answers(
     folder: Path,
     answers: Sequence[tuple[str, int, Any]],
-    table: Table,
+    columns: Mapping[str, Mapping[str, str]],
     *,
     save_ensemble: Callable[[Sequence[Path], Path], Any] | None,
     failed: list[str],
@@ -131,7 +131,7 @@ def _keep_answers(
     from stroke_tf.runs.cross_validation import write_out_of_fold
     from stroke_tf.runs.keep_or_run import folder_of
 
-    write_out_of_fold(folder, answers, table.columns)
+    write_out_of_fold(folder, answers, columns)
     if save_ensemble and not failed:
         runs = [folder_of(run).path for *_, result in answers for run in result.runs]
         attempt(ENSEMBLE_NAME, partial(save_ensemble, runs, folder / ENSEMBLE_NAME), failed)
@@ -172,6 +172,18 @@ def _protocols(config: TableRun) -> dict[Path, Protocol]:
     if len(set(found)) < len(found):
         raise ValueError(f"--records must be of different protocols. Received: {found}")
     return dict(zip(config.records, found, strict=True))
+
+
+def _columns(config: TableRun) -> dict[str, dict[str, str]]:
+    """Returns what a table says of all slices, before any of them is trained on."""
+    columns: dict[str, dict[str, str]] = {}
+    if isinstance(config, ByColumns) and config.columns:
+        from stroke_tf.tables.columns import read_columns
+
+        for records in config.records:
+            for name, values in read_columns(config.columns, records, config.by).items():
+                columns.setdefault(name, {}).update(values)
+    return columns
 
 
 def _settled(row: Row, config: TableRun, experiment: str, name: str, records: Path) -> Row:

@@ -45,8 +45,8 @@ class ByColumns(TableRun):
     """What to run of a cross-validated table, and what its slices are shown by.
 
     Attributes:
-        columns: Table with the column id, and others such as source, hospital or kind: each of
-            their values has scores of its own.
+        columns: Table that names slices, as that of `audit --table`, and has columns such as
+            hospital, scanner or kind: each of their values has scores of its own.
         by: Columns to take; all with 2 to 20 values when none is given.
     """
 

@@ -32,8 +32,6 @@ class Table:
         smoothed: Standard deviation, in slices, for rows that are shown smoothed too.
         preface: Gives what is to be said of a folder of records before its rows.
         parts: Number of parts of a cross-validation, see `parts_of`.
-        columns: Columns such as hospital, and what each slice, by its source id, has there: a
-            cross-validation shows the slices of each value apart too.
     """
 
     experiment: str
@@ -45,4 +43,3 @@ class Table:
     smoothed: Mapping[str, float] = field(default_factory=dict)
     preface: Callable[[Path], str] | None = None
     parts: int = PARTS
-    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

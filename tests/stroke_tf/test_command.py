@@ -122,10 +122,13 @@ def test_errors_of_cuda_show_where_there_is_a_gpu(monkeypatch, devices, own, lev
     monkeypatch.setattr(
         Path, "glob", lambda folder, pattern: (path for path in here if path.match(pattern))
     )
+    quiet = []
+    monkeypatch.setattr(command, "import_quietly", quiet.append)
     monkeypatch.setattr(sys, "argv", ["command", "--data", "there"])
     with pytest.raises(SystemExit):
         command.run(lambda settings: 0, Needs, doc=None)
     assert os.environ[name] == level
+    assert quiet == ["tensorflow"] * (level == "3")
 
 
 def test_a_command_ends_with_the_exit_code_of_its_work(monkeypatch):

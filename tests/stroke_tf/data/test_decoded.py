@@ -1,5 +1,8 @@
 """Data sets that share the slices decoded for several of them."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -79,3 +82,22 @@ def test_slices_of_other_folds_are_refused(gray_records):
     decoded = decode_slices(gray_records, (0,), **SHARED)
     with pytest.raises(ValueError, match=r"must hold the \d+ slices of folds \[0, 1\]"):
         make_dataset(gray_records, folds=(0, 1), batch_size=4, decoded=decoded, **SHARED)
+
+
+@pytest.mark.parametrize(("task", "view"), [(Task.DETECT, "windows"), (Task.SEGMENT, "upright")])
+def test_slices_are_freed_with_the_data_set_and_its_iterators(gray_records, task, view):
+    settings = {"folds": (0, 1), "task": task, "image_size": 16, "view": view}
+    decoded = decode_slices(gray_records, **settings)
+    held = weakref.ref(decoded)
+    batches = make_dataset(
+        gray_records, **settings, batch_size=2, decoded=decoded, with_ids=True
+    ).repeat(2)
+    del decoded
+    iterator = iter(batches)
+    del batches
+    gc.collect()
+    assert len([*iterator]) > 2
+    assert held() is not None
+    del iterator
+    gc.collect()
+    assert held() is None

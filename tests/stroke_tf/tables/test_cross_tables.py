@@ -33,7 +33,7 @@ def drawn(scores=None):
 def tables(**results):
     """Returns the text below each heading, of results by row; "" is the first one."""
     found = {name: {0: result} for name, result in results.items()}
-    text = "\n\n".join(cross_tables(found, Table("t", {}), attempt=lambda *_: None))
+    text = "\n\n".join(cross_tables(found, Table("t", {}), {}, attempt=lambda *_: None))
     heading, *others = ("\n\n" + text).split("\n\n### ")
     return {"": heading} | dict(part.split("\n\n", 1) for part in others)
 
@@ -89,9 +89,9 @@ def test_a_class_of_few_patients_is_warned_of():
 
 def test_a_value_of_a_column_with_few_patients_of_a_class_is_warned_of():
     result = classified("detect", [0.1, 0.9, 0.1, 0.8])
-    table = Table("t", {}, columns={"kind": dict(zip(IDS, ["x", "x", "y", "z"], strict=True))})
+    columns = {"kind": dict(zip(IDS, ["x", "x", "y", "z"], strict=True))}
     found = {"row": {0: replace(result, frame=result.frame.assign(group=IDS))}}
-    text = "\n\n".join(cross_tables(found, table, attempt=lambda *_: None))
+    text = "\n\n".join(cross_tables(found, Table("t", {}), columns, attempt=lambda *_: None))
     (apart,) = (part for part in text.split("\n\n### ") if "by kind" in part)
     # y and z hold one class each: their areas are not defined
     warnings = [line for line in apart.splitlines() if line.startswith("**")]

@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 from experiments import cross_validate
 from experiments.cross_validate import main
-from stroke_tf.command import parse, reported
+from stroke_tf.command import has_gpu, parse, reported
 from stroke_tf.deploy import predict
 from stroke_tf.deploy.sources import read_source
 from stroke_tf.manifest import read_folds
@@ -93,11 +94,12 @@ def records(phantom_records, tmp_path):
     [
         (("--folds", "3"), "they make [2, 5, 10] parts. Received: 3"),
         (("--columns", "nowhere.csv"), "nowhere.csv"),
+        (("--columns", "others.csv"), "others.csv must name slices in its column `id`"),
         ((), "validation folds of part 0 must hold both classes of task detect. Received: 0 pos"),
     ],
 )
 def test_what_cannot_be_run_is_said_before_anything_is_trained(
-    records, tmp_path, flags, told, capsys
+    records, tmp_path, flags, told, capsys, monkeypatch
 ):
     table = records / "folds.csv"
     lines = [
@@ -105,6 +107,8 @@ def test_what_cannot_be_run_is_said_before_anything_is_trained(
         for line in table.read_text().splitlines(keepends=True)
     ]
     table.write_text("".join(lines))
+    (tmp_path / "others.csv").write_text("id,hospital\nnobody,A\nno one,B\n")
+    monkeypatch.chdir(tmp_path)
     out = tmp_path / "out"
     config = settings(str(records), "--out", str(out), *flags)
     assert reported(lambda: main(config)) == 1
@@ -124,12 +128,14 @@ def test_a_killed_cross_validation_goes_on_and_its_ensemble_predicts(
     flags = [str(phantom_records[0]), "--out", str(tmp_path / "out"), *QUICK]
     folder = tmp_path / "out" / "cv2-detect-mobilenet025"
     parts = [folder / f"mobilenet025-clean-part{part}-s0" for part in (0, 1)]
-    running = subprocess.Popen(
-        [sys.executable, "-m", "experiments.cross_validate", *flags],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    )
+    said = tmp_path / "said"
+    with said.open("w") as errors:
+        running = subprocess.Popen(
+            [sys.executable, "-m", "experiments.cross_validate", *flags],
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )
     try:
         deadline = time.monotonic() + 300
         while not (parts[0] / "metrics.json").is_file():
@@ -139,6 +145,8 @@ def test_a_killed_cross_validation_goes_on_and_its_ensemble_predicts(
     finally:
         os.kill(running.pid, signal.SIGKILL)
         running.wait()
+    assert "Decoding" in said.read_text()
+    assert has_gpu() or not re.search("InitializeLog|cudart|oneDNN", said.read_text())
     assert not (parts[1] / "metrics.json").exists()
     assert not (folder / "predictions.csv").exists()
     (folder / "ensemble").mkdir()
@@ -201,7 +209,7 @@ def test_masks_are_cross_validated_and_detect_by_rules_of_each_part(
 
 
 def test_a_smoke_run_needs_no_records(phantom_records, tmp_path, monkeypatch):
-    monkeypatch.setattr(cross_validate, "smoke_records", lambda records, *, out: phantom_records)
+    monkeypatch.setattr(cross_validate, "smoke_records", lambda records, **_: phantom_records[:1])
     flags = ("--model", "histogram", "--smoke", "--out", str(tmp_path), "--folds", "2")
     assert main(settings(str(tmp_path / "nowhere"), *flags)) == 0
     folder = tmp_path / "cv2-detect-histogram-smoke"
