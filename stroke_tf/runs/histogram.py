@@ -11,8 +11,7 @@ import pandas as pd
 
 from stroke_tf.data import make_dataset, named_batches
 from stroke_tf.evaluation.baselines import fit_histogram_baseline, histogram_features
-from stroke_tf.evaluation.metrics import classification_metrics
-from stroke_tf.evaluation.operating_point import choose_threshold
+from stroke_tf.evaluation.operating_point import choose_operating_point, detection_metrics
 from stroke_tf.labels import Task
 from stroke_tf.manifest import FoldName
 from stroke_tf.run_folder import RunMetrics
@@ -53,13 +52,12 @@ def _fit_and_test(config: ClassifierRun, run: OpenRun) -> Outcome:
     }
     model = fit_histogram_baseline(*parts["train"][:2])
     scores = {name: model.predict_proba(part[0])[:, 1] for name, part in parts.items()}
-    threshold = choose_threshold(parts["val"][1], scores["val"], rule=config.threshold_rule)
+    point = choose_operating_point(parts["val"][1], scores["val"], rule=config.threshold_rule)
     _, truth, ids, groups = parts["test"]
     table = {"id": ids, "truth": truth.astype(int), "score": scores["test"]}
-    metrics = classification_metrics(
-        truth, scores["test"], threshold=threshold, groups=groups, seed=config.fit.seed
-    )
-    return Outcome(pd.DataFrame(table), metrics, threshold)
+    metrics = detection_metrics(truth, scores["test"], point, groups=groups, seed=config.fit.seed)
+    files = {"operating_point.json": point}
+    return Outcome(pd.DataFrame(table), metrics, point.threshold, files=files)
 
 
 def read_histograms(

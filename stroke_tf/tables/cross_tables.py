@@ -191,30 +191,37 @@ def _detections(result: Any) -> CrossValidated | None:
 
 
 def _table(view: View, found: Found, smoothed: Mapping[str, float]) -> str:
-    """Returns a line for each row and seed; rows are compared with the first seed of the first."""
+    """Returns a line for each row and seed, each compared with that of the first row.
+
+    A seed stands against the same seed, and all seeds together against all of them: the mean of
+    several models' scores is better than one of them, whatever the row.
+    """
     lines: list[list[str]] = []
     compared: dict[int, float] = {}  # p values by the number of their line
-    baseline = None
+    baseline: Mapping[int, Any] = {}
+    of_baseline: Any = None
 
-    def add(name: str, seed: str, result: Any, *, is_compared: bool) -> None:
-        gain = result.gain_over(baseline) if _is_comparable(result, baseline) else None
+    def add(name: str, seed: str, result: Any, other: Any, *, is_compared: bool) -> None:
+        gain = result.gain_over(other) if _is_comparable(result, other) else None
         if is_compared and gain is not None:
             compared[len(lines)] = gain.p_value
         lines.append(_line(view, name, seed, result, gain))
 
     for name, results in found.items():
         for seed, result in results.items():
-            add(name, str(seed), result, is_compared=len(results) == 1)
+            is_alone = len(results) == len(baseline) == 1
+            add(name, str(seed), result, baseline.get(seed), is_compared=is_alone)
         if not results:
             continue
-        is_first = baseline is None
-        baseline = baseline or next(iter(results.values()))
         several, title = _several(view, results)
+        other = of_baseline if results.keys() == baseline.keys() else None
         if len(results) > 1:
-            add(name, f"{title} of {len(results)}", several, is_compared=not is_first)
+            add(name, f"{title} of {len(results)}", several, other, is_compared=True)
+        if not baseline:
+            baseline, of_baseline, other = results, several, several
         if name in smoothed:
             again, sigma = several.smoothed(smoothed[name]), smoothed[name]
-            add(f"{name}, smoothed {sigma:g}", title, again, is_compared=True)
+            add(f"{name}, smoothed {sigma:g}", title, again, other, is_compared=True)
     p_values = dict(zip(compared, map(p_text, holm([*compared.values()])), strict=True))
     lines = [[*line[:-1], p_values.get(at, "–"), line[-1]] for at, line in enumerate(lines)]
     header = (*_ABOUT, *view.scores, view.part_scores[0], view.gain, "p (Holm)", "minutes")

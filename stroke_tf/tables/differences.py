@@ -23,8 +23,10 @@ _NOTE = (
 def differences_table(runs: Mapping[str, RunFolder], records: Path) -> str:
     """Returns a line for each classifier after the first, in Markdown.
 
+    One that was tested on other slices than the first has a line without numbers.
+
     Args:
-        runs: Finished runs of classifiers by the name of their row, tested on the same slices.
+        runs: Finished runs of classifiers by the name of their row.
         records: The folder of records, which knows the group of each slice.
     """
     tables = {name: read_predictions(run.predictions) for name, run in runs.items()}
@@ -34,9 +36,11 @@ def differences_table(runs: Mapping[str, RunFolder], records: Path) -> str:
     }
     (first, one), *others = tables.items()
     groups = one["id"].map({it.source_id: it.group_id for it in read_folds(records)})
+    slices = slices_of(one)
+    same = {name: table for name, table in others if set(slices_of(table)) == set(slices)}
     gains, tests = [], []
-    for name, table in others:
-        place = slices_of(table).get_indexer(slices_of(one))
+    for name, table in same.items():
+        place = slices_of(table).get_indexer(slices)
         scores, called = table["score"].iloc[place], calls[name].iloc[place]
         gains.append(paired_bootstrap(one["truth"], scores, one["score"], groups=groups))
         tests.append(mcnemar(one["truth"], called, calls[first]))
@@ -49,8 +53,9 @@ def differences_table(runs: Mapping[str, RunFolder], records: Path) -> str:
             f"{test.only_a} / {test.only_b}",
             mcnemar_p,
         ]
-        for (name, _), gain, test, p, mcnemar_p in zip(others, gains, tests, *p_values, strict=True)
+        for name, gain, test, p, mcnemar_p in zip(same, gains, tests, *p_values, strict=True)
     ]
     right = f"right where the other is wrong: row / {first}"
     header = ("row", f"AUC - {first}", "p (Holm)", right, "McNemar p (Holm)")
-    return f"{markdown_table(header, lines)}\n\n{_NOTE.format(len(lines))}"
+    lines += [[plain_text(name), *["–"] * 4] for name, _ in others if name not in same]
+    return f"{markdown_table(header, lines)}\n\n{_NOTE.format(len(same))}"

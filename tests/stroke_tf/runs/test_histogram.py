@@ -6,6 +6,7 @@ import pytest
 
 from stroke_tf.evaluation.metrics import classification_metrics
 from stroke_tf.evaluation.operating_point import choose_threshold
+from stroke_tf.runs.cross_validation import operating_point
 from stroke_tf.runs.histogram import run_histogram
 from stroke_tf.runs.settings import ClassifierRun
 
@@ -65,3 +66,11 @@ def test_a_finished_baseline_is_kept(run):
     before = path.stat().st_mtime_ns
     assert run_histogram(config).to_json() == result.to_json()
     assert path.stat().st_mtime_ns == before
+
+
+def test_it_leaves_its_operating_point_as_networks_do(run):
+    config, result = run
+    point = operating_point(config)
+    assert point["threshold"] == result.threshold
+    assert point["temperature"] > 0
+    assert {"brier_calibrated", "ece_calibrated"} <= {*result.metrics}

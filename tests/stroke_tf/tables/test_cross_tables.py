@@ -96,3 +96,14 @@ def test_a_value_of_a_column_with_few_patients_of_a_class_is_warned_of():
     # y and z hold one class each: their areas are not defined
     warnings = [line for line in apart.splitlines() if line.startswith("**")]
     assert [line.split(".")[0] for line in warnings] == [f"**x: {FEW}: 1 for 1"]
+
+
+def test_all_seeds_of_a_row_stand_against_all_seeds_of_the_first_one():
+    seeds = {0: [0.6, 0.9, 0.1, 0.4], 1: [0.1, 0.4, 0.6, 0.9]}  # AUC 3 / 4, of the mean 1
+    results = {seed: classified("detect", scores) for seed, scores in seeds.items()}
+    found = {"first": results, "equal": results}
+    text = "\n\n".join(cross_tables(found, Table("t", {}), attempt=lambda *_: None))
+    cells = [[cell.strip() for cell in line.split("|")] for line in text.splitlines()]
+    gains = {(row[1], row[2]): row[-4] for row in cells if row[1:2] in (["first"], ["equal"])}
+    assert all(gains["first", seed] == "–" for seed in ("0", "1", "mean of 2"))
+    assert all(gains["equal", seed].startswith("+0.000") for seed in ("0", "1", "mean of 2"))

@@ -142,16 +142,18 @@ def test_classifiers_are_compared_with_the_first_row_by_patient(tmp_path):
     write_text(folder / "folds.csv", folds_text(folds))
     write_json(folder / "manifest.json", {})
     slices = pd.DataFrame({"id": [it.source_id for it in folds], "truth": truth, "score": 0.5})
-    jobs = [job(row) for row in ("histogram", "resnet50", "mobilenetv2")]
+    jobs = [job(row) for row in ("histogram", "resnet50", "mobilenetv2", "efficientnetb0")]
     records = {"folder": "records-clean", "protocol": "clean"}
     plan(tmp_path, *jobs, records=[records | {"manifest_sha256": manifest_sha256(folder)}])
-    for planned, scores in zip(jobs, (0.4, truth * 0.9, 1 - truth), strict=True):
+    for planned, scores in zip(jobs[:-1], (0.4, truth * 0.9, 1 - truth), strict=True):
         finish(tmp_path, planned, slices=slices.assign(score=scores), roc_auc=(0.5, 0.4, 0.6))
+    finish(tmp_path, jobs[-1], slices=slices[4:], roc_auc=(0.5, 0.4, 0.6))
     write_reproduction(tmp_path, records=[folder])
     text = (tmp_path / "REPORT.md").read_text()
     assert "## usth-t1-detect against its histogram" in text
     assert "\n| resnet50 | +0.500 [" in text
     assert "\n| mobilenetv2 | -0.500 [" in text
+    assert "\n| efficientnetb0 | – | – | – | – |" in text  # tested on other slices
     assert "corrected by Holm for the comparisons of this table (2)" in text
     assert "against its" not in page(tmp_path).text  # without the records
 
