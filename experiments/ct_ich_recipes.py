@@ -15,19 +15,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from data_tools.smoke import smoke_records
-from experiments.ct_ich_segment import RECIPE
 from stroke_tf import command
+from stroke_tf.runs.settings import CT_ICH_UNET
 from stroke_tf.tables.run_table import run_table
 from stroke_tf.tables.settings import TableRun
 from stroke_tf.tables.table import Table
 
 _BASE = replace(
-    RECIPE,
+    CT_ICH_UNET,
     val_folds=(1,),
     test_folds=(0,),
     unused_folds=(7, 8, 9),
     smooth_slices=0,
-    fit=replace(RECIPE.fit, epochs=12),
+    fit=replace(CT_ICH_UNET.fit, epochs=12),
 )
 
 TABLE = Table(
@@ -42,8 +42,8 @@ TABLE = Table(
         "two-negatives": replace(_BASE, negatives_per_positive=2),
         "mean-of-weights": replace(_BASE, fit=replace(_BASE.fit, average=0.9)),
         "small-lesions": replace(_BASE, small_lesions=0.5),
-        "smoothed": replace(_BASE, smooth_slices=RECIPE.smooth_slices),
-        "20-epochs": replace(_BASE, fit=RECIPE.fit),
+        "smoothed": replace(_BASE, smooth_slices=CT_ICH_UNET.smooth_slices),
+        "20-epochs": replace(_BASE, fit=CT_ICH_UNET.fit),
     },
 )
 """The recipe in fewer epochs, and each change of it."""

@@ -18,49 +18,18 @@ from dataclasses import replace
 
 from data_tools.smoke import smoke_records
 from stroke_tf import command
-from stroke_tf.config import AugmentStrength, FitConfig
-from stroke_tf.runs.settings import UnetRun
+from stroke_tf.runs.settings import CT_ICH_UNET
 from stroke_tf.tables.run_table import run_table
 from stroke_tf.tables.settings import TableRun
 from stroke_tf.tables.table import Table
 
-RECIPE = UnetRun(
-    architecture="composed",
-    encoder="efficientnetlite0",
-    image_size=192,
-    batch_size=8,
-    decoder_filters=(128, 64, 32, 16),
-    loss="dice+ce",
-    view="upright",
-    strength=AugmentStrength(
-        rotation_deg=15, contrast=0.2, brightness=0.1, roi=0.2, gamma=0.3, elastic=0.02
-    ),
-    negatives_per_positive=1,
-    score="mask",
-    tune_mask=True,
-    mirror_test=True,
-    smooth_slices=1.0,
-    fit=FitConfig(
-        epochs=20,
-        learning_rate=1e-3,
-        patience=20,
-        schedule="cosine",
-        warmup_epochs=1,
-        weight_decay=0.01,
-        clip_norm=1.0,
-        encoder_rate=0.5,
-    ),
-)
-"""A U-Net of half the slice's side on a pretrained encoder that sees upright heads; what it says of
-a slice is smoothed along the series."""
-
-_ALONE = replace(RECIPE, smooth_slices=0)
+_ALONE = replace(CT_ICH_UNET, smooth_slices=0)
 
 TABLE = Table(
     "ct-ich-segment",
     {
         "recipe": _ALONE,
-        "recipe-smoothed": RECIPE,
+        "recipe-smoothed": CT_ICH_UNET,
         "as-the-slice-lies": replace(_ALONE, view="windows"),
     },
     folds="five",

@@ -16,14 +16,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_tools.smoke import smoke_records
-from experiments.ct_ich_segment import RECIPE
 from stroke_tf import command
 from stroke_tf.manifest import read_manifest
-from stroke_tf.runs.settings import small
+from stroke_tf.runs.settings import CT_ICH_UNET, small
 from stroke_tf.zoo.shipped import DEFAULT, ZOO
 
 RUN = replace(
-    RECIPE,
+    CT_ICH_UNET,
     experiment="zoo",
     row=DEFAULT,
     encoder=ZOO[DEFAULT].backbone,
