@@ -101,7 +101,7 @@ _ENOUGH = 2
 """Patients of a class in a part, on average, that intervals of areas can be trusted with."""
 _COMPARED = (
     " p is two-sided, of the same resamples, and corrected by Holm for the comparisons of this "
-    "table ({}): of each row after the first, all its seeds together."
+    "table ({}): of each row after the first, all its seeds together, against all of the first."
 )
 
 

@@ -77,6 +77,7 @@ def run_table(
     parts = [f"# {table.experiment}"]
     answers: list[tuple[str, int, Any]] = []
     folder = config.out / (table.experiment + "-smoke" * config.smoke)
+    is_told = False
     try:
         chosen = _chosen(config, table.rows)
         given = config.records
@@ -102,18 +103,24 @@ def run_table(
                 found = cross_validated(
                     here, config.seeds, parts=parts_each, run=run_row, attempt=tried
                 )
-                parts += cross_tables(found, table, columns, attempt=tried)
+                told = [*cross_tables(found, table, columns, attempt=tried)]
                 answers += [
                     (name, seed, result)
                     for name, results in found.items()
                     for seed, result in results.items()
                 ]
             else:
-                parts += _tested_once(here, config.seeds, failed, table.published)
+                told = [*_tested_once(here, config.seeds, failed, table.published)]
+            parts += told
+            is_told = is_told or bool(told)
         if answers:
             _keep_answers(folder, answers, columns, save_ensemble=save_ensemble, failed=failed)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
+        return 1
+    if not is_told and (folder / TABLE_NAME).is_file():
+        lines = [*(f"Failed: {line}" for line in failed), f"{folder / TABLE_NAME} stays as it was"]
+        print("\n".join(lines), file=sys.stderr)
         return 1
     _write_down(folder, parts, failed)
     return int(bool(failed))

@@ -49,7 +49,7 @@ ZOO: dict[str, Shipped] = {
         licence=_HERE / "ct_ich_haemorrhage.txt",
         backbone="efficientnetlite0",
         finds="haemorrhage, learned from patients after head injury",
-        limits=("ischaemia", "children", "scans after surgery", "any medical use"),
+        limits=("ischaemia", "old blood", "children", "scans after surgery", "any medical use"),
         sources=(
             "data: CT-ICH 1.0.0, PhysioNet, doi 10.13026/w8q8-ky94, CC BY 4.0; Hssayeni et al. "
             "2020, Intracranial Hemorrhage Segmentation Using a Deep Convolutional Model, Data 5",

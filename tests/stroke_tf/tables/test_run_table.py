@@ -127,6 +127,15 @@ def test_a_table_names_no_folder_of_the_machine(phantom_records, tmp_path, monke
     assert "Failed: a-clean-s0: /elsewhere/out/x.json must be" in capsys.readouterr().err
 
 
+def test_a_table_stays_when_no_row_comes_to_a_result(phantom_records, tmp_path, capsys):
+    rows = {"a": replace(HISTOGRAM, val_folds=(9,), test_folds=(9,))}
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "TABLE.md").write_text("of before")
+    assert run_table(config_for(phantom_records[:1], tmp_path), Table("t", rows)) == 1
+    assert table(tmp_path, "t") == "of before"
+    assert "a-clean-s0: validation and test folds must be different" in capsys.readouterr().err
+
+
 def test_every_seed_has_its_table_beside_the_paper(phantom_records, tmp_path):
     config = config_for(phantom_records[:1], tmp_path, seeds=(0, 2))
     assert run_table(config, Table("test", {"cnn-type": HISTOGRAM}, published=("usth-t2",))) == 0
