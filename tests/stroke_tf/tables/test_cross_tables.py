@@ -102,7 +102,7 @@ def test_all_seeds_of_a_row_stand_against_all_seeds_of_the_first_one():
     seeds = {0: [0.6, 0.9, 0.1, 0.4], 1: [0.1, 0.4, 0.6, 0.9]}  # AUC 3 / 4, of the mean 1
     results = {seed: classified("detect", scores) for seed, scores in seeds.items()}
     found = {"first": results, "equal": results}
-    text = "\n\n".join(cross_tables(found, Table("t", {}), attempt=lambda *_: None))
+    text = "\n\n".join(cross_tables(found, Table("t", {}), {}, attempt=lambda *_: None))
     cells = [[cell.strip() for cell in line.split("|")] for line in text.splitlines()]
     gains = {(row[1], row[2]): row[-4] for row in cells if row[1:2] in (["first"], ["equal"])}
     assert all(gains["first", seed] == "–" for seed in ("0", "1", "mean of 2"))
