@@ -66,6 +66,9 @@ DecoderName = Literal["plain", "improved"]
 """The decoder of a composed network: up-convolutions, skip connections and batch norms; or with the
 improvements of SAUCIS too."""
 
+ModelTask = Literal["detect", "type", "segment", "joint"]
+"""What a model answers: stroke or none; its type; a class for each pixel; and one for the slice."""
+
 Training = Literal["full", "frozen", "two-phase", "probe", "probe+tune"]
 """What of a classifier trains: the whole at once; the head alone, on the features of a frozen
 backbone, computed once; first the head alone and then the backbone with it; the head "linear",

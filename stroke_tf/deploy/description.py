@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from stroke_tf.config import PointName, View, Window
+from stroke_tf.config import ModelTask, PointName, View, Window
 from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.evaluation.mask_rule import MaskRule
 from stroke_tf.evaluation.mask_score import MaskScore, mask_score_of_json
@@ -19,9 +19,6 @@ from stroke_tf.files import plain, read_fields
 from stroke_tf.run_folder import json_of_metrics, metrics_of_json
 
 MODEL_SCHEMA_VERSION = 2
-
-ModelTask = Literal["detect", "type", "segment", "joint"]
-"""What a model answers: stroke or none; its type; a class for each pixel; and one for the slice."""
 
 ModelPixels = Literal["gray8", "hu16", "mixed", "unknown"]
 """What a model was trained on: 8-bit grey, HU, both, or nobody says."""

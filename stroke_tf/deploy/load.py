@@ -10,8 +10,8 @@ from typing import Any, get_args
 import keras
 import tensorflow as tf
 
-from stroke_tf.config import BRAIN, THREE_WINDOWS, PointName, Runtime
-from stroke_tf.deploy.description import ModelDescription, ModelTask
+from stroke_tf.config import BRAIN, THREE_WINDOWS, ModelTask, PointName, Runtime
+from stroke_tf.deploy.description import ModelDescription
 from stroke_tf.deploy.model import StrokeModel
 from stroke_tf.deploy.sources import NETWORK_SUFFIX, file_of, read_source, together
 from stroke_tf.evaluation.slice_answers import THRESHOLD

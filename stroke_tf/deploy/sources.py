@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from stroke_tf.checksums import check_file, read_sums, sha256_of
-from stroke_tf.config import BRAIN, THREE_WINDOWS, Window
+from stroke_tf.config import BRAIN, THREE_WINDOWS, ModelTask, Window
 from stroke_tf.deploy.description import (
     ModelDescription,
     ModelPixels,
-    ModelTask,
     NetworkFile,
     TrainedOn,
     read_description,

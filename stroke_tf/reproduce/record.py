@@ -8,17 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from stroke_tf.files import flat, plain, read_json, without_folders, write_json
 from stroke_tf.reproduce.settings import Reproduction
 from stroke_tf.tables.jobs import ORDER, Estimate, Job, Key, NotRun, Records
-from stroke_tf.tables.reproduced import PLAN_NAME
+from stroke_tf.tables.reproduced import PLAN_NAME, State
 from stroke_tf.tables.table import Table
 
 _SCHEMA_VERSION = 1
-
-State = Literal["waiting", "done", "not run", "failed"]
 
 
 @dataclass

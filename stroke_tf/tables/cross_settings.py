@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from stroke_tf.config import ModelTask
 from stroke_tf.runs.parts import PARTS
 from stroke_tf.runs.settings import ClassifierRun, TestFold, UnetRun
 from stroke_tf.tables.settings import ByColumns
 from stroke_tf.tables.table import Row, Table
 
-Task = Literal["detect", "type", "segment", "joint"]
 _Records = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RECORDS")]
 _Dealt = tyro.conf.arg(help="Of no effect: the folds are dealt to the parts.")
 
@@ -62,7 +62,7 @@ class CrossValidation:
             with --auto.
     """
 
-    task: Task = "detect"
+    task: ModelTask = "detect"
     model: str = ""
     folds: int = PARTS
     seeds: tuple[int, ...] = ()
@@ -158,4 +158,4 @@ def kind_of(args: Sequence[str]) -> type[ClassifierCrossValidation | UnetCrossVa
 
 @dataclass(frozen=True)
 class _Named:
-    task: Task = "detect"
+    task: ModelTask = "detect"

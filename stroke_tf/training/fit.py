@@ -10,7 +10,7 @@ import dataclasses
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import pandas as pd
@@ -22,14 +22,13 @@ from stroke_tf.fast.layers import fused_batch_norms, fused_convolutions
 from stroke_tf.files import plain, read_json, replacing, write_bytes, write_json
 from stroke_tf.training.callbacks import CheckScores, Progress
 from stroke_tf.training.hosts import is_leader, meet_hosts
-from stroke_tf.training.recipe import check_recipe, optimizer_of, schedule
+from stroke_tf.training.recipe import Mode, check_recipe, optimizer_of, schedule
 
 MODEL_NAME = "model.keras"
 HISTORY_NAME = "history.csv"
 BACKUP_NAME = "backup"
 TENSORBOARD_NAME = "tensorboard"
 
-Mode = Literal["min", "max"]
 Loss: TypeAlias = str | keras.losses.Loss
 Metrics: TypeAlias = Sequence[str | keras.metrics.Metric]
 

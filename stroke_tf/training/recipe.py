@@ -11,6 +11,9 @@ import keras
 from stroke_tf.config import FitConfig
 from stroke_tf.fast.adam import adam
 
+Mode = Literal["min", "max"]
+"""Whether a score is better when it is lower or higher."""
+
 _NOT_DECAYED = ("bias", "gamma", "beta")
 """Names of weights that are no kernels."""
 
@@ -103,9 +106,7 @@ def _two_speeds(kind: type[keras.optimizers.Adam]) -> type[keras.optimizers.Adam
     return TwoSpeeds
 
 
-def schedule(
-    config: FitConfig, *, monitor: str, mode: Literal["min", "max"]
-) -> keras.callbacks.Callback:
+def schedule(config: FitConfig, *, monitor: str, mode: Mode) -> keras.callbacks.Callback:
     """Returns what changes the learning rate: along a cosine, or where a score stops to improve."""
     if config.schedule == "cosine":
         return keras.callbacks.LearningRateScheduler(lambda epoch, _: cosine(config, epoch))
