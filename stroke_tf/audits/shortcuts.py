@@ -93,8 +93,8 @@ def audit(subject: Subject) -> Audited:
     return Audited(
         "Shortcuts",
         f"{len(slices.rows)} slices in {len(set(slices.groups))} groups ({manifest.grouping}), "
-        f"protocol {manifest.protocol}, parts by group (those of the folds, or else up to five), seed {subject.seed}. One classifier, "
-        f"logistic regression out of fold, on a frozen {subject.backbone}'s features of each "
+        f"protocol {manifest.protocol}, up to five parts by group, seed {subject.seed}. One "
+        f"classifier, logistic regression out of fold, on a frozen {subject.backbone}'s features of each "
         f"picture ({subject.image_size} px, weights {plain(subject.weights)}), or on numbers.",
         tuple(found.findings),
         found.tables,
