@@ -94,8 +94,9 @@ def audit(subject: Subject) -> Audited:
         "Shortcuts",
         f"{len(slices.rows)} slices in {len(set(slices.groups))} groups ({manifest.grouping}), "
         f"protocol {manifest.protocol}, up to five parts by group, seed {subject.seed}. One "
-        f"classifier, logistic regression out of fold, on a frozen {subject.backbone}'s features of each "
-        f"picture ({subject.image_size} px, weights {plain(subject.weights)}), or on numbers.",
+        f"classifier, logistic regression out of fold, on a frozen {subject.backbone}'s features "
+        f"of each picture ({subject.image_size} px, weights {plain(subject.weights)}), or on "
+        "numbers.",
         tuple(found.findings),
         found.tables,
         {"views": _figure(slices, heads)},
