@@ -146,6 +146,8 @@ def classifier_run(config: Demo, records: Path, *, weights: str) -> ClassifierRu
         weights=weights,
         training="probe",
         head="linear",
+        pooling="layers",
+        view="upright",
         fit=FitConfig(seed=config.seed),
     )
 
