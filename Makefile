@@ -56,7 +56,7 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(VENV)/.installed ## phantoms (or DATA=folder) to TFRecords, classifier, U-Net and a report
+demo: $(VENV)/.installed ## phantoms (or DATA=folder) to TFRecords, a trained network and a report
 	$(RUN) demo $${DATA_:+--data "$$DATA_"} --out "$$RESULTS_" --jobs $(JOBS) $(ARGS)
 
 tfrecords: need-data $(VENV)/.installed ## DATA=folder [OUT=records]: convert slices to TFRecords

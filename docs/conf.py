@@ -15,7 +15,12 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 
 
-LINKS = {"docs/": "", "CONTRIBUTING.md": "contributing.md", "CITATION.cff": "../CITATION.cff"}
+LINKS = {
+    "docs/": "",
+    "notebooks/": "../notebooks/",
+    "CONTRIBUTING.md": "contributing.md",
+    "CITATION.cff": "../CITATION.cff",
+}
 """Where the links of README lead in this folder, by how they begin."""
 
 

@@ -1,10 +1,12 @@
-"""The whole road in minutes: slices to TFRecords, a classifier, a U-Net, and a report.
+"""The whole road in minutes: slices to TFRecords, a network that finds strokes, and a report.
 
     stroke-tf demo [--data DATA] [--out results]
 
 Without --data the slices are head phantoms, made on the spot: they show that everything works, and
-say nothing about patients. The classifier starts from pretrained weights where they can be had, the
-U-Net from random ones. The report is OUT/demo/report.html. A run that was killed continues.
+say nothing about patients. One small U-Net is trained from random weights: it draws the lesions,
+and what it draws is the slice's score. Beside it stands the histogram, a baseline without a
+network. Slices without masks are learned by a classifier instead, on ImageNet features, if these
+can be had. The report is OUT/demo/report.html. A run that was killed continues.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from data_tools.options import Prefer
 from stroke_tf import command
-from stroke_tf.config import FitConfig
+from stroke_tf.config import PLAIN_DECODER, FitConfig
 from stroke_tf.machine import usable_cores
-from stroke_tf.runs.settings import ClassifierRun, UnetRun
+from stroke_tf.runs.settings import HISTOGRAM, ClassifierRun, UnetRun
 
 if TYPE_CHECKING:
     from stroke_tf.run_folder import RunMetrics
@@ -40,15 +42,12 @@ class Demo:
         patients: Number of phantom patients.
         size: Side of the slices, pixels; a multiple of 32.
         prefer: Which file gives the pixels where a slice has both: DICOM keeps HU.
-        classifier_epochs: Most epochs of the classifier.
-        unet_epochs: Most epochs of the U-Net.
-        weights: Weights of the classifier: imagenet, a file, None for random, or auto: a file of
-            $STROKE_TF_WEIGHTS, else imagenet, else, where that cannot be downloaded, random.
+        epochs: Epochs of the U-Net.
         max_bad: How many faults of the slices may be left out.
         groups: CSV with columns id and patient.
         jobs: Worker processes of the conversion.
         seed: Seed of everything.
-        smoke: Only see that everything runs: few and small slices, tiny networks, one epoch.
+        smoke: Only see that everything runs: few and small slices, a tiny network, one epoch.
     """
 
     data: Path | None = None
@@ -56,9 +55,7 @@ class Demo:
     patients: int = 40
     size: int = 96
     prefer: Prefer = "dicom"
-    classifier_epochs: int = 9
-    unet_epochs: int = 8
-    weights: str | None = "auto"
+    epochs: int = 24
     max_bad: int = 0
     groups: Path | None = None
     jobs: int = dataclasses.field(default_factory=usable_cores)
@@ -84,7 +81,7 @@ def convert(config: Demo) -> Path:
         if data is None:
             data = folder / f"phantom-{config.patients}-s{config.seed}"
             given = {"patients": config.patients, "seed": config.seed, "jobs": config.jobs}
-            phantom = PhantomConfig(out=data, size=256, **given)
+            phantom = PhantomConfig(out=data, size=config.size if config.smoke else 256, **given)
             make_phantom(phantom, progress=lambda n, total: progress("draw phantoms", n, total))
         conversion = Conversion(
             data=data,
@@ -101,50 +98,57 @@ def convert(config: Demo) -> Path:
 
 
 def train(config: Demo, records: Path) -> list[RunMetrics]:
-    """Trains and tests the classifier and, where there are masks, the U-Net."""
+    """Fits and tests the histogram; trains and tests the U-Net, or without masks a classifier."""
     from stroke_tf.manifest import read_folds
-    from stroke_tf.runs.classifier import run_classifier
+    from stroke_tf.runs.histogram import run_histogram
 
-    results = [run_classifier(classifier_run(config, records))]
+    baseline = ClassifierRun(**_shared(config, records), backbone=HISTOGRAM)
+    results = [run_histogram(baseline)]
     if any(row.has_mask and row.stroke_type != "NONE" for row in read_folds(records)):
         from stroke_tf.runs.unet import run_unet
 
-        results.append(run_unet(unet_run(config, records)))
-    else:
-        logging.info("No lesion mask in the data: no U-Net is trained")
+        return [*results, run_unet(unet_run(config, records))]
+    logging.info("No lesion mask in the data: a classifier is trained, and no U-Net")
+    if weights := _find_weights(config):
+        from stroke_tf.runs.classifier import run_classifier
+
+        results.append(run_classifier(classifier_run(config, records, weights=weights)))
     return results
-
-
-def classifier_run(config: Demo, records: Path) -> ClassifierRun:
-    """Returns the settings of the demo's classifier."""
-    weights = _find_weights(config)
-    backbone = "cnn-detect" if config.smoke else "mobilenetv2"
-    rate = 1e-4 if weights else 1e-3
-    return ClassifierRun(
-        **_shared(config, records),
-        row=f"classifier-{backbone}",
-        backbone=backbone,
-        weights=weights,
-        batch_size=16,
-        fit=FitConfig(epochs=config.classifier_epochs, learning_rate=rate, seed=config.seed),
-    )
 
 
 def unet_run(config: Demo, records: Path) -> UnetRun:
     """Returns the settings of the demo's U-Net."""
-    run = UnetRun(
+    return UnetRun(
         **_shared(config, records),
-        row="unet-mobilenetv2",
+        row="unet",
+        architecture="improved",
+        improvements=PLAIN_DECODER,
+        filters=2 if config.smoke else 8,
+        depth=1 if config.smoke else 4,
         weights=None,
-        batch_size=8,
-        decoder_filters=(128, 64, 32, 24, 16),
+        loss="dice+weighted-ce",
         score="mask",
-        fit=FitConfig(epochs=config.unet_epochs, learning_rate=1e-3, seed=config.seed),
+        fit=FitConfig(
+            epochs=config.epochs,
+            learning_rate=3e-3,
+            schedule="cosine",
+            warmup_epochs=1,
+            seed=config.seed,
+        ),
     )
-    if not config.smoke:
-        return run
-    return dataclasses.replace(
-        run, row="unet-improved", architecture="improved", filters=2, depth=1
+
+
+def classifier_run(config: Demo, records: Path, *, weights: str) -> ClassifierRun:
+    """Returns the settings of the demo's classifier."""
+    return ClassifierRun(
+        **_shared(config, records),
+        row="probe",
+        weights=weights,
+        training="probe",
+        head="linear",
+        pooling="layers",
+        view="upright",
+        fit=FitConfig(seed=config.seed),
     )
 
 
@@ -160,18 +164,16 @@ def _shared(config: Demo, records: Path) -> dict[str, Any]:
 
 
 def _find_weights(config: Demo) -> str | None:
-    """Settles what auto stands for; which weights were taken is in the run's settings."""
+    """Returns where ImageNet weights are: a file of $STROKE_TF_WEIGHTS, imagenet, or nowhere."""
     from stroke_tf.models import build_backbone, resolve_weights
 
-    if config.weights != "auto":
-        return config.weights
     with contextlib.suppress(FileNotFoundError):
         resolve_weights(_WEIGHTS_FILE)
         return _WEIGHTS_FILE
     try:
         build_backbone("mobilenetv2", image_size=config.size, weights="imagenet")
     except OSError as error:
-        logging.warning("%s\nThe classifier starts from random weights: expect little of it", error)
+        logging.warning("%s\nNo classifier is trained: there is the histogram alone", error)
         return None
     return "imagenet"
 
@@ -189,7 +191,7 @@ def report(config: Demo) -> Path:
     else:
         title = f"Demo: stroke detection and segmentation on {config.data.name}"
         notes = (
-            f"A quick look: small networks, slices of {config.size} x {config.size} pixels, few "
+            f"A quick look: a small network, slices of {config.size} x {config.size} pixels, few "
             "epochs. See docs/howto/train.md for full trainings.",
         )
     return write_report(config.out, config.experiment, title=title, notes=notes)
@@ -206,9 +208,7 @@ def main(config: Demo) -> int:
             out=config.out / "demo-smoke",
             patients=12,
             size=64,
-            classifier_epochs=1,
-            unet_epochs=1,
-            weights=None,
+            epochs=1,
         )
     train(config, convert(config))
     page = report(config)

@@ -140,6 +140,12 @@ def read_manifest(records: Path | str) -> Manifest:
     Raises:
         FileNotFoundError: If the folder holds no manifest: it was not written, or not to its end.
         ValueError: If the manifest is of another schema version or lacks a key.
+
+    Example:
+        >>> from stroke_tf import read_manifest
+        >>> manifest = read_manifest("records")
+        >>> manifest.protocol, manifest.grouping
+        ('clean', 'patient')
     """
     path = _written(Path(records) / MANIFEST_NAME)
     values = read_fields(path, Manifest, version=SCHEMA_VERSION)

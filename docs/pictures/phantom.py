@@ -36,7 +36,7 @@ def median_slice(run: Path, kind: StrokeType) -> str:
 
 def main(results: Path) -> None:
     """Writes phantom.png beside this file."""
-    run = results / "demo" / "unet-mobilenetv2-s0"
+    run = results / "demo" / "unet-s0"
     (phantoms,) = (results / "demo-data").glob("phantom-*")
     model = load_model(run)
     classifier = load_model(results / "classifier" / "mobilenetv2-s0")

@@ -117,6 +117,15 @@ def make_dataset(
             argument is out of range, or a shard is not what manifest, folds.csv and the record
             contract say.
         OSError: If there is no space for the file.
+
+    Example:
+        >>> from stroke_tf import Task, make_dataset
+        >>> slices = make_dataset(
+        ...     "records", folds=(0, 1), task=Task.SEGMENT, image_size=64, batch_size=8
+        ... )
+        >>> images, masks = next(iter(slices))
+        >>> tuple(images.shape), tuple(masks.shape)
+        ((8, 64, 64, 3), (8, 64, 64, 1))
     """
     _check_folds(folds, training=training)
     _check_arguments(image_size=image_size, batch_size=batch_size, windows=windows)

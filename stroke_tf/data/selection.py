@@ -294,6 +294,12 @@ def class_weights(
     Raises:
         FileNotFoundError: If the folder holds no manifest.
         ValueError: If the task is SEGMENT, or the folds lack one of the two labels.
+
+    Example:
+        >>> from stroke_tf import Task, class_weights
+        >>> weights = class_weights("records", (0, 1, 2, 3), Task.DETECT)
+        >>> sorted(weights)
+        [0, 1]
     """
     used = (row for row in rows_of_folds(records, folds) if is_used(row, task=task))
     counts = Counter(label_of(row, task=task) for row in used)

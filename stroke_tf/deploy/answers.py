@@ -53,6 +53,14 @@ def predict_scores(
     Raises:
         OSError: If a file cannot be read.
         ValueError: If the model gives no scores, or a slice is of another kind than it takes.
+
+    Example:
+        >>> import numpy as np
+        >>> from stroke_tf import load_model, predict_scores
+        >>> model = load_model("results/classifier/mobilenetv2-s0")
+        >>> scores = predict_scores(model, np.zeros((512, 480), np.uint8))
+        >>> 0 <= scores["stroke"] <= 1
+        True
     """
     model = _whole(model)
     if not score_names(model.description):
@@ -117,6 +125,14 @@ def predict_masks(
     Raises:
         OSError: If a file cannot be read.
         ValueError: If the model draws no masks, or a slice is of another kind than it takes.
+
+    Example:
+        >>> import numpy as np
+        >>> from stroke_tf import load_model, predict_masks
+        >>> model = load_model("results/unet/mobilenetv2-s0")
+        >>> mask = predict_masks(model, np.zeros((512, 480), np.uint8))
+        >>> mask.shape
+        (512, 480)
     """
     model = _whole(model, mask_rule=rule, windows=windows, mirror=mirror)
     if not model.description.draws_masks:

@@ -49,6 +49,12 @@ def load_model(
         FileNotFoundError: If there is no such folder or file, or no shipped model of that name.
         ValueError: If a source is not a model, is of another schema or was changed, or several do
             not fit together.
+
+    Example:
+        >>> from stroke_tf import load_model
+        >>> model = load_model("results/unet/mobilenetv2-s0")
+        >>> model.description.task
+        'segment'
     """
     description, networks = read_model(path, **known)
     description = description.at(operating_point)

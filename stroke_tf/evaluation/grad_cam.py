@@ -44,6 +44,14 @@ def grad_cam(
     Raises:
         ValueError: If the model is of another kind, has no such layer, or the layer gives no
             feature map.
+
+    Example:
+        >>> import numpy as np
+        >>> from stroke_tf import build_classifier, grad_cam
+        >>> model = build_classifier("cnn-detect", image_size=32)
+        >>> heat = grad_cam(model, np.zeros((2, 32, 32, 3), np.uint8))
+        >>> heat.shape
+        (2, 32, 32)
     """
     return _heatmaps(_explained(model, layer), images)
 

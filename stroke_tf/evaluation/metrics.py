@@ -188,6 +188,12 @@ def classification_metrics(
 
     Raises:
         ValueError: If shapes differ, a truth is neither 0 nor 1 or a score is not in [0, 1].
+
+    Example:
+        >>> from stroke_tf import classification_metrics
+        >>> found = classification_metrics([0, 0, 1, 1], [0.1, 0.6, 0.5, 0.9], threshold=0.5)
+        >>> found["roc_auc"].value, found["sensitivity"].value, found["specificity"].value
+        (0.75, 1.0, 0.5)
     """
     truth, scores = check_scored(truth, scores)
     slices = check_groups(groups, len(truth))

@@ -80,6 +80,11 @@ def choose_threshold(
     Raises:
         ValueError: If the rule is unknown, the floor is out of range, the slices lack a class
             that the rule needs, or truth and scores do not fit together.
+
+    Example:
+        >>> from stroke_tf import choose_threshold
+        >>> choose_threshold([0, 0, 1, 1], [0.1, 0.4, 0.6, 0.9], rule="youden")
+        0.6
     """
     if rule not in get_args(ThresholdRule):
         raise ValueError(f"`rule` must be one of {get_args(ThresholdRule)}. Received: {rule!r}")

@@ -71,6 +71,15 @@ def count_masks(truth: ArrayLike, predicted: ArrayLike) -> SegmentationCounts:
 
     Raises:
         ValueError: If the shapes differ or are no batch, or a mask holds another class id.
+
+    Example:
+        >>> import numpy as np
+        >>> from stroke_tf import count_masks, segmentation_metrics
+        >>> truth = np.array([[[0, 0, 2], [0, 2, 2], [0, 2, 0]]])
+        >>> drawn = np.array([[[0, 0, 2], [0, 0, 2], [0, 0, 0]]])
+        >>> found = segmentation_metrics(count_masks(truth, drawn))
+        >>> round(found["hemorrhage_dice"].value, 3)  # 2 * 2 / (4 + 2)
+        0.667
     """
     truth, predicted = check_masks(truth, predicted)
     pairs = [(truth == kind, predicted == kind) for kind in LESION_CLASSES]

@@ -62,6 +62,12 @@ def build_classifier(
         ValueError: If an argument is out of range or the weight file does not fit.
         FileNotFoundError: If the weight file does not exist.
         OSError: If the ImageNet weights cannot be downloaded.
+
+    Example:
+        >>> from stroke_tf import build_classifier
+        >>> model = build_classifier("mobilenet025", image_size=64)
+        >>> model.output_shape
+        (None, 1)
     """
     _check_names(backbone, task=task, head=head)
     keras.utils.set_random_seed(seed)

@@ -156,6 +156,12 @@ def build_unet(
         ValueError: If an argument is out of range or the weight file does not fit.
         FileNotFoundError: If the weight file does not exist.
         OSError: If the ImageNet weights cannot be downloaded.
+
+    Example:
+        >>> from stroke_tf import build_unet
+        >>> model = build_unet("resnet18", image_size=64)
+        >>> model.output_shape
+        (None, 64, 64, 3)
     """
     keras.utils.set_random_seed(seed)
     network = build_network(

@@ -78,6 +78,11 @@ def write_report(
     Raises:
         FileNotFoundError: If there is no run, finished or not.
         ValueError: If a file of a run is not valid.
+
+    Example:
+        >>> from stroke_tf import write_report
+        >>> str(write_report("results", title="What was trained"))
+        'results/report.html'
     """
     out = Path(out)
     folder = out / experiment if experiment else out

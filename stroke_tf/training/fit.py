@@ -97,6 +97,21 @@ def fit(
             other settings, float16 is asked for on a CPU, or mixed precision of a float32 model,
             there is no score named `monitor`, or another process sees another training.
         FloatingPointError: If the loss or the monitored score is not finite.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from stroke_tf import FitConfig, Task, build_classifier, fit, make_dataset
+        >>> shared = {"task": Task.DETECT, "image_size": 32, "batch_size": 16}
+        >>> history = fit(
+        ...     build_classifier("cnn-detect", image_size=32),
+        ...     make_dataset("records", folds=(0, 1), training=True, **shared),
+        ...     make_dataset("records", folds=(8,), **shared),
+        ...     config=FitConfig(epochs=1),
+        ...     run_dir=Path("results/tried"),
+        ...     loss="binary_crossentropy",
+        ... )
+        >>> list(history["epoch"])
+        [0]
     """
     _check_precision(model, config)
     check_recipe(config, has_slow=bool(slow))
