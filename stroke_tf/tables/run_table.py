@@ -118,10 +118,8 @@ def run_table(
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    kept = (folder / TABLE_NAME).is_file()
-    if not is_told and (kept or not folder.is_dir()):  # nothing was done: no table of it
-        lines = [f"Failed: {line}" for line in failed]
-        lines += [f"{folder / TABLE_NAME} stays as it was"] * kept
+    if not is_told and (folder / TABLE_NAME).is_file():
+        lines = [*(f"Failed: {line}" for line in failed), f"{folder / TABLE_NAME} stays as it was"]
         print("\n".join(lines), file=sys.stderr)
         return 1
     _write_down(folder, parts, failed)
