@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -19,6 +20,7 @@ from stroke_tf.tables.run_table import attempt
 
 Result = TypeVar("Result")
 
+_FAILED = "failed"
 _POLL_SECONDS = 0.5
 
 
@@ -65,10 +67,11 @@ def _ended(code: int | None) -> str:
 def _work(sender: Connection, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     command.quieten_tensorflow()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     failed: list[str] = []
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
-        result = attempt("", lambda: function(*args), failed)
-    sender.send((result, failed[0].removeprefix(": ") if failed else None))
+        result = attempt(_FAILED, lambda: function(*args), failed)
+    sender.send((result, failed[0].removeprefix(f"{_FAILED}: ") if failed else None))
     sender.close()
     sys.stderr.flush()
 
