@@ -7,12 +7,10 @@ import logging
 from collections.abc import Iterator
 
 from stroke_tf.config import FitConfig
-from stroke_tf.runs.settings import HEAD_ONLY, HISTOGRAM, ClassifierRun, UnetRun
+from stroke_tf.runs.settings import HEAD_FITTED, HEAD_ONLY, HISTOGRAM, ClassifierRun, UnetRun
 
 _OF_ALL = ("seed", "precision", "jit_compile", "deterministic")
 """Settings of `fit` that hold for heads too."""
-_HEAD_FITTED = ("frozen", "two-phase")
-"""The ways of training in which `head_fit` trains the head."""
 
 _logger = logging.getLogger(__name__)
 
@@ -37,11 +35,11 @@ def _of_classifier(run: ClassifierRun) -> Iterator[str]:
     plain, how = ClassifierRun(), f"--training {run.training}"
     if run.training in HEAD_ONLY:
         if changed := _changed(run.fit, plain.fit, "fit"):
-            instead = "--head-fit" if run.training in _HEAD_FITTED else "--inverse-penalty"
+            instead = "--head-fit" if run.training in HEAD_FITTED else "--inverse-penalty"
             yield f"Without effect with {how}: {changed}. Of its head tells {instead}"
         if run.weights is None:
             yield f"{how} and --weights None: the backbone is random and stays so"
-    if run.training not in _HEAD_FITTED and (
+    if run.training not in HEAD_FITTED and (
         changed := _changed(run.head_fit, plain.head_fit, "head-fit")
     ):
         yield f"Without effect with {how}: {changed}"

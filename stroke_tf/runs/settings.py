@@ -35,6 +35,8 @@ SMOKE_SIZE = 96
 _SMOKE_FILTERS = 4
 HEAD_ONLY = ("frozen", "probe")
 """The ways of training a classifier that leave the backbone as it is."""
+HEAD_FITTED = ("frozen", "two-phase")
+"""The ways of training in which `head_fit` trains the head."""
 
 TestFold = int | Stage
 
@@ -405,7 +407,8 @@ def small(run: Any) -> Any:
         fit=replace(run.fit, epochs=1),
     )
     if isinstance(run, ClassifierRun):
-        return replace(run, head_fit=run.fit, copies=0)
+        head_fit = run.fit if run.training in HEAD_FITTED else run.head_fit
+        return replace(run, head_fit=head_fit, copies=0)
     decoder = tuple(_SMOKE_FILTERS << level for level in (4, 3, 2, 1, 0))
     # Hard negatives need a second epoch.
     return replace(run, filters=_SMOKE_FILTERS, decoder_filters=decoder, hard_negatives=0.0)

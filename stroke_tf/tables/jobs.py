@@ -13,7 +13,7 @@ from typing import NamedTuple
 from stroke_tf.files import read_json
 from stroke_tf.manifest import Fold, Protocol, read_hashed_manifest
 from stroke_tf.runs.keep_or_run import folder_of
-from stroke_tf.runs.settings import ClassifierRun
+from stroke_tf.runs.settings import HEAD_FITTED, ClassifierRun
 from stroke_tf.tables.table import Row, Table
 
 PROTOCOLS: tuple[Protocol, ...] = ("clean", "as-published")
@@ -145,7 +145,7 @@ def scaled(row: Row, *, size: int | None, epochs: int | None) -> Row:
         image_size=row.image_size if size is None else min(size, row.image_size),
         fit=replace(row.fit, epochs=min(most, row.fit.epochs)),
     )
-    if epochs is None or not isinstance(row, ClassifierRun):
+    if epochs is None or not isinstance(row, ClassifierRun) or row.training not in HEAD_FITTED:
         return row
     return replace(row, head_fit=replace(row.head_fit, epochs=min(most, row.head_fit.epochs)))
 

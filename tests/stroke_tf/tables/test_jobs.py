@@ -103,10 +103,11 @@ def test_what_does_not_fit_into_a_budget_says_so():
 
 
 def test_rows_are_made_smaller_never_larger():
-    row = scaled(ROW, size=96, epochs=5)
+    row = scaled(replace(ROW, training="frozen"), size=96, epochs=5)
     assert (row.image_size, row.fit.epochs, row.head_fit.epochs) == (96, 5, 5)
     row = scaled(UnetRun(image_size=64, fit=FitConfig(epochs=3)), size=96, epochs=5)
     assert (row.image_size, row.fit.epochs) == (64, 3)
+    assert scaled(ROW, size=None, epochs=5).head_fit == ROW.head_fit  # of no effect there
     assert scaled(ROW, size=None, epochs=None) == ROW
 
 
