@@ -74,7 +74,8 @@ def test_an_ensemble_has_the_mean_points_and_the_limits_of_all():
 
 def test_its_card_says_what_it_is_not_for_and_what_it_learned_from(shipped):
     card = (shipped.folder / "MODEL_CARD.md").read_text()
-    assert "- Not for ischaemia, children, scans after surgery or any medical use." in card
+    limits = "ischaemia, old blood, children, scans after surgery or any medical use"
+    assert f"- Not for {limits}." in card
     assert "- Operating point `sensitive`: from 0.1 on, chosen on validation slices." in card
     training = card[card.index("## Training data") : card.index("## Quantitative")]
     assert "CC BY 4.0" in training and "Apache-2.0" in training
@@ -88,7 +89,7 @@ def test_predict_asks_it_where_no_model_is_named(shipped, here, capsys, caplog):
     told = capsys.readouterr().out
     assert "slice.png: score of no stroke" in told and "positive" in told
     page = (here / "predictions" / "report.html").read_text()
-    assert "<dt>not for</dt><dd>ischaemia, children, scans after surgery or any medical use" in page
+    assert "<dt>not for</dt><dd>ischaemia, old blood, children, scans after surgery or" in page
     studies = json.loads((here / "predictions" / "studies.json").read_text())
     assert "ischaemia" in studies["model"]["limits"]
 
@@ -115,7 +116,7 @@ def test_the_page_in_the_browser_says_what_it_is_not_for(shipped, tmp_path):
 
     page = build_page(load_model(DEFAULT), tmp_path, limits=Limits(1, 1), keep_minutes=1)
     shown = [it["props"].get("value") for it in page.get_config_file()["components"]]
-    assert any("Not for ischaemia, children" in str(value) for value in shown)
+    assert any("Not for ischaemia, old blood, children" in str(value) for value in shown)
     assert ServeConfig().model == ()
 
 

@@ -54,7 +54,7 @@ def test_the_shipped_model_answers_where_none_is_named_and_says_so(shipped, capl
 @pytest.mark.parametrize("name", ZOO)
 def test_what_a_model_is_not_for_and_what_it_was_made_of_are_stated(name):
     entry, terms = ZOO[name], ZOO[name].licence.read_text()
-    for limit in ("ischaemia", "children", "surgery", "medical"):
+    for limit in ("ischaemia", "old blood", "children", "surgery", "medical"):
         assert limit in " ".join(entry.limits)
         assert limit in notice(name)
     for source in ("CC BY 4.0", "Apache-2.0", "Hssayeni", "PhysioNet", "EfficientNet-Lite0"):
