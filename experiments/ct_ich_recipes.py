@@ -45,6 +45,7 @@ TABLE = Table(
         "smoothed": replace(_BASE, smooth_slices=CT_ICH_UNET.smooth_slices),
         "20-epochs": replace(_BASE, fit=CT_ICH_UNET.fit),
     },
+    clean_only=("neighbours", "smoothed"),
 )
 """The recipe in fewer epochs, and each change of it."""
 
