@@ -1,6 +1,8 @@
+import dataclasses
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -108,3 +110,21 @@ def test_every_public_name_can_be_loaded():
         assert name in dir(stroke_tf)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = stroke_tf.nothing
+
+
+@pytest.mark.parametrize(
+    ("module", "kind"),
+    [
+        ("data_tools.options", "Inspection"),
+        ("experiments.demo", "Demo"),
+        ("experiments.make_zoo", "MakeZoo"),
+        ("stroke_tf.audits.settings", "AuditConfig"),
+        ("stroke_tf.deploy.predict", "Prediction"),
+        ("stroke_tf.tables.settings", "TableRun"),
+    ],
+)
+def test_what_a_command_writes_here_is_not_committed(module, kind):
+    fields = dataclasses.fields(getattr(import_module(module), kind))
+    (out,) = (it for it in fields if it.name == "out")
+    ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
+    assert out.default.parts[0] in ignored  # pictures of patients may be in it
