@@ -47,8 +47,6 @@ def test_the_recipe_is_of_the_backbone_that_is_stated():
 
 @pytest.mark.slow
 def test_what_is_shipped_comes_out_again(open_data, pretrained, tmp_path):
-    if not ZOO[DEFAULT].folder.is_dir():
-        pytest.skip(f"{DEFAULT} is not there: experiments.make_zoo makes it")
     (shipped,) = read_source(ZOO[DEFAULT].folder).description.trained_on
     records = tmp_path / "records"
     build_tfrecords(
