@@ -101,7 +101,8 @@ bench: $(VENV)/.installed ## speed and memory against the plain way
 	$(PY) -m benchmarks.pipeline $(ARGS)
 
 test: $(VENV)/.installed ## [JOBS=2] the tests, without the slow ones, in JOBS processes
-	$(PY) -m pytest -m 'not slow' -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PY) -m pytest -m 'not slow' -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+		--max-worker-restart 0 $(ARGS)
 
 test-all: $(VENV)/.installed ## all tests
 	$(PY) -m pytest $(ARGS)

@@ -7,8 +7,17 @@ import pytest
 
 from stroke_tf.ctrl_c import CODE, STOPPED, held, left_to_this_process
 
+pytestmark = pytest.mark.usefixtures("ctrl_c_interrupts")
 IGNORES = "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
 ASKED = [sys.executable, "-c", IGNORES]
+
+
+@pytest.fixture
+def ctrl_c_interrupts():
+    """Has Ctrl-C raise, whatever the tests before have made of it: it could end this process."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
 
 
 def press():
