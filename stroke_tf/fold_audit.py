@@ -89,5 +89,5 @@ def first_pair(groups: Sequence[Sequence[str]], folds: Mapping[str, Fold]) -> st
     if not groups:
         return ""
     first = groups[0][0]
-    other = next(it for it in groups[0] if folds[it] != folds[first])
+    other = next(name for name in groups[0] if folds[name] != folds[first])
     return f"{first} in {folds[first]}, {other} in {folds[other]}"

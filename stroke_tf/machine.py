@@ -100,8 +100,8 @@ def control_group_limits(
             here = mounted / path.strip("/")
             # A container may see its own group as the root, whatever its path is outside.
             folders = [here, *here.parents] if here.is_dir() else [mounted]
-            inside = (it for it in folders if it.is_relative_to(mounted))
-            found += [limit for it in inside if (limit := _group_limit(it))]
+            inside = (folder for folder in folders if folder.is_relative_to(mounted))
+            found += [limit for folder in inside if (limit := _group_limit(folder))]
     return found
 
 

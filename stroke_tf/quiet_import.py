@@ -31,7 +31,7 @@ _SECONDS = 5  # for the last lines: a process that was started meanwhile may hol
 
 def import_quietly(name: str) -> None:
     """Has a package that is not imported yet say no notes of Abseil's log while it is."""
-    if name not in sys.modules and not any(isinstance(it, _Finder) for it in sys.meta_path):
+    if name not in sys.modules and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder(name))
 
 

@@ -102,7 +102,7 @@ def json_of_metrics(metrics: Mapping[str, Metric]) -> dict[str, dict[str, float 
 def metrics_of_json(values: Mapping[str, Mapping[str, float | None]]) -> dict[str, Metric]:
     """Returns what `json_of_metrics` was given."""
     return {
-        name: Metric(**{key: math.nan if it is None else it for key, it in metric.items()})
+        name: Metric(**{key: math.nan if value is None else value for key, value in metric.items()})
         for name, metric in values.items()
     }
 

@@ -99,5 +99,5 @@ def cell_text(cell: Any) -> str:
     if cell is None:
         return "–"
     if isinstance(cell, dict):
-        return Metric(*(float("nan") if it is None else it for it in cell.values())).text()
+        return Metric(*(float("nan") if value is None else value for value in cell.values())).text()
     return f"{cell:.3f}" if isinstance(cell, float) else str(cell)

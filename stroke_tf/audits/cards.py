@@ -21,8 +21,13 @@ def audit(subject: Subject) -> Audited:
         )
     told = answers(known)
     items = [
-        {"item": number, "section": it.section, "what it asks": it.asks, "answered": text or AUTHOR}
-        for number, it, text in told
+        {
+            "item": number,
+            "section": item.section,
+            "what it asks": item.asks,
+            "answered": text or AUTHOR,
+        }
+        for number, item, text in told
     ]
     return Audited(
         "Cards",

@@ -240,7 +240,10 @@ def _included(known: Evidence) -> str | None:
         return None
     parts = {part: known.counts(folds) for part, folds in known.parts().items()}
     parts = parts or {"all": known.counts()}
-    told = [f"{part} {it['slices']} slices, {it['groups']} groups" for part, it in parts.items()]
+    told = [
+        f"{part} {counted['slices']} slices, {counted['groups']} groups"
+        for part, counted in parts.items()
+    ]
     return f"{'; '.join(told)}; {len(known.manifest.rejected)} files left out"
 
 

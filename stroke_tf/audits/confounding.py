@@ -59,7 +59,7 @@ def cramers_v(classes: ArrayLike, sources: ArrayLike, groups: ArrayLike, **drawn
     from scipy.stats.contingency import association
 
     (names, rows), (others, columns) = (
-        np.unique(np.asarray(it), return_inverse=True) for it in (classes, sources)
+        np.unique(np.asarray(column), return_inverse=True) for column in (classes, sources)
     )
 
     def statistic(weights: NDArray[np.int64]) -> list[float]:
@@ -94,8 +94,8 @@ def source_findings(
     table = counts.reset_index(names="source")
     table.insert(1, "groups", pd.Series(groups).groupby(sources).nunique().to_numpy())
     for view in views:
-        table[f"told by {view}"] = [it[view].auc for it in told.values()]
-        table[_p_of(view)] = [it[view].p_auc for it in told.values()]
+        table[f"told by {view}"] = [by_view[view].auc for by_view in told.values()]
+        table[_p_of(view)] = [by_view[view].p_auc for by_view in told.values()]
     table = corrected(table)
     v = cramers_v(classes, sources, groups, **drawn)
     confounded, n = v.low > _CONFOUNDED, f"n {len(sources)}, {len(counts)} sources"

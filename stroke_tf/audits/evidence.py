@@ -89,7 +89,7 @@ def read_evidence(subject: Subject) -> Evidence:
 
 def _of_run(folder: Path, row: str | None) -> dict[str, Any]:
     if not (folder / _METRICS).is_file():
-        return _of_parts([it for it in runs_of(folder, row=row) if (it / _METRICS).is_file()])
+        return _of_parts([run for run in runs_of(folder, row=row) if (run / _METRICS).is_file()])
     result = read_metrics(folder / _METRICS)
     files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return {
@@ -107,8 +107,8 @@ def _of_parts(runs: Sequence[Path]) -> dict[str, Any]:
     """Returns what the parts of a cross-validation say; it has no one result and no split."""
     if not runs:
         return {}
-    networks = [it for it in runs if (it / "model.keras").is_file()]
-    sources = [(it.name, read_source(it).description) for it in networks]
+    networks = [run for run in runs if (run / "model.keras").is_file()]
+    sources = [(run.name, read_source(run).description) for run in networks]
     shared = ("facts", "data_sha256", "settings", "environment")
     known = {name: value for name, value in _of_run(runs[0], None).items() if name in shared}
     return known | {"model": together(sources) if len(networks) == len(runs) else None}

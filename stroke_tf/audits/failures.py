@@ -55,7 +55,7 @@ def audit(subject: Subject) -> Audited:
     drawn = {"seed": subject.seed, "resamples": subject.resamples}
     known = known_of(subject.table, list(answers.frame["id"])) if subject.table else None
     kinds = _kinds(known, slices, at, masks[at])
-    divided = {title: breakdown(frame, it, **drawn) for title, it in kinds.items()}
+    divided = {title: breakdown(frame, kind, **drawn) for title, kind in kinds.items()}
     tables = {title: table for title, table in divided.items() if len(table)}
     findings = [_overall(answers, frame, tables[_ALL], **drawn), *_worse(answers, tables)]
     findings += findings_of(known) if known else []

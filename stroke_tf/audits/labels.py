@@ -58,9 +58,9 @@ def audit(subject: Subject) -> Audited:
         predictions, by = [_said(answers, slices)], "the run"
     else:
         predictions, by = [*_quick(slices, subject)], "the quick classifier"
-    parts = [_doubtful(it, slices, masks, subject) for it in predictions]
+    parts = [_doubtful(predicted, slices, masks, subject) for predicted in predictions]
     parts.append(_odd(slices, masks, known, patients="patient" in manifest.grouping))
-    judged = sorted({place for it in predictions for place in it.places.tolist()})
+    judged = sorted({place for predicted in predictions for place in predicted.places.tolist()})
     return Audited(
         "Labels",
         f"{len(judged)} slices in {len(set(slices.groups[judged]))} groups ({manifest.grouping}), "
@@ -75,7 +75,7 @@ def audit(subject: Subject) -> Audited:
 
 def _said(answers: Answers, slices: SliceSet) -> _Predicted:
     frame = answers.frame
-    truth, scores, parts = (frame[it].to_numpy() for it in ("truth", "score", "part"))
+    truth, scores, parts = (frame[column].to_numpy() for column in ("truth", "score", "part"))
     return _Predicted(answers.labels, slices.places(frame["id"]), truth, scores, parts)
 
 

@@ -136,7 +136,7 @@ def _dealt(subject: Subject) -> _Dealt:
     if subject.table and "patient" in read_columns(subject.table):
         of_table = known_of(subject.table, list(slices.ids))
         named, told = of_table.column("patient"), [*told, *findings_of(of_table)]
-        patients = [it or other for it, other in zip(named, patients, strict=True)]
+        patients = [patient or other for patient, other in zip(named, patients, strict=True)]
     clean = not subject.split and manifest.protocol == "clean"
     return _Dealt(slices, folds, patients, clean, told)
 
@@ -214,8 +214,8 @@ def _worth(worth: _Worth, task: Task) -> tuple[dict[str, pd.DataFrame], list[Fin
         f"Test slices with and without a relative in training, {name}": related,
     }
     n = f"n {len(worth.truth)}, {len(set(worth.groups))} groups"
-    others = [it for it in worth.deals if it != worth.honest]
-    gains = [_gain(dealt.to_dict("records"), it, worth.honest, n) for it in others]
+    others = [other for other in worth.deals if other != worth.honest]
+    gains = [_gain(dealt.to_dict("records"), other, worth.honest, n) for other in others]
     return tables, [*gains, *_relatives(name, related)]
 
 
@@ -254,8 +254,10 @@ def _pairs(dealt: _Dealt) -> dict[str, Figure]:
     place, rows = {name: at for at, name in enumerate(dealt.ids)}, {}
     for kind, labels in dealt.related.items():
         for ids in split_groups(dealt.ids, dealt.by_id, labels)[:1]:
-            other = next(it for it in ids if dealt.by_id[it] != dealt.by_id[ids[0]])
-            rows[kind] = [dealt.slices.images[place[it]] for it in (ids[0], other)]
+            other = next(
+                relative for relative in ids if dealt.by_id[relative] != dealt.by_id[ids[0]]
+            )
+            rows[kind] = [dealt.slices.images[place[relative]] for relative in (ids[0], other)]
     return {"relatives-in-two-folds": figure_augmentations(rows)} if rows else {}
 
 
@@ -294,7 +296,9 @@ class _Worth:
         self, features: NDArray[np.float32], classifier: Classifier
     ) -> dict[str, NDArray[np.float64]]:
         """Returns the scores of all slices by each deal."""
-        return {it: held_out(features, self.truth, at, classifier) for it, at in self.deals.items()}
+        return {
+            name: held_out(features, self.truth, at, classifier) for name, at in self.deals.items()
+        }
 
     def row(self, scores: dict[str, NDArray[np.float64]]) -> dict[str, Metric | float]:
         """Returns the AUC by each deal, and what deals that part groups add, with p values."""
@@ -309,14 +313,16 @@ class _Worth:
 
     def _aucs(self, scores: dict[str, NDArray[np.float64]], name: str) -> list[Auc]:
         parts = {name: self.deals[name], "": self.deals[self.honest]}
-        return self._measured(scores, parts, {it: _tested(parts[it]) for it in parts})
+        return self._measured(scores, parts, {part: _tested(parts[part]) for part in parts})
 
     def with_and_without(self, scores: NDArray[np.float64]) -> pd.DataFrame:
         """Returns the AUC of test slices with a relative in training, and of those without."""
         parts, rows = self.deals[DEALT], []
         tested = _tested(parts)
         for name, kinds in _RELATIVES.items():
-            related = [with_relative(self._dealt.related[it], self._dealt.folds) for it in kinds]
+            related = [
+                with_relative(self._dealt.related[kind], self._dealt.folds) for kind in kinds
+            ]
             has = np.any(related, axis=0)[self._places] & tested
             lacks = ~has & tested
             both = {"with": scores, "without": scores}

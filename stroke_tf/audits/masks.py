@@ -39,7 +39,7 @@ def read_masks(
     masks = np.zeros((len(rows), image_size, image_size), np.uint8)
     if drawn.any():
         shown = {row.fold for row in rows}
-        folds = tuple(it.fold for it in read_manifest(records).folds if str(it.fold) in shown)
+        folds = tuple(fold.fold for fold in read_manifest(records).folds if str(fold.fold) in shown)
         lesions = decode_slices(
             records, folds, task=Task.SEGMENT, image_size=image_size, lesions_only=True
         )
@@ -72,7 +72,11 @@ def sizes_of(masks: NDArray[np.integer], ml: NDArray[np.floating]) -> pd.Series:
 def _names(ranges: Sequence[pd.Interval], unit: str) -> list[str]:
     """Returns names of ranges of sizes, with digits enough to tell them apart."""
     for digits in range(2, _MOST_DIGITS):
-        edges = [f"{edge:.{digits}g}" for it in ranges for edge in (max(it.left, 0), it.right)]
+        edges = [
+            f"{edge:.{digits}g}"
+            for interval in ranges
+            for edge in (max(interval.left, 0), interval.right)
+        ]
         pairs = list(zip(edges[::2], edges[1::2], strict=True))
         if len(set(pairs)) == len(pairs) and all(low != high for low, high in pairs):
             break

@@ -21,7 +21,7 @@ Classifier = Callable[
 
 def small_pixels(images: NDArray[np.uint8], *, side: int) -> NDArray[np.float32]:
     """Returns pictures as rows of their pixels at a small size, shape (N, side * side)."""
-    small = [cv2.resize(it, (side, side), interpolation=cv2.INTER_AREA) for it in images]
+    small = [cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images]
     return np.stack(small).reshape(len(images), -1).astype(np.float32)
 
 

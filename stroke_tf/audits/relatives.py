@@ -59,10 +59,14 @@ def folds_of_file(names: Mapping[str, str], ids: Sequence[str]) -> NDArray[np.st
     def fold_of(name: str) -> str:
         if name in names:
             return names[name]
-        found = {it for it in tails_of_names.get(name, ()) if is_of(it, name)}
+        found = {candidate for candidate in tails_of_names.get(name, ()) if is_of(candidate, name)}
         for tail in () if found else _tails(name):
             if len(tails_of_ids[tail]) == 1:
-                found = found | {it for it in tails_of_names.get(tail, ()) if tail in _whole(it)}
+                found = found | {
+                    candidate
+                    for candidate in tails_of_names.get(tail, ())
+                    if tail in _whole(candidate)
+                }
         return names[found.pop()] if len(found) == 1 else NO_FOLD
 
     found = [fold_of(name) for name in ids]
@@ -82,8 +86,8 @@ def _whole(name: str) -> tuple[str, ...]:
 
 def _tails(name: str) -> set[str]:
     """Returns a name, with and without ending, and the same without its first folders."""
-    parts = [PurePath(it).parts for it in _whole(name)]
-    return {"/".join(it[at:]) for it in parts for at in range(len(it))}
+    parts = [PurePath(path).parts for path in _whole(name)]
+    return {"/".join(folders[at:]) for folders in parts for at in range(len(folders))}
 
 
 def _by_tail(names: Iterable[str]) -> dict[str, set[str]]:

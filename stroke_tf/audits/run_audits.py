@@ -120,7 +120,7 @@ def _settings(subject: Subject) -> dict[str, Any]:
 def _results(subject: Subject) -> list[Path]:
     """Returns the files of results beside the predictions, such as those on outside data."""
     runs = runs_of(subject.run, row=subject.row) if subject.run else ()
-    return [path for run in runs for it in _RESULTS for path in sorted(run.glob(it))]
+    return [path for run in runs for pattern in _RESULTS for path in sorted(run.glob(pattern))]
 
 
 def _weights(subject: Subject) -> list[Path]:

@@ -78,7 +78,11 @@ def audit(subject: Subject) -> Audited:
     clean = manifest.protocol == "clean"
     sources, told = read_sources(subject.table, slices.ids)
     found.findings += told or of_table
-    asked = [it for it in _CLASSES if has_both(slices.truth(it)[slices.used(it)])]
+    asked = [
+        candidate
+        for candidate in _CLASSES
+        if has_both(slices.truth(candidate)[slices.used(candidate)])
+    ]
     for task in asked:
         places = np.flatnonzero(slices.used(task))
         truth, some = slices.truth(task)[places], slices.take(places)
@@ -170,12 +174,12 @@ def _compared(measured: Mapping[str, Auc]) -> pd.DataFrame:
     rows = [
         {
             "view": view,
-            _AUC: it.auc,
-            _P_TELLS: it.p_auc if view in asked else np.nan,
-            _LOSS: it.first_minus,
-            _P_LOST: np.nan if view == FULL else it.p_minus,
+            _AUC: auc.auc,
+            _P_TELLS: auc.p_auc if view in asked else np.nan,
+            _LOSS: auc.first_minus,
+            _P_LOST: np.nan if view == FULL else auc.p_minus,
         }
-        for view, it in measured.items()
+        for view, auc in measured.items()
     ]
     return corrected(pd.DataFrame(rows))
 

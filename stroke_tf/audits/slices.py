@@ -64,7 +64,7 @@ class SliceSet:
         Raises:
             ValueError: If one is not there.
         """
-        copies_first = sorted(enumerate(self.rows), key=lambda it: it[1].copy, reverse=True)
+        copies_first = sorted(enumerate(self.rows), key=lambda pair: pair[1].copy, reverse=True)
         known = {row.source_id: place for place, row in copies_first}
         if missing := [name for name in ids if name not in known]:
             raise ValueError(
@@ -95,7 +95,7 @@ def read_slices(records: Path, *, image_size: int, stages: bool = False) -> Slic
         ValueError: If there is no slice, or a shard is not what the manifest says.
     """
     manifest = read_manifest(records)
-    folds = tuple(it.fold for it in manifest.folds if stages or it.fold not in STAGE_FOLDS)
+    folds = tuple(fold.fold for fold in manifest.folds if stages or fold.fold not in STAGE_FOLDS)
     slices = decode_slices(records, folds, task=Task.DETECT, image_size=image_size)
     return SliceSet(gray_images(slices), slices.rows, slices.is_hu)
 

@@ -45,14 +45,14 @@ def sureness(frame: pd.DataFrame, *, seed: int, resamples: int) -> Sureness:
         scores[f"by a temperature from {where}"] = after
     options: dict[str, Any] = {"groups": frame["group"], "seed": seed, "resamples": resamples}
     found = [
-        classification_metrics(frame["truth"], it, threshold=0.5, **options)
-        for it in scores.values()
+        classification_metrics(frame["truth"], probs, threshold=0.5, **options)
+        for probs in scores.values()
     ]
     table = pd.DataFrame([{name: metrics[name] for name in _SCORES} for metrics in found])
     table.insert(0, "scores", list(scores))
     figures = {
-        name: figure_reliability(reliability(frame["truth"], it))
-        for name, it in zip(
+        name: figure_reliability(reliability(frame["truth"], probs))
+        for name, probs in zip(
             ("reliability", "reliability-after-the-temperature"), scores.values(), strict=False
         )
     }

@@ -27,7 +27,7 @@ def runs_of(folder: Path, *, row: str | None = None) -> tuple[Path, ...]:
     rows = said[["row", "protocol"]].drop_duplicates()
     chosen = rows[rows["row"] == row] if row or rows["row"].nunique() > 1 else rows
     starts = ["-".join(names) for names in chosen.itertuples(index=False)]
-    found = [path for it in starts for path in folder.glob(f"{glob.escape(it)}-part*-s*")]
+    found = [path for start in starts for path in folder.glob(f"{glob.escape(start)}-part*-s*")]
     return tuple(sorted(path for path in found if (path / "config.json").is_file()))
 
 

@@ -42,7 +42,7 @@ def equalised(images: Images, heads: Images) -> Images:
     )
     reached = np.cumsum(counts / counts.sum(axis=1, keepdims=True).clip(1), axis=1)
     wanted = reached.mean(axis=0)
-    tables = np.stack([np.interp(it, wanted, np.arange(256)) for it in reached])
+    tables = np.stack([np.interp(shares, wanted, np.arange(256)) for shares in reached])
     tables[:, 0] = 0
     pairs = zip(images, tables.round().astype(np.uint8), strict=True)
     return np.stack([cv2.LUT(image, table) for image, table in pairs])
@@ -71,13 +71,13 @@ def size_numbers(slices: SliceSet) -> NDArray[np.float32]:
     rows = slices.rows
     suffixes = np.array([PurePath(row.file).suffix.lower() for row in rows])
     formats = [suffixes == suffix for suffix in sorted(set(suffixes))]
-    spacings = [[float(it) for it in row.spacing_mm.split("x") if it] for row in rows]
+    spacings = [[float(number) for number in row.spacing_mm.split("x") if number] for row in rows]
     columns = [
         [row.width for row in rows],
         [row.height for row in rows],
         slices.is_hu,
         *formats,
-        *[[(*it, 0.0, 0.0, 0.0)[axis] for it in spacings] for axis in range(3)],
+        *[[(*spacing, 0.0, 0.0, 0.0)[axis] for spacing in spacings] for axis in range(3)],
     ]
     return np.stack(columns, axis=1).astype(np.float32)
 

@@ -46,8 +46,8 @@ def draw_wrong(
             [f"{frame['id'][at]}\n{what.format(sure[at])}" for at in chosen],
             masks=masks[chosen],
         )
-        for name, it in wrong.items()
-        if len(chosen := it.index[:_MOST].to_numpy())
+        for name, ranked in wrong.items()
+        if len(chosen := ranked.index[:_MOST].to_numpy())
     }
 
 
@@ -81,7 +81,7 @@ def draw_worst_masks(frame: pd.DataFrame, run: Path, records: Path) -> Figure | 
     )
     slices = slices_tested(
         tested,
-        tuple(it.fold for it in read_manifest(records).folds if str(it.fold) in folds),
+        tuple(fold.fold for fold in read_manifest(records).folds if str(fold.fold) in folds),
         ids,
     )
     network = keras.models.load_model(run / "model.keras", compile=False)

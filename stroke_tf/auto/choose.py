@@ -140,7 +140,7 @@ def set_by_user(kind: type[Any], args: Sequence[str]) -> frozenset[str]:
     unset = [Reason(name, _UNSET, "") for name in CHOICES]
     run = parse(kind, default=replace(start, run=_with(start.run, unset)), args=args).run
     values = (run.image_size, run.batch_size, run.fit.epochs, run.fit.learning_rate)
-    return frozenset(name for name, it in zip(CHOICES, values, strict=True) if it != _UNSET)
+    return frozenset(name for name, value in zip(CHOICES, values, strict=True) if value != _UNSET)
 
 
 def _facts(run: Run) -> Facts:
@@ -201,7 +201,7 @@ def _fitting(
     """Returns a measured step whose batch fits, and why it is that batch; None if none fits."""
     batch, why, known = run.batch_size, KEPT, {}
     if not own_batch:
-        known = {it: measure(replace(run, batch_size=it)) for it in _PROBED}
+        known = {batch_size: measure(replace(run, batch_size=batch_size)) for batch_size in _PROBED}
         probed = [step for step in known.values() if step]
         if not probed:
             return None

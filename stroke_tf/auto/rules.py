@@ -114,10 +114,10 @@ def size_for_lesions(sizes: Sequence[int], facts: Facts, *, default: int) -> tup
         default: Size where there are no masks.
     """
     if not facts.lesion_px:
-        size = max((it for it in sizes if it <= default), default=sizes[0])
+        size = max((px for px in sizes if px <= default), default=sizes[0])
         return size, "the default, for there are no masks that say how small lesions are"
     area = sorted(facts.lesion_px)[len(facts.lesion_px) // 10]
-    enough = (it for it in sizes if area * it**2 >= LESION_PX * facts.side**2)
+    enough = (px for px in sizes if area * px**2 >= LESION_PX * facts.side**2)
     size = next(enough, sizes[-1])
     return size, (
         f"nine in ten of {len(facts.lesion_px)} lesions have {area} pixels or more at "
@@ -185,7 +185,10 @@ def batch_for(
         return batch, why
     seconds = {}
     while 2 * batch <= MOST_BATCH and not problem(2 * batch):
-        seconds = {it: _per_slice(step_of(it, measured)) for it in (default, batch, 2 * batch)}
+        seconds = {
+            batch_size: _per_slice(step_of(batch_size, measured))
+            for batch_size in (default, batch, 2 * batch)
+        }
         if seconds[2 * batch] > (1 - GAIN) * seconds[batch]:
             break
         batch *= 2

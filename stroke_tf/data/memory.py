@@ -104,7 +104,9 @@ def load_slices(
         _check_first_records(paths, manifest)
         _fill(slices, _decoded(paths, used, manifest=manifest, slices=slices), name=str(records))
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        changed = [it.name for it in shards if _sha256(Path(records) / it.name) != it.sha256]
+        changed = [
+            shard.name for shard in shards if _sha256(Path(records) / shard.name) != shard.sha256
+        ]
         raise ValueError(
             f"{records}: shards must hold whole records of {manifest.size} x {manifest.size} "
             f"pixels. Changed since they were written: {changed}. Received: {error.message}"
@@ -281,7 +283,7 @@ def _fill(slices: Slices, decoded: tf.data.Dataset, *, name: str) -> None:
 def _check_masks(batch: dict[str, np.ndarray], *, name: str) -> None:
     shown = batch["mask"].any(axis=(1, 2, 3))
     if (wrong := shown != (batch["stroke_type"] != StrokeType.NONE)).any():
-        ids = [it.decode() for it in batch["source_id"][wrong]]
+        ids = [source_id.decode() for source_id in batch["source_id"][wrong]]
         raise ValueError(
             f"{name}: masks must show a lesion just where the class is one; convert the slices "
             f"again. Received: otherwise in {ids}"

@@ -216,7 +216,9 @@ def _show(
         return [gr.skip(), gr.skip()]
     one = _series_of(visit, name)
     number = min(max(int(place), 1), len(one.study.rows)) - 1
-    facts = html_table((), [tuple(map(html.escape, it)) for it in facts_of(one.study.rows[number])])
+    facts = html_table(
+        (), [tuple(map(html.escape, fact)) for fact in facts_of(one.study.rows[number])]
+    )
     pixels = one.read(number)
     if pixels is None:
         return [f"<p>slice {number + 1}: could not be read</p>", facts]

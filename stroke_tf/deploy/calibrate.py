@@ -77,7 +77,7 @@ def score_slices(
     slices = decode_slices(records, folds, task=task, image_size=size)
     scores = np.empty(len(slices.rows))
     for places in _series_of(slices.rows):
-        images = (_pixels(slices.images[it, ..., 0], slices.is_hu[it]) for it in places)
+        images = (_pixels(slices.images[place, ..., 0], slices.is_hu[place]) for place in places)
         said = model.predict(images, series=described.needs_order)
         scores[places] = [class_one_score(one.scores) for one in said]
     truth = np.array([label_of(row, task=task) for row in slices.rows], bool)

@@ -122,7 +122,7 @@ def export_model(settings: Export) -> dict[str, Any]:
             "from": "pictures" if settings.pictures else "validation slices of records",
             **_trained_on_these(settings, model),
             "formats": compare(raw, answers, known.images, model, rounds=settings.rounds),
-            "bytes": {name: sum(it["bytes"] for it in files_of(out, name)) for name in formats},
+            "bytes": {name: sum(file["bytes"] for file in files_of(out, name)) for name in formats},
         }
         if settings.int8:
             found["int8"] = _loss(settings, raw, model, answers[INT8]) | {

@@ -73,7 +73,7 @@ def keras_answer(raw: RawModel) -> Answer:
             raw.named(network.predict(rgb, batch_size=_BATCH, verbose=0))
             for network in raw.networks
         ]
-        return {name: np.mean([it[name] for it in said], axis=0) for name in said[0]}
+        return {name: np.mean([outputs[name] for outputs in said], axis=0) for name in said[0]}
 
     return answer
 
@@ -145,7 +145,7 @@ def _difference(
         f"{name}_difference": float(np.abs(said[name] - expected[name]).max()) for name in expected
     }
     if MASK in expected:
-        classes = [apply_mask_rule(it[MASK], model.mask_rule) for it in (said, expected)]
+        classes = [apply_mask_rule(outputs[MASK], model.mask_rule) for outputs in (said, expected)]
         found["pixels_of_another_class"] = float(np.mean(classes[0] != classes[1]))
         found["lesion_pixels"] = float(np.mean(classes[1] != StrokeType.NONE))
     return found

@@ -97,8 +97,8 @@ def stems_of(names: Sequence[str], *, is_series: bool) -> list[str]:
     """Returns a file name without suffix for each slice: safe, and no two alike."""
     if is_series:
         return [f"{place:04d}" for place in range(1, len(names) + 1)]
-    plain = [re.sub(r"[^\w.-]", "_", _SUFFIX.sub("", it.rpartition("/")[2])) for it in names]
-    times = Counter(it.casefold() for it in plain)
+    plain = [re.sub(r"[^\w.-]", "_", _SUFFIX.sub("", name.rpartition("/")[2])) for name in names]
+    times = Counter(stem.casefold() for stem in plain)
     return [
         f"{place:04d}-{stem}" if times[stem.casefold()] > 1 or stem.startswith(".") else stem
         for place, stem in enumerate(plain, 1)

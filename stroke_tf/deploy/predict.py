@@ -166,7 +166,9 @@ def _predict(
         _log.info("%s", note)
     rows, redone = _rows(settings, found, model, folder, progress)
     folder.sweep([row for its in rows.values() for row in its])
-    studies = tuple(study_of(it, rows[it.name], out=out, model=model) for it in found.series)
+    studies = tuple(
+        study_of(series, rows[series.name], out=out, model=model) for series in found.series
+    )
     broken = [(row.file, row.fault) for its in rows.values() for row in its if row.fault]
     broken += _write_dicom(settings, found, studies, model, redone)
     for name, reason in broken:
@@ -197,9 +199,14 @@ def _rows(
     from stroke_tf.deploy.stream import Stream
 
     needs_order = model.description.needs_order
-    portions = [it for one in found.series for it in portions_of(one, needs_order=needs_order)]
-    done = [folder.rows_of(it) for it in portions]
-    total, skipped = sum(len(it.slices) for it in portions), sum(len(it or ()) for it in done)
+    portions = [
+        portion for one in found.series for portion in portions_of(one, needs_order=needs_order)
+    ]
+    done = [folder.rows_of(portion) for portion in portions]
+    total, skipped = (
+        sum(len(portion.slices) for portion in portions),
+        sum(len(kept or ()) for kept in done),
+    )
     count = iter(range(skipped + 1, total + 1))
     rows: dict[str, list[SliceRow]] = {one.name: [] for one in found.series}
     redone: Counter[str] = Counter()
@@ -211,7 +218,9 @@ def _rows(
         keep_going=settings.keep_going,
         told=lambda: progress("slices", next(count), total),
     ) as stream:
-        _tell_time(stream, [it for it, kept in zip(portions, done, strict=True) if kept is None])
+        _tell_time(
+            stream, [portion for portion, kept in zip(portions, done, strict=True) if kept is None]
+        )
         for portion, kept in zip(portions, done, strict=True):
             if kept is None:
                 kept = stream.run(portion)
@@ -303,7 +312,7 @@ def _lines(shown: Sequence[str], all_of_them: Sequence[str]) -> str:
 
 def _tell_time(stream: Stream, portions: Sequence[Portion]) -> None:
     """Says how long all will take, from a few slices that are timed."""
-    count = sum(len(it.slices) for it in portions)
+    count = sum(len(portion.slices) for portion in portions)
     if count < _TIMED_FROM:
         return
     first = portions[0].slices[: stream.batch_size]

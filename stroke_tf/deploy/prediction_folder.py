@@ -51,7 +51,7 @@ def portions_of(series: Series, *, needs_order: bool) -> Iterator[Portion]:
     """Yields a series whole where a model needs the order of slices, else in equal portions."""
     count = len(series.slices)
     whole = needs_order and series.is_series
-    stems = stems_of([it.name for it in series.slices], is_series=series.is_series)
+    stems = stems_of([slice_.name for slice_ in series.slices], is_series=series.is_series)
     step = count if whole else PORTION
     for start in range(0, count, step):
         part = slice(start, start + step)
@@ -76,7 +76,7 @@ class PredictionFolder:
         identity = plain(identity)
         if path.exists():
             _check_same(path, identity)
-        elif others := sorted(it.name for it in out.iterdir() if it.name != _LOCK_NAME):
+        elif others := sorted(entry.name for entry in out.iterdir() if entry.name != _LOCK_NAME):
             raise FileExistsError(
                 f"{out} must be new, empty or of the same prediction. Received: a folder with "
                 f"{others[0]}"

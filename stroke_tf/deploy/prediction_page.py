@@ -139,13 +139,13 @@ def volumes_html(
     yield f"<p>{html.escape(volumes.rule)}</p>\n"
     rows = [
         (
-            key(it.kind),
-            f"{it.first + 1} to {it.last + 1}",
-            f"{it.ml:.2f}",
-            go(it.largest),
-            f"{it.diameter_mm:.0f}",
+            key(lesion.kind),
+            f"{lesion.first + 1} to {lesion.last + 1}",
+            f"{lesion.ml:.2f}",
+            go(lesion.largest),
+            f"{lesion.diameter_mm:.0f}",
         )
-        for it in volumes.lesions[:most]
+        for lesion in volumes.lesions[:most]
     ]
     if rows:
         header = ("lesion", "slices", "ml", "largest on", "diameter, mm")
@@ -161,7 +161,7 @@ def _slices(own: Sequence[SliceRow]) -> Iterator[str]:
     if not found:
         yield "<p>None: no lesion was drawn, and no score reaches the threshold.</p>\n"
         return
-    listed = sorted(sorted(found, key=lambda it: weight_of(it[1]), reverse=True)[:_LISTED])
+    listed = sorted(sorted(found, key=lambda pair: weight_of(pair[1]), reverse=True)[:_LISTED])
     names = [*_columns(own)]
     header = ("slice", "file", *names, *(f"{name}, {_unit(own)}" for name in LESIONS))
     yield html_table(
@@ -276,7 +276,7 @@ def _facts(about: Mapping[str, str]) -> str:
 def html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Returns a table of cells that are HTML already."""
     head = "".join(f"<th>{name}</th>" for name in header)
-    lines = "".join(f"<tr>{''.join(f'<td>{it}</td>' for it in row)}</tr>\n" for row in rows)
+    lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>\n" for row in rows)
     return (
         f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>\n'
         f"<tbody>{lines}</tbody></table></div>\n"

@@ -60,7 +60,10 @@ class RawModel(keras.Model):
         if len(said) == 1:
             return said[0]
         mean = keras.ops.mean
-        return {name: mean(keras.ops.stack([it[name] for it in said]), axis=0) for name in said[0]}
+        return {
+            name: mean(keras.ops.stack([outputs[name] for outputs in said]), axis=0)
+            for name in said[0]
+        }
 
     def named(self, outputs: Any) -> dict[str, Any]:
         """Returns a network's outputs by name, of the slice's the scores alone."""

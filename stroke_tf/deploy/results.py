@@ -72,7 +72,7 @@ def write_results(
     """
     out = result.out
     write_predictions(out / "predictions.csv", result.rows)
-    told = {"warning": WARNING, **identity, "series": [it.to_json() for it in result.studies]}
+    told = {"warning": WARNING, **identity, "series": [study.to_json() for study in result.studies]}
     write_json(out / "studies.json", told)
     listed = [
         *((name, "fault", reason) for name, reason in result.faults),

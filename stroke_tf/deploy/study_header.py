@@ -137,12 +137,12 @@ def read_sources(series: Series) -> SourceImages:
                 f"{series.name}: a DICOM file of results must have a source with one slice at a "
                 f"position. Received: {below.name} and {above.name}"
             )
-    if len({it.path for it in slices}) == len(slices):
-        images = tuple(_image(it, geometry) for it in slices)
+    if len({slice_.path for slice_ in slices}) == len(slices):
+        images = tuple(_image(slice_, geometry) for slice_ in slices)
         frames = tuple(range(len(slices)))
     else:
         images = (_image(slices[0], geometry),)
-        frames = tuple(it.frame or 0 for it in slices)
+        frames = tuple(slice_.frame or 0 for slice_ in slices)
         if sorted(frames) != list(range(images[0].get("NumberOfFrames", 1))):
             raise ValueError(
                 f"{series.name}: a DICOM file of results must have a source of single-frame "
@@ -185,7 +185,7 @@ def _image(source: InputSlice, geometry: Geometry) -> Dataset:
     for keyword in _GROUPS:
         if items := tags.items(keyword):
             setattr(image, keyword, [_place_of(item) for item in items])
-    missing = [it for it in _UIDS if not uid.UID(str(image.get(it) or "")).is_valid]
+    missing = [keyword for keyword in _UIDS if not uid.UID(str(image.get(keyword) or "")).is_valid]
     if missing:
         raise tags.fault(f"a DICOM file of results must have a source with {', '.join(missing)}")
     if "SharedFunctionalGroupsSequence" not in image and "SliceThickness" not in image:

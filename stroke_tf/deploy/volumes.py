@@ -101,9 +101,9 @@ def study_volumes(series: Series, masks: Iterable[np.ndarray | None]) -> StudyVo
             f"`masks` must be one for each slice, {len(series.slices)}. Received: {place}"
         )
     return StudyVolumes(
-        ml={name: sum(it[name] for it in slice_ml) for name in CLASS_NAMES.values()},
+        ml={name: sum(areas_ml[name] for areas_ml in slice_ml) for name in CLASS_NAMES.values()},
         slice_ml=tuple(slice_ml),
-        lesions=tuple(sorted(lesions, key=lambda it: -it.ml)),
+        lesions=tuple(sorted(lesions, key=lambda lesion: -lesion.ml)),
         rule=" ".join(_rule(geometry)),
     )
 

@@ -103,7 +103,7 @@ BACKBONE_FILES: dict[str, ImagenetFile] = {
 ENCODER_FILES: dict[str, ImagenetFile] = {
     "mobilenet": ImagenetFile("mobilenet_1_0_224_tf_no_top.h5"),
     "mobilenetv2": _SMALL,
-    **{f"efficientnetb{size}": _efficient(size, it) for size, it in enumerate(_EFFICIENT)},
+    **{f"efficientnetb{size}": _efficient(size, sha256) for size, sha256 in enumerate(_EFFICIENT)},
     "resnet18": _RESNET18,
     "resnet34": _classification("resnet34", "8caaa0ad39d927cb8ba5385bf945d582"),
     "resnet50": _classification("resnet50", "db3b217156506944570ac220086f09b6"),

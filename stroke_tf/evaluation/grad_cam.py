@@ -148,15 +148,15 @@ def _lesion_score(logits: keras.KerasTensor) -> keras.KerasTensor:
 def _deepest(network: keras.Model, size: int) -> keras.layers.Layer:
     """Returns the last layer of an encoder's smallest feature map; a pyramid's are no encoder's."""
     maps = [
-        it
-        for it in network.layers
-        if len(getattr(it.output, "shape", ())) == 4
-        and it.name not in _MASK_LAYERS
-        and not isinstance(it, (keras.layers.AveragePooling2D, keras.layers.MaxPooling2D))
+        layer
+        for layer in network.layers
+        if len(getattr(layer.output, "shape", ())) == 4
+        and layer.name not in _MASK_LAYERS
+        and not isinstance(layer, (keras.layers.AveragePooling2D, keras.layers.MaxPooling2D))
     ]
-    sides = {it.name: it.output.shape[1] for it in maps}
-    side = min(it for it in sides.values() if it and it >= size // _ENCODER_STRIDE)
-    return [it for it in maps if sides[it.name] == side][-1]
+    sides = {layer.name: layer.output.shape[1] for layer in maps}
+    side = min(length for length in sides.values() if length and length >= size // _ENCODER_STRIDE)
+    return [layer for layer in maps if sides[layer.name] == side][-1]
 
 
 def _log_odds(last: keras.layers.Layer) -> keras.KerasTensor:
@@ -174,14 +174,14 @@ def _log_odds(last: keras.layers.Layer) -> keras.KerasTensor:
 
 
 def _layer(model: keras.Model, name: str) -> keras.layers.Layer:
-    maps = [it.name for it in model.layers if len(getattr(it.output, "shape", ())) == 4]
+    maps = [layer.name for layer in model.layers if len(getattr(layer.output, "shape", ())) == 4]
     if name not in maps:
         raise ValueError(f"`layer` must be one of {maps}. Received: {name!r}")
     return model.get_layer(name)
 
 
 def _last_convolution(model: keras.Model) -> str:
-    names = [it.name for it in model.layers if isinstance(it, keras.layers.Conv2D)]
+    names = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     if not names:
         raise ValueError(f"`model` must have a backbone or a convolution. Received: {model.name!r}")
     return names[-1]

@@ -285,11 +285,14 @@ def _check_shapes(truth: NDArray[Any], other: NDArray[Any], *, name: str) -> Non
 
 
 _PROPORTIONS: dict[str, Callable[[Counts], tuple[int, int]]] = {
-    "accuracy": lambda it: (it.tp + it.tn, it.tp + it.fp + it.fn + it.tn),
-    "sensitivity": lambda it: (it.tp, it.tp + it.fn),
-    "specificity": lambda it: (it.tn, it.tn + it.fp),
-    "precision": lambda it: (it.tp, it.tp + it.fp),
-    "npv": lambda it: (it.tn, it.tn + it.fn),
+    "accuracy": lambda counts: (
+        counts.tp + counts.tn,
+        counts.tp + counts.fp + counts.fn + counts.tn,
+    ),
+    "sensitivity": lambda counts: (counts.tp, counts.tp + counts.fn),
+    "specificity": lambda counts: (counts.tn, counts.tn + counts.fp),
+    "precision": lambda counts: (counts.tp, counts.tp + counts.fp),
+    "npv": lambda counts: (counts.tn, counts.tn + counts.fn),
 }
 """The scores that are a share of slices: how many, of how many."""
 CLASSIFICATION_METRICS = (

@@ -28,7 +28,7 @@ class FusedAdam(keras.optimizers.Adam):
             learning_rate: Scalar.
         """
         index, dtype = self._get_variable_index(variable), variable.dtype
-        beta_1, beta_2 = (tf.cast(it, dtype) for it in (self.beta_1, self.beta_2))
+        beta_1, beta_2 = (tf.cast(beta, dtype) for beta in (self.beta_1, self.beta_2))
         steps = tf.cast(self.iterations + 1, dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,

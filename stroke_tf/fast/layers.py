@@ -56,7 +56,9 @@ def _fused_batch_norm(
     if mask is not None:
         return type(layer).call(layer, inputs, training=training, mask=mask)
     images = tf.cast(inputs, tf.float32)
-    mean, variance = (tf.cast(it, tf.float32) for it in (layer.moving_mean, layer.moving_variance))
+    mean, variance = (
+        tf.cast(statistic, tf.float32) for statistic in (layer.moving_mean, layer.moving_variance)
+    )
     scale = tf.cast(layer.gamma, tf.float32) if layer.scale else tf.ones_like(mean)
     offset = tf.cast(layer.beta, tf.float32) if layer.center else tf.zeros_like(mean)
     learning = bool(training and layer.trainable)

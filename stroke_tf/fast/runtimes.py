@@ -261,7 +261,7 @@ def write_onnx(model: keras.Model, folder: Path) -> None:
     import tf2onnx
 
     graph = freeze(model)
-    inputs, outputs = ([it.name for it in graph.function.inputs], _tensor_names(graph))
+    inputs, outputs = ([tensor.name for tensor in graph.function.inputs], _tensor_names(graph))
     with _cycles_freed():
         tf2onnx.convert.from_graph_def(
             graph.function.graph.as_graph_def(),
@@ -315,7 +315,7 @@ def load_litert(folder: Path) -> Compute:
 
     def compute(images: np.ndarray) -> dict[str, np.ndarray]:
         slices = [runner(**{IMAGE: image[None]}) for image in images]
-        return {name: np.concatenate([it[name] for it in slices]) for name in slices[0]}
+        return {name: np.concatenate([outputs[name] for outputs in slices]) for name in slices[0]}
 
     return _one_at_a_time(compute)
 
