@@ -71,7 +71,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Gives the errors of writing a file its name, which the system leaves out."""
+    """Adds a file's name to errors of writing it, where the system leaves the name out."""
     try:
         yield
     except OSError as error:
@@ -136,7 +136,7 @@ def to_json(values: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Returns a value as JSON gives it back: of an absolute path the last part alone."""
+    """Returns a value as JSON gives it back; an absolute path is cut to its last part."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = dataclasses.asdict(value)
     if isinstance(value, Mapping):
@@ -157,7 +157,7 @@ _ABSOLUTE = re.compile(r"(?<![\w.~:/-])(?:/[^\s/:,;'\"`()\[\]<>|]+)+/?")
 
 
 def without_folders(text: str) -> str:
-    """Returns a text with the last part alone of each absolute path, so that it can be shown.
+    """Returns a text in which each absolute path is cut to its last part, so that it can be shown.
 
     A path ends at a blank, a quote, a bracket, a colon, a comma or a semicolon. Addresses such as
     https://example.org/page and relative paths stay.
@@ -176,7 +176,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keeps a folder to this process inside the block; the lock goes when the process does.
+    """Locks a folder for this process inside the block; the lock also ends when the process does.
 
     Raises:
         RuntimeError: If another process has the folder open.

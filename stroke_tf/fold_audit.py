@@ -19,12 +19,12 @@ def relations(
     hashes: Sequence[bytes],
     turned: Sequence[bytes],
 ) -> dict[str, Sequence[object]]:
-    """Returns by the name of each kind of relation a label of each slice, equal for relatives.
+    """Returns, for each kind of relation, a label of each slice; relatives have equal labels.
 
     Args:
         source_ids: Id of each slice.
         patients: Patient of each slice, None where unknown.
-        pictures: What is equal for equal pictures.
+        pictures: A value of each slice that is equal for equal pictures, such as a checksum.
         hashes: 32-byte dHash of each slice.
         turned: Its hashes in eight orientations.
     """
@@ -44,12 +44,12 @@ def audit_folds(
     folds: Mapping[str, Fold],
     related: Mapping[str, Sequence[object]],
 ) -> list[tuple[str, str, str, str]]:
-    """Returns for each kind of leak its name, how many groups and slices leak, and a pair of them.
+    """Returns the name of each kind of leak, how many groups and slices leak, and one pair of ids.
 
     Args:
         source_ids: Id of each slice.
         folds: The fold of each id; slices without one are left out.
-        related: What `relations` gives of the slices.
+        related: The labels of `relations` for the slices.
     """
     return [(kind, *_leaks(source_ids, folds, labels)) for kind, labels in related.items()]
 
@@ -85,7 +85,7 @@ def _leaks(
 
 
 def first_pair(groups: Sequence[Sequence[str]], folds: Mapping[str, Fold]) -> str:
-    """Returns two ids of the first group that lie in different folds, with these."""
+    """Returns two ids of the first group that lie in different folds, and these folds."""
     if not groups:
         return ""
     first = groups[0][0]

@@ -4,7 +4,7 @@ from enum import IntEnum, StrEnum
 
 
 class StrokeType(IntEnum):
-    """What a slice shows. The first three values are also the class ids of a mask."""
+    """The finding on a slice. The first three values are also the class ids of a mask."""
 
     NONE = 0
     ISCHEMIA = 1
@@ -13,7 +13,7 @@ class StrokeType(IntEnum):
 
 
 class Task(StrEnum):
-    """What a model is asked: a view of the same records."""
+    """The question that a model answers. All tasks read the same records."""
 
     DETECT = "detect"  # stroke no (0) or yes (1), every slice
     TYPE = "type"  # ischaemia (0) or haemorrhage (1), lesion slices only

@@ -1,4 +1,4 @@
-"""What this process may use of the machine, and what it is: device, versions, commit."""
+"""Cores and memory that this process may use, and its device, versions and commit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MOST_BYTES = 1 << 25  # glibc takes no larger threshold for blocks of their own
 
 
 def reuse_memory(kept: int = _MOST_BYTES) -> None:
-    """Has this process take freed memory again: fresh pages cost a tenth of the time and more.
+    """Makes this process reuse freed memory: fresh pages cost a tenth of the time and more.
 
     Args:
         kept: Bytes that the process keeps when they are free.
@@ -86,7 +86,7 @@ def gpu_memory() -> int:
 def control_group_limits(
     groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
 ) -> list[MemoryLimit]:
-    """Returns the limits of the control groups of this process; files kept in memory are unused.
+    """Returns the limits of this process's control groups; cached files count as unused memory.
 
     Args:
         groups: File that names the groups of a process.
@@ -121,14 +121,14 @@ def _group_limit(folder: Path) -> MemoryLimit | None:
         if (folder / limit).is_file() and (most := (folder / limit).read_text().strip()) != "max":
             lines = (folder / "memory.stat").read_text().splitlines()
             stat = {name: int(number) for name, number in (line.split() for line in lines)}
-            # Of version 1 those with "total_" are of the groups inside too, as its usage is.
+            # In version 1 the usage includes inner groups, and so do the values with "total_".
             kept = sum(stat.get(f"total_{kind}", stat.get(kind, 0)) for kind in _FILE_PAGES)
             return MemoryLimit(int(most), int((folder / used).read_text()) - kept)
     return None
 
 
 def cpu_flags() -> frozenset[str]:
-    """Returns what the processor can do, such as "avx2" or "amx_tile"; empty where Linux is not."""
+    """Returns the processor's features, such as "avx2" or "amx_tile"; empty if not on Linux."""
     return frozenset(" ".join(_lines_of("flags", _CPU)).split())
 
 
@@ -149,7 +149,7 @@ def devices(kind: str | None = None) -> list[str] | None:
 
 
 def describe_environment(data_manifest_sha256: str) -> dict[str, Any]:
-    """Returns what env.json holds: versions, device, code and data, nothing of who or where.
+    """Returns the content of env.json: versions, device, code and data; neither user nor host.
 
     TensorFlow is asked for its devices only when something has imported it already.
     """
@@ -165,7 +165,7 @@ def describe_environment(data_manifest_sha256: str) -> dict[str, Any]:
 
 
 def _lines_of(key: str, path: Path) -> list[str]:
-    """Returns what stands behind a key in each line of a file of /proc."""
+    """Returns the value of a key in each line of a file of /proc that begins with the key."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return [line.partition(":")[2].strip() for line in lines if line.startswith(key)]
 
@@ -200,7 +200,7 @@ def _git(*arguments: str) -> str | None:
 
 
 def _answer(*command: str) -> str | None:
-    """Returns what a command prints; None where it fails."""
+    """Returns the output of a command; None where it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError):

@@ -66,7 +66,7 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a folder of records holds.
+    """The content of a folder of records.
 
     Attributes:
         protocol: `clean` (groups stay in one fold) or `as-published` (slice-level folds).
@@ -109,7 +109,7 @@ class Manifest:
         return self.grouping == "patient" and self.protocol == "clean"
 
     def facts(self) -> dict[str, Any]:
-        """Returns what a model says of the records it learned from."""
+        """Returns the facts on these records that a model trained on them keeps."""
         told = ("layout", "pixels", "size", "grouping", "augmented", "records", "classes")
         return {name: getattr(self, name) for name in told}
 

@@ -62,7 +62,7 @@ def turned_hashes(picture: np.ndarray) -> bytes:
 
 
 def _halved(picture: np.ndarray) -> np.ndarray:
-    """Returns a picture averaged by halves to a few pixels for each bit: most of a hash's time."""
+    """Returns a picture, halved until a few pixels are left for each bit: most of a hash's time."""
     while min(picture.shape) >= 2 * _ENOUGH:
         half = picture.shape[1] // 2, picture.shape[0] // 2  # a factor would leave a side out
         picture = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
@@ -70,13 +70,13 @@ def _halved(picture: np.ndarray) -> np.ndarray:
 
 
 def turned_groups(hashes: np.ndarray) -> np.ndarray:
-    """Labels slices by what they are copies of, flipped or turned by quarters.
+    """Labels slices so that flipped copies, and copies turned by quarters, share their label.
 
-    Eight orientations are eight chances to be alike without being copies: hashes must be closer
-    than those of near-duplicates, and say something, unlike those of nearly empty slices.
+    With eight orientations, slices that are no copies are alike more often by chance. So hashes
+    must be closer than those of near-duplicates, and nearly empty slices are left out.
 
     Args:
-        hashes: uint8, shape (N, 8, 32): what `turned_hashes` gives of each.
+        hashes: uint8, shape (N, 8, 32): the `turned_hashes` of each slice.
 
     Returns:
         int32, shape (N,): equal numbers for slices of one group.
@@ -91,7 +91,7 @@ def turned_groups(hashes: np.ndarray) -> np.ndarray:
 
 
 def stems(source_ids: Sequence[str]) -> list[str]:
-    """Returns for each id the original that its name says it is a copy of, or itself.
+    """Returns the original of each id, as its name tells; an id that is no copy is its own.
 
     "7_flip", "7_aug3", "7_rot90", "7 - Kopya" and "7 (1)" are copies of "7"; a number in brackets
     alone says so only where "7" is there too.

@@ -1,4 +1,4 @@
-"""What a table of one's own says of slices, joined to them by their ids."""
+"""The user's own table on slices, whose rows are joined to slices by their ids."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WORD = re.compile(r"\d+|[^\W\d_]+")
 
 @dataclass(frozen=True)
 class Known:
-    """What a table says of N slices, in their order.
+    """The cells of a table for N slices, in the order of the slices.
 
     Attributes:
         cells: The columns that do not name the slice, as text; empty where it has no row.
@@ -47,10 +47,10 @@ class Known:
 
 
 def known_of(table: Path, ids: Sequence[str], columns: Sequence[str] = ()) -> Known:
-    """Returns what a table says of some slices, a row for each of them in their order.
+    """Returns the cells of a table for some slices, one row for each slice in their order.
 
-    The column `id` names the slice. Without it the column `image`, a file's path, does or, where
-    these find more slices, the first column, or the first two together, as patient and slice
+    The column `id` names the slice. Without it, one of these does, whichever finds most slices: the
+    column `image`, a file's path; the first column; or the first two together, as patient and slice
     number. Ids are compared as they are, then without the ending of a file, and then by their words
     and numbers: "049-001", "49/1" and 49 beside 1 are the same.
 

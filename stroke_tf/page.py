@@ -59,7 +59,7 @@ def render_page(markdown: str, folder: Path, *, title: str) -> str:
 def whole_page(
     body: str, *, title: str, css: str = "", script: str = "", images: str = "data:"
 ) -> str:
-    """Returns a page that a browser lets load no more than is said here.
+    """Returns a whole page, for which browsers load nothing beyond what is named here.
 
     Args:
         body: HTML.

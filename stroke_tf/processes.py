@@ -27,7 +27,7 @@ ADDRESSES, PROCESSES, PROCESS_ID = (
     f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")
 )
 _LOOPBACK = "127.0.0.1"
-_MOST_STARTS = 30  # of one process: what dies so often dies of a fault
+_MOST_STARTS = 30  # of one process: if it dies more often, it has a fault
 _POLL_SECONDS = 0.5
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None)  # loaded here: between fork and exec a lock may be another thread's
@@ -42,7 +42,7 @@ def has_role() -> bool:
 
 def is_worker() -> bool:
     """Returns whether this process only runs the trials that a chief hands out."""
-    return has_role() and CHIEF not in os.environ.get(ID, "")  # so does keras-tuner tell
+    return has_role() and CHIEF not in os.environ.get(ID, "")  # as keras-tuner tells
 
 
 def worker_names(workers: int) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ def run_workers(module: str, args: Sequence[str], *, workers: int) -> int:
 
 
 def host_number() -> int | None:
-    """Returns which host of a training over several this is, from 0; None if nothing says so.
+    """Returns the number of this host, from 0, in a training over several; None if it is not set.
 
     Raises:
         ValueError: If one of Keras' three variables is missing, or a number is none.
@@ -177,5 +177,5 @@ def _free_port() -> int:
 
 
 def die_with_parent() -> None:
-    """Has this process killed when the one that started it ends."""
+    """Makes the system kill this process when the process that started it ends."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A library is imported without what it says of itself on the way; its warnings and errors show.
+"""Imports a library without showing the notes that it prints meanwhile; warnings and errors show.
 
 TensorFlow's libraries say that they found no GPU before they read TF_CPP_MIN_LOG_LEVEL. They write
 to the descriptor of standard error, so another process reads that meanwhile and hands on the rest,
@@ -30,7 +30,7 @@ _SECONDS = 5  # for the last lines: a process that was started meanwhile may hol
 
 
 def import_quietly(name: str) -> None:
-    """Has a package that is not imported yet say no notes of Abseil's log while it is."""
+    """Hides the notes of Abseil's log when a package is imported for the first time."""
     if name not in sys.modules and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder(name))
 

@@ -1,4 +1,4 @@
-"""What a run leaves on disk: `<out>/<experiment>/<row>-s<seed>/`.
+"""The files that a run leaves on disk, in `<out>/<experiment>/<row>-s<seed>/`.
 
     config.json      the settings
     env.json         versions, device, commit, hash of the data manifest
@@ -54,7 +54,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunMetrics:
-    """The result of a run: what metrics.json holds.
+    """The result of a run, as metrics.json holds it.
 
     Attributes:
         experiment: Name of the experiment.
@@ -100,7 +100,7 @@ def json_of_metrics(metrics: Mapping[str, Metric]) -> dict[str, dict[str, float 
 
 
 def metrics_of_json(values: Mapping[str, Mapping[str, float | None]]) -> dict[str, Metric]:
-    """Returns what `json_of_metrics` was given."""
+    """Returns the numbers of the JSON values that `json_of_metrics` made."""
     return {
         name: Metric(**{key: math.nan if value is None else value for key, value in metric.items()})
         for name, metric in values.items()
@@ -119,7 +119,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a run is kept: opened once, and written to its end once.
+    """The folder of a run. It is opened once and finished once.
 
     Attributes:
         out: Folder of all results.
@@ -147,7 +147,7 @@ class RunFolder:
 
     @property
     def title(self) -> str:
-        """What a display calls it: `experiment/row-sSEED`."""
+        """The run's name in displays: `experiment/row-sSEED`."""
         return f"{self.experiment}/{self.path.name}"
 
     @property
@@ -165,14 +165,14 @@ class RunFolder:
     metrics = _Part("metrics.json", "The result, JSON, written last.")
 
     def histories(self) -> dict[str, pd.DataFrame]:
-        """Returns what training left of each epoch: "history", and "history_head" of its head."""
+        """Returns the numbers of each epoch: "history", and "history_head" where a head trained."""
         import pandas as pd
 
         paths = {"history": self.history, "history_head": self.head_history}
         return {name: pd.read_csv(path) for name, path in paths.items() if path.is_file()}
 
     def cautions(self) -> list[str]:
-        """Returns what to know of the scores of a finished run; none of one by an older version."""
+        """Returns the cautions on a finished run's scores; none if an older version wrote it."""
         path = self.path / CAUTIONS_NAME
         return read_json(path) if path.is_file() else []
 
@@ -207,7 +207,7 @@ class RunFolder:
             )
 
     def kept(self, config: Mapping[str, Any], *, data_manifest_sha256: str) -> RunMetrics | None:
-        """Returns the result of a run that is done already, and says so; None of another one.
+        """Returns the result of a run that is done already, and logs this; None if it is not done.
 
         Raises:
             ValueError: If it was done with other settings or data, see `check`.

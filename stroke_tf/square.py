@@ -54,7 +54,7 @@ def fit_mask(mask: np.ndarray, *, size: int) -> np.ndarray:
 
 
 def undo_square(square: np.ndarray, *, height: int, width: int) -> np.ndarray:
-    """Returns what `fit_square` made a square of, at its own size.
+    """Returns probabilities at their slice's own size: the reverse of `fit_square`.
 
     Args:
         square: float32 probabilities, shape (S, S, 3).
