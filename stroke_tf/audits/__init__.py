@@ -1,1 +1,1 @@
-"""What cheats, in data or in a run: leaks, shortcuts, wrong labels, and where a model fails."""
+"""Audits of data and runs: leaks, shortcuts, wrong labels, and where a model fails."""

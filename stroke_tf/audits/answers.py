@@ -1,4 +1,4 @@
-"""What a run, or a cross-validation, said of the slices it was tested on. Knows no pixels."""
+"""The answers of a run, or a cross-validation, on its test slices. Knows no pixels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TYPES = ("ischaemia", "haemorrhage")
 
 @dataclass(frozen=True)
 class Answers:
-    """What was said of test slices.
+    """The answers on test slices.
 
     Attributes:
         frame: A row for each slice: `id`, `truth` and `called`, bool, and `part`, 0 for a run.
@@ -56,10 +56,10 @@ class Answers:
 
 
 def read_answers(folder: Path, *, row: str | None = None) -> Answers:
-    """Returns what a finished run, or a cross-validation, left in its predictions.csv.
+    """Returns the answers in the predictions.csv of a finished run, or of a cross-validation.
 
-    Of several seeds, or copies of a slice, it is the mean: such a slice is called when most call
-    it.
+    Rows of one slice, from several seeds or copies, become one row: scores are their mean, and the
+    slice is called when more than half of its rows are.
 
     Args:
         folder: That of the run or cross-validation.
@@ -136,7 +136,7 @@ def _with_pixels(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_slices(frame: pd.DataFrame) -> pd.DataFrame:
-    """Returns a row for each slice, the mean of what was said of it; other columns are left out."""
+    """Returns a row for each slice, the mean of its rows; other columns are left out."""
     frame = frame if "part" in frame else frame.assign(part=0)
     names = ["truth", "called", "part", "score", "calibrated", "drawn", *_PIXELS]
     means = frame.groupby("id", sort=False)[[name for name in names if name in frame]].mean()

@@ -1,4 +1,4 @@
-"""The words of all audits: what is audited, what was found. Knows no audit and no page."""
+"""The types that all audits share: subject and findings. Knows no audit and no page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Level = Literal["fine", "note", "warning"]
 Needs = Literal["records", "run", "both", "any"]
-"""What an audit looks at: records, a run's predictions, both of the same slices, or any of them."""
+"""The input of an audit: records, a run's predictions, both of the same slices, or any of them."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Audited:
-    """What an audit found.
+    """The result of an audit.
 
     Attributes:
         title: Its heading.
@@ -49,7 +49,7 @@ class Audited:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is audited, and by what means.
+    """The subject of an audit, and the settings of the audit.
 
     Attributes:
         records: Folder of records, if there is one.

@@ -22,9 +22,9 @@ from stroke_tf.evaluation.intervals import (
 )
 
 FEWEST = 10
-"""Slices of a kind whose share is compared with that of all."""
+"""Slices that a kind must have for its share to be compared with that of all."""
 FEWEST_GROUPS = 5
-"""Patients that these slices must be of: fewer say little of others."""
+"""Patients that these slices must come from: fewer tell little about others."""
 Kind: TypeAlias = tuple[str, NDArray[np.bool_]]
 """Name of a kind of slices, and which of N slices are of it: bool, shape (N,)."""
 
@@ -32,7 +32,7 @@ Kind: TypeAlias = tuple[str, NDArray[np.bool_]]
 def breakdown(
     frame: pd.DataFrame, kinds: Iterable[Kind], *, seed: int, resamples: int
 ) -> pd.DataFrame:
-    """Returns the scores of each kind of slices; one may be of several.
+    """Returns the scores of each kind of slices; a slice may be of several kinds.
 
     Args:
         frame: That of `Answers`, with the column `group`.
@@ -43,9 +43,9 @@ def breakdown(
     Returns:
         A row for each kind: `slices`; `lesions`, those with one, and their `patients`;
         `sensitivity`; of masks `drawn`, the share of lesion slices with any lesion drawn, `dice` of
-        all their pixels and `lesion-wise recall`; and `specificity`. With the `judged` ones go p
-        values of their being those of all slices, see `p_of`. A column without any number is left
-        out, and so is a kind without slices.
+        all their pixels and `lesion-wise recall`; and `specificity`. The `judged` scores
+        also have p values against those of all slices, see `p_of`. A column without any number is
+        left out, and so is a kind without slices.
     """
     drawn: dict[str, Any] = {"seed": seed, "resamples": resamples}
     rows = [
@@ -59,7 +59,7 @@ def breakdown(
 
 
 def judged(frame: pd.DataFrame) -> tuple[str, str]:
-    """Returns the scores that a kind is warned for, of positive slices and of negative ones."""
+    """Returns the scores that may cause a warning: one of positive slices, one of negative ones."""
     return "drawn" if "drawn" in frame else "sensitivity", "specificity"
 
 
@@ -69,7 +69,7 @@ def p_of(score: str) -> str:
 
 
 def kinds_of(column: pd.Series) -> Iterator[Kind]:
-    """Yields the kinds that the values of a column are; a missing value is of no kind."""
+    """Yields a kind for each value of a column; a missing value is of no kind."""
     for value in column.astype("category").cat.categories:
         yield str(value), (column == value).to_numpy(bool)
 
@@ -180,7 +180,7 @@ def _p_values(
 def _p_value(
     hits: NDArray[np.bool_], of: NDArray[np.bool_], groups: pd.Series, *, seed: int, resamples: int
 ) -> float:
-    """Returns the p value of a kind's share of hits being that of all N slices; NaN of few.
+    """Returns the p value of a kind's share of hits against that of all N slices; NaN if few.
 
     As in `share`, the larger of two: that of a bootstrap over groups, which is too sure where all
     or none of a kind are hits, and the exact one, which takes slices to be independent.

@@ -16,7 +16,7 @@ from stroke_tf.evaluation.intervals import INTERVALS, Metric
 from stroke_tf.page import markdown_table, plain_text
 
 AUTHOR = "to be answered by the author"
-"""Of an item that no file answers."""
+"""The answer to an item that no file answers."""
 _Answer: TypeAlias = Callable[[Evidence], str | None]
 _FIT = ("epochs", "learning_rate", "patience", "precision")
 _PERFORMANCE = ("roc_auc", "average_precision", "f1", "brier", "lesion_dice", "lesion_iou")

@@ -28,7 +28,7 @@ _FEW = 5  # slices, or groups, that a source must have to be told
 def read_sources(
     table: Path | None, ids: ArrayLike
 ) -> tuple[NDArray[np.str_] | None, list[Finding]]:
-    """Returns the source of each slice by a table's column source, and what to know of the table.
+    """Returns the source of each slice by a table's column source, and findings on the table.
 
     See `known_of`. None without a table or without such a column.
 
@@ -51,7 +51,7 @@ def cramers_v(classes: ArrayLike, sources: ArrayLike, groups: ArrayLike, **drawn
     """Returns how far class and source go together, 0 to 1, with its interval over groups.
 
     Args:
-        classes: Shape (N,), any labels; so are the others.
+        classes: Shape (N,), labels of any type, as in the other arrays.
         sources: Shape (N,).
         groups: Shape (N,): the patient of each slice.
         drawn: `seed` and `resamples` of the bootstrap.
@@ -79,7 +79,7 @@ def source_findings(
     views: Mapping[str, NDArray[np.float32]],
     **drawn: Any,
 ) -> tuple[pd.DataFrame, list[Finding]]:
-    """Returns a table of the sources and what it says: how they go with classes, and show.
+    """Returns a table of the sources, and findings: do they go with classes, can they be told?
 
     Args:
         classes: Shape (N,): class of each slice.
@@ -131,7 +131,7 @@ def _told(
     views: Mapping[str, NDArray[np.float32]],
     **drawn: Any,
 ) -> dict[str, Auc]:
-    """Returns by view the AUC of a source against the others; not defined of a source of few."""
+    """Returns by view the AUC of a source against the others; NaN for a source of few slices."""
     truth = sources == source
     few = min(truth.sum(), (~truth).sum(), len(set(groups[truth])), len(set(groups[~truth])))
     if few < _FEW:

@@ -17,8 +17,8 @@ SIGNIFICANT = 0.05
 
 
 def corrected(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns a table with the p values of all its columns of them corrected together by Holm."""
-    from stroke_tf.evaluation.comparisons import holm  # half a second that a kept page need not
+    """Returns a table whose p values, of all its columns together, are corrected by Holm."""
+    from stroke_tf.evaluation.comparisons import holm  # half a second, not needed for a kept page
 
     columns = [str(name) for name in table if str(name).endswith(HOLM)]
     p_values = table[columns].to_numpy(float)

@@ -1,4 +1,4 @@
-"""What the records hold: slices, patients and classes of each fold."""
+"""The content of records: slices, patients and classes of each fold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the files of a run, and of its records, say: what cards are filled from. No TensorFlow."""
+"""The facts in the files of a run and of its records, which fill the cards. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _METRICS = "metrics.json"
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known; what no file says is None or empty.
+    """All known facts; a fact that no file states is None or empty.
 
     Attributes:
         facts: Of the records: what `Manifest.facts` gives.
@@ -73,7 +73,7 @@ class Evidence:
 
 
 def read_evidence(subject: Subject) -> Evidence:
-    """Returns what the files of a subject say.
+    """Returns the facts in the files of a subject.
 
     Raises:
         FileNotFoundError: If a file of a finished run or of the records is missing.
@@ -104,7 +104,7 @@ def _of_run(folder: Path, row: str | None) -> dict[str, Any]:
 
 
 def _of_parts(runs: Sequence[Path]) -> dict[str, Any]:
-    """Returns what the parts of a cross-validation say; it has no one result and no split."""
+    """Returns the facts on the parts of a cross-validation, which has no single result or split."""
     if not runs:
         return {}
     networks = [run for run in runs if (run / "model.keras").is_file()]

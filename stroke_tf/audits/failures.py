@@ -33,7 +33,7 @@ _OF_TYPES = {
     "lesions-missed-with-their-true-outlines": "haemorrhages-called-ischaemia-with-true-outlines",
     "false-alarms": "ischaemia-called-haemorrhage",
 }  # names of columns and figures where the classes are types
-_OFF = 2  # times as many slices called as show a lesion, or as few
+_OFF = 2  # a warning where this times as many slices are called as show a lesion, or as few
 
 
 def audit(subject: Subject) -> Audited:
@@ -116,7 +116,7 @@ def _overall(answers: Answers, frame: pd.DataFrame, whole: pd.DataFrame, **drawn
 
 
 def _worse(answers: Answers, tables: dict[str, pd.DataFrame]) -> list[Finding]:
-    """Returns a finding for each kind that is found, or passed, less often than all are."""
+    """Returns a finding for each kind of slices that is answered worse than all slices are."""
     whole = tables[_ALL].iloc[0]
     kinds = [table for title, table in tables.items() if title != _ALL]
     found = [

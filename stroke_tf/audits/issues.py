@@ -13,11 +13,11 @@ _PENALTY = 1e6  # C of two coefficients: next to none
 
 
 def rank_labels(truth: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> pd.DataFrame:
-    """Ranks labels by how strongly predictions of models that have not seen them speak against.
+    """Ranks labels by how strongly the predictions of models that have not seen them contradict.
 
-    Scores are made probabilities first, or the rarer class would be doubted whole where classes
-    were weighed: by a logistic regression of the label on the score's logit, fitted to the slices
-    of other groups. What they say is then judged by cleanlab (Northcutt et al., 2021).
+    Scores first become probabilities, by a logistic regression of the label on the score's logit,
+    fitted to the slices of other groups. Without this the whole rarer class would be doubted where
+    training weighted the classes. Then cleanlab judges the labels (Northcutt et al., 2021).
 
     Args:
         truth: Shape (N,), 0 or 1 (or bool): both classes, each in two groups at least.

@@ -1,4 +1,4 @@
-"""What audits take of a table of one's own."""
+"""The columns of the user's own table that audits use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FEW = 0.5  # share of the slices: a table that names fewer is perhaps of others
 
 
 def findings_of(known: Known) -> list[Finding]:
-    """Returns how many slices the table names: nothing where it names all."""
+    """Returns a finding on how many slices the table names; none where it names all."""
     few = known.has_row.mean() < _FEW
     return [Finding("warning" if few else "note", text)] if (text := known.told()) else []
 

@@ -30,7 +30,7 @@ _TASKS = {Task.DETECT: ("no lesion", "lesion"), Task.TYPE: ("ischaemia", "haemor
 
 
 class _Part(NamedTuple):
-    """What one question of the audit found."""
+    """The result of one question of the audit."""
 
     findings: list[Finding]
     tables: dict[str, pd.DataFrame]
@@ -80,7 +80,7 @@ def _said(answers: Answers, slices: SliceSet) -> _Predicted:
 
 
 def _quick(slices: SliceSet, subject: Subject) -> Iterator[_Predicted]:
-    """Yields what the quick classifier says of each task whose classes are there."""
+    """Yields the quick classifier's scores for each task whose two classes occur."""
     dealt = np.array([row.fold not in STAGE_FOLDS for row in slices.rows])
     clean = read_manifest(subject.folder).protocol == "clean"
     features = backbone_features(slices.images, subject)
@@ -126,7 +126,7 @@ def _doubtful(
 
 
 def _listed(doubted: pd.DataFrame, said: _Predicted, slices: SliceSet) -> pd.DataFrame:
-    """Returns the most doubtful slices of each label, those told to be positive first."""
+    """Returns the most doubtful slices of each label, those labelled positive first."""
     place = doubted["place"].to_numpy()
     at, positive = said.places[place], said.truth[place]
     table = pd.DataFrame({"id": slices.ids[at], "group": slices.groups[at]})

@@ -56,8 +56,8 @@ _RELATIVES = {
 }
 _ALIKE = ("near-duplicates", "flipped or turned copies")
 _P = f"p {HOLM}"
-_FEW = 30  # slices, which an AUC of their own says little of
-_CHANCE = 0.01  # of the slices, which look alike without being copies
+_FEW = 30  # slices: an AUC on fewer says little
+_CHANCE = 0.01  # share of the slices that may look alike without being copies
 _Places = NDArray[np.int64]
 
 
@@ -70,7 +70,7 @@ class _Dealt:
         folds: Name of the fold of each; NO_FOLD where it has none.
         patients: Patient of each, None where unknown.
         is_clean: Whether they are the folds of clean records.
-        of_files: What to know of the files that name folds and patients.
+        of_files: Findings on the files that name folds and patients.
     """
 
     slices: SliceSet
@@ -193,7 +193,7 @@ def _unknown(dealt: _Dealt) -> Iterator[Finding]:
 
 
 def _asked(dealt: _Dealt) -> Iterator[tuple[_Places, Task, bool]]:
-    """Yields the slices of each task with two classes, and whether these can be told."""
+    """Yields the slices of each task with two classes, and whether these can be judged."""
     in_folds = ~np.isin(dealt.folds, [NO_FOLD, *STAGE_FOLDS])
     for task in (Task.DETECT, Task.TYPE):
         places = np.flatnonzero(in_folds & dealt.slices.used(task))
@@ -203,7 +203,7 @@ def _asked(dealt: _Dealt) -> Iterator[tuple[_Places, Task, bool]]:
 
 
 def _worth(worth: _Worth, task: Task) -> tuple[dict[str, pd.DataFrame], list[Finding]]:
-    """Returns the tables of what leaks are worth, and what they say of who gains most."""
+    """Returns tables of what leaks add to scores, and findings on who gains most."""
     rows = []
     for name, features, classifier in worth.classifiers():
         scores = worth.scores(features, classifier)
@@ -220,7 +220,7 @@ def _worth(worth: _Worth, task: Task) -> tuple[dict[str, pd.DataFrame], list[Fin
 
 
 def _gain(rows: Sequence[Mapping[Any, Any]], folds: str, honest: str, n: str) -> Finding:
-    """Returns what folds add to the classifier that gains most: p values know that it is chosen."""
+    """Returns the gain of the classifier that gains most; p values are corrected for the choice."""
     row = max(rows, key=lambda row: np.nan_to_num(row[f"{folds} add"].value, nan=-np.inf))
     gain, p, leaked = row[f"{folds} add"], row[_p_of(folds)], folds == DEALT
     return Finding(
@@ -262,13 +262,13 @@ def _pairs(dealt: _Dealt) -> dict[str, Figure]:
 
 
 class _Worth:
-    """What leaks are worth: classifiers scored on folds as dealt, by group and by slice.
+    """Scores of classifiers on folds as dealt, by group and by slice: how much leaks add.
 
     Attributes:
         truth: Whether each scored slice is positive.
         groups: Patient or group of each.
         deals: Fold of each, by the name of how folds are dealt.
-        honest: The deal that parts no group.
+        honest: Name of the deal that splits no group.
     """
 
     def __init__(self, dealt: _Dealt, places: _Places, task: Task, subject: Subject):
@@ -283,7 +283,7 @@ class _Worth:
             del self.deals[BY_GROUP]
 
     def classifiers(self) -> Iterator[tuple[str, NDArray[np.float32], Classifier]]:
-        """Yields the name of each classifier, the features of all slices, and what is fitted."""
+        """Yields the name of each classifier, the features of all slices, and the classifier."""
         images = self._dealt.slices.images[self._places]
         pixels = small_pixels(images, side=_SIDE)
         yield f"nearest neighbour of {_SIDE} x {_SIDE} pixels", pixels, nearest_neighbour
@@ -295,13 +295,13 @@ class _Worth:
     def scores(
         self, features: NDArray[np.float32], classifier: Classifier
     ) -> dict[str, NDArray[np.float64]]:
-        """Returns the scores of all slices by each deal."""
+        """Returns the scores of all slices under each deal."""
         return {
             name: held_out(features, self.truth, at, classifier) for name, at in self.deals.items()
         }
 
     def row(self, scores: dict[str, NDArray[np.float64]]) -> dict[str, Metric | float]:
-        """Returns the AUC by each deal, and what deals that part groups add, with p values."""
+        """Returns the AUC under each deal, and what deals that split groups add, with p values."""
         row: dict[str, Metric | float] = {}
         for name in self.deals:
             first, second = self._aucs({name: scores[name], "": scores[self.honest]}, name)

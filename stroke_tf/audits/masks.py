@@ -16,7 +16,7 @@ from stroke_tf.manifest import FoldRow, read_manifest
 
 _HEAD_GREY = 40  # skin in a brain window; air and foam are below
 _MIDDLE = 1 / 3  # of the way from the head's centre to its edge
-_MOST_DIGITS = 18  # at which two different numbers are never written alike
+_MOST_DIGITS = 18  # digits; with so many, different numbers never look alike
 SIDES = ("centre", "left in the picture", "right in the picture", "top (front)", "bottom (back)")
 """Where the centre of a lesion may lie."""
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 APART = 0.1
 """Overlap, as Dice of pixels of one class, below which two masks do not show one lesion."""
 ALONE = 0.002
-"""Share of a slice from which on a lesion on one slice alone is named: small ones are common."""
+"""Least share of a slice for a lesion on one slice alone to be listed: small ones are common."""
 RULES = {
     "missing": "no mask, but the slices below and above have masks that overlap each other",
     "apart": f"a mask that overlaps none of those below and above (Dice under {APART})",
@@ -27,7 +27,7 @@ def odd_masks(
     Args:
         masks: Class ids, shape (N, H, W), 0 where there is no lesion.
         neighbours: Shape (N, 2): places of the slices below and above, -1 for none.
-        known: Bool, shape (N,): whether a slice's mask says all there is.
+        known: Bool, shape (N,): whether a slice's mask is known.
 
     Returns:
         A row a mask: its `place`; the `rule`; the lesion pixels of the mask and of those below and

@@ -1,4 +1,4 @@
-"""What audits found, on disk: a JSON file and figures for each, and one page of all."""
+"""The results of audits on disk: a JSON file and figures for each, and one page of all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MARKS = {"warning": "**warning:**", "note": "note:", "fine": "fine:"}
 def keep(
     out: Path, name: str, audited: Audited, *, settings: Mapping[str, Any], seconds: float
 ) -> None:
-    """Writes what an audit found: its figures, then `<name>.json`, which marks it done."""
+    """Writes the result of an audit: its figures, then `<name>.json`, which marks it done."""
     figures = {stem: f"figures/{name}-{stem}.png" for stem in audited.figures}
     for stem, figure in audited.figures.items():
         save_figure(figure, out / figures[stem])
@@ -51,7 +51,7 @@ def keep(
 def read_kept(
     out: Path, name: str, settings: Mapping[str, Any] | None = None
 ) -> dict[str, Any] | None:
-    """Returns what an audit found, if it is done with these settings; None takes any.
+    """Returns the result of an audit if it is done with these settings; None takes any.
 
     Raises:
         ValueError: If its file is not JSON; names the file.

@@ -10,7 +10,7 @@ from stroke_tf.evaluation.intervals import Metric, bootstrap, wilson
 from stroke_tf.evaluation.metrics import roc_auc
 
 CALLED = (1, 2, 3, 5)
-"""Slices to be called before a patient is: none is chosen, all are shown."""
+"""Numbers of called slices that make a patient called; all are shown, none is preferred."""
 HIGHEST = 3
 """Scores whose mean stands for a patient."""
 

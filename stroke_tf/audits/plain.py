@@ -16,7 +16,7 @@ from stroke_tf.audits.relatives import rounds_of
 Classifier = Callable[
     [NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]], NDArray[np.float64]
 ]
-"""Takes features and truth of training slices and features of others; gives the scores of these."""
+"""Takes features and truth of training slices and features of others; gives the others' scores."""
 
 
 def small_pixels(images: NDArray[np.uint8], *, side: int) -> NDArray[np.float32]:
@@ -56,7 +56,7 @@ def deal(truth: ArrayLike, groups: ArrayLike | None, *, seed: int) -> NDArray[np
 
 
 def is_told(truth: NDArray[np.bool_], groups: NDArray, folds: NDArray[np.str_]) -> bool:
-    """Returns whether classifiers can be judged: of a class of few groups an AUC says nothing.
+    """Returns whether classifiers can be judged: with a class in few groups an AUC says nothing.
 
     Each class must be in as many groups as there are parts, `PARTS`, and some fold must hold both
     classes and be tested against both: a classifier that saw one class scores all slices alike.
@@ -72,7 +72,7 @@ def has_both(truth: NDArray[np.bool_]) -> bool:
 
 
 def untold(names: str) -> Finding:
-    """Returns that the classes of these names are not judged, see `is_told`."""
+    """Returns the finding that the classes of these names are not judged, see `is_told`."""
     text = f"each class must be in {PARTS} groups or more, and in training and test"
     return Finding("note", f"No classifier is scored for {names}: {text}.")
 
@@ -86,7 +86,7 @@ def are_parted(groups: NDArray, folds: NDArray) -> bool:
 def parts_by_group(
     dealt: NDArray | None, truth: NDArray[np.bool_], groups: NDArray, *, seed: int
 ) -> NDArray[np.str_]:
-    """Returns parts that no group is in two of: those dealt if they are such ones, else our own."""
+    """Returns parts that split no group: those dealt if they split none, else our own."""
     if dealt is None or are_parted(groups, dealt):
         return deal(truth, groups, seed=seed)
     return dealt.astype(str)
@@ -100,7 +100,7 @@ def held_out(
 ) -> NDArray[np.float64]:
     """Returns the score of each slice by a classifier that may not see its fold, see `rounds_of`.
 
-    0.5 where a slice is not tested, or where what its fold is tested against lacks a class.
+    0.5 where a slice is not tested, or where the training slices of its fold lack a class.
     """
     scores = np.full(len(truth), 0.5)
     for test, training in rounds_of(folds):

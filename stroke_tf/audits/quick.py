@@ -110,7 +110,7 @@ def _auc(weights: NDArray[np.int64], truth: NDArray[np.bool_], starts: NDArray[n
 
 
 class Auc(NamedTuple):
-    """A ROC AUC, that of the first score minus it, and the p value of each being nothing."""
+    """A ROC AUC, that of the first score minus it, and the p value of each against no effect."""
 
     auc: Metric
     first_minus: Metric
@@ -139,7 +139,7 @@ def aucs(
         parts: Shape (N,): the part that each slice was held out in; or that by name of the score.
         groups: Shape (N,): the patient of each slice.
         counted: By name of a score, bool, shape (N,): the slices that count; all where not given.
-        nothing: The AUC that `p_auc` is of; `p_minus` is of no difference.
+        nothing: The AUC that `p_auc` tests against; `p_minus` tests against no difference.
         seed: Seed of the bootstrap.
         resamples: Number of resamples.
     """

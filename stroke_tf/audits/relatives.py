@@ -1,4 +1,4 @@
-"""Which slices are related, by what folds they are parted, and who has a relative in training."""
+"""Related slices, the folds that split them, and the slices with a relative in training."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _TRAINING = ("train", "training")
 def related_slices(
     ids: Sequence[str], images: NDArray[np.uint8], patients: Sequence[str | None]
 ) -> dict[str, Sequence[object]]:
-    """Returns what `relations` gives of pictures, uint8 grey, shape (N, S, S).
+    """Returns the labels of `relations` for pictures, uint8 grey, shape (N, S, S).
 
-    Pictures that show next to nothing are alike without being copies: they have no such label.
+    Nearly empty pictures are alike without being copies, so they have no label by picture.
     """
     empty = (images > HEAD_GREY).mean(axis=(1, 2)) < _EMPTY
     found = relations(
@@ -44,9 +44,9 @@ def related_slices(
 def folds_of_file(names: Mapping[str, str], ids: Sequence[str]) -> NDArray[np.str_]:
     """Returns the fold of each slice that a file names, or NO_FOLD.
 
-    An id of the file is that of a slice, or its file name, with or without ending; either may have
-    folders in front that the other lacks. A name that could be of two slices, or a slice that could
-    be of two names, has no fold: of "p1/01.png" and "p2/01.png" no file name alone says which.
+    The file names a slice by its id or its file name, with or without ending. Either may have
+    folders in front that the other lacks. A name that fits two slices has no fold, nor has a slice
+    that fits two names: "01.png" fits "p1/01.png" and "p2/01.png".
 
     Raises:
         ValueError: If the file names none of the slices.
@@ -113,7 +113,7 @@ def rounds_of(folds: NDArray[np.str_]) -> Iterator[tuple[NDArray[np.bool_], NDAr
 
 
 def with_relative(labels: Sequence[object], folds: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Returns whether each slice has a relative among those that it is tested against.
+    """Returns whether each slice has a relative in training when it is tested, see `rounds_of`.
 
     Args:
         labels: Of each slice, equal for relatives; None where unknown.

@@ -55,7 +55,7 @@ def run_audits(config: AuditConfig) -> Path:
 
 
 def subject_of(config: AuditConfig) -> Subject:
-    """Returns what the settings ask to be audited.
+    """Returns the subject that the settings ask for.
 
     Raises:
         FileNotFoundError: If the folder holds neither records nor predictions.
@@ -100,7 +100,7 @@ def _chosen(config: AuditConfig, subject: Subject) -> dict[str, Audit]:
 
 
 def _settings(subject: Subject) -> dict[str, Any]:
-    """Returns all that the audits depend on; of files and folders a fingerprint."""
+    """Returns all that the audits depend on, with fingerprints for files and folders."""
     files = {
         "records": subject.records and subject.records / MANIFEST_NAME,
         "run": subject.run and subject.run / PREDICTIONS,
@@ -134,7 +134,7 @@ def _weights(subject: Subject) -> list[Path]:
 
 
 def _sha256_of(paths: Sequence[Path]) -> str | None:
-    """Returns the SHA-256 of one file, or of those of several with their names; None of none."""
+    """Returns the SHA-256 of one file, or one of several files and names; None without files."""
     found = [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths]
     if len(found) < 2:
         return found[0][1] if found else None

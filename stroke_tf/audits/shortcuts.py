@@ -48,7 +48,7 @@ _TELLS = 0.6  # an AUC above this, by its p value, tells the class
 _P_TELLS, _P_LOST = f"p of AUC {_TELLS} {HOLM}", f"p of no difference {HOLM}"
 _AUC, _LOSS = "ROC AUC", f"{FULL} minus it"
 _CHANCE = 0.5
-_LOST = 0.02  # of the AUC, when something is taken away that should not matter
+_LOST = 0.02  # loss of AUC when something is taken away that should not matter
 _SHOWN = 5  # slices in the figure
 _CLASSES = {Task.DETECT: "lesion or none", Task.TYPE: "ischaemia or haemorrhage"}
 _WITHOUT_BRAIN = {
@@ -130,7 +130,7 @@ def _score(
     features: Mapping[str, NDArray[np.float32]],
     sources: NDArray[np.str_] | None,
 ) -> None:
-    """Adds what a task's classes can be told by, and their sources where these are known."""
+    """Adds the scores of a task by each view, and of its sources where these are known."""
     truth, groups = slices.truth(task), slices.groups
     drawn: dict[str, Any] = {"seed": subject.seed, "resamples": subject.resamples}
     scores = {
@@ -155,7 +155,7 @@ def _score_sources(
     sources: NDArray[np.str_],
     **drawn: Any,
 ) -> None:
-    """Adds what sources tell, of the slices whose source is known."""
+    """Adds the findings on sources, from the slices whose source is known."""
     at = np.flatnonzero(sources != UNKNOWN)
     slices, parts, sources = slices.take(at), parts[at], sources[at]
     truth, groups = slices.truth(task), slices.groups
@@ -169,7 +169,7 @@ def _score_sources(
 
 
 def _compared(measured: Mapping[str, Auc]) -> pd.DataFrame:
-    """Returns the AUC of each view, what it lacks to the full picture's, and p values of both."""
+    """Returns the AUC of each view, the full picture's minus it, and p values of both."""
     asked = (*_WITHOUT_BRAIN, *_OF_THE_BRAIN)
     rows = [
         {
@@ -185,7 +185,7 @@ def _compared(measured: Mapping[str, Auc]) -> pd.DataFrame:
 
 
 def _told_by(rows: Mapping[str, Mapping[Any, Any]], n: str) -> Iterator[Finding]:
-    """Yields what the AUC of each view says."""
+    """Yields findings on the AUC of each view."""
     yield Finding("note", f"The {FULL} reaches ROC AUC {rows[FULL][_AUC].text()} ({n}).")
     for view, meaning in _WITHOUT_BRAIN.items():
         auc, p = rows[view][_AUC], rows[view][_P_TELLS]

@@ -1,4 +1,4 @@
-"""The slices that audits look at, and what a frozen network says of them."""
+"""The slices that audits look at, and a frozen network's features of them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class SliceSet:
         return parts_of([row.fold for row in self.rows])
 
     def places(self, ids: Iterable[str]) -> NDArray[np.int64]:
-        """Returns where some slices are, by their ids: of copies the slice that they are made of.
+        """Returns the places of slices by their ids; a copied id stands for its original.
 
         Raises:
             ValueError: If one is not there.
@@ -103,8 +103,8 @@ def read_slices(records: Path, *, image_size: int, stages: bool = False) -> Slic
 def of_patients(slices: SliceSet, table: Path | None) -> tuple[SliceSet, list[Finding]]:
     """Returns slices grouped by the patients of a table's column patient, if it has one.
 
-    A slice whose patient is empty has the one of its group, where the table names one alone there,
-    and else keeps its group. With them comes what to know of the table.
+    Where a slice's patient is empty, it gets the patient of its group if the table names only one
+    there; otherwise it keeps its group. Findings on the table are returned too.
 
     Raises:
         ValueError: If the table names none of the slices, or one twice.

@@ -19,7 +19,7 @@ _SCORES = ("brier", "ece")
 
 
 class Sureness(NamedTuple):
-    """What was found: a table of scores, their reliability diagrams by name, a sentence."""
+    """The result: a table of scores, their reliability diagrams by name, and a finding."""
 
     table: pd.DataFrame
     figures: dict[str, Figure]

@@ -17,7 +17,8 @@ def runs_of(folder: Path, *, row: str | None = None) -> tuple[Path, ...]:
 
     Args:
         folder: That of a finished run or of a cross-validation.
-        row: Row of the cross-validation; None where it has one alone. Of several none is meant.
+        row: Row of the cross-validation; None where it has one alone. With several rows, None
+            gives no run.
     """
     if (folder / "metrics.json").is_file():
         return (folder,)

@@ -1,4 +1,4 @@
-"""What a classifier is shown in place of the whole slice: parts of it, or numbers alone."""
+"""Views that a classifier sees in place of the whole slice: parts of it, or numbers alone."""
 
 from __future__ import annotations
 
