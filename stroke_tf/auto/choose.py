@@ -55,8 +55,8 @@ def settled(
         run: The run; what is not chosen stays.
         minutes: Time that the training may take; None for any.
         set_by_user: Those of CHOICES that stay as they are.
-        trainings: How many trainings share the minutes, equally. More of them, of a further seed,
-            keep what was chosen, and take their time besides.
+        trainings: How many trainings share the minutes, equally. Later ones, of a further seed,
+            keep what was chosen and take extra time.
 
     Raises:
         ValueError: If the file was made for other settings or records, or nothing fits the memory.
@@ -167,7 +167,7 @@ def _largest(
 ) -> tuple[Step, str, str]:
     """Returns the step of the first size that fits memory and time, or the last that fits memory.
 
-    With it goes why its batch is what it is, and why the size is not the first.
+    Also returns the reason for its batch, and the reason if the size is not the first.
     """
     found, smaller = None, ""
     for size in sizes:

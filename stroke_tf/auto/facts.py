@@ -1,4 +1,4 @@
-"""What the rules must know of a run's records. Of its test folds it is the number of slices."""
+"""The facts on a run's records that the rules need; of test folds only the number of slices."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ ENOUGH_STEPS, MOST_TIMES, LEAST_EPOCHS = 1000, 5, 8
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of the records that a run uses.
+    """The facts on the records that a run uses.
 
     Attributes:
         side: Side of the stored slices, pixels.
@@ -64,7 +64,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a training takes of the memory there is, in bytes.
+    """The memory that a training takes, and the memory there is, in bytes.
 
     Attributes:
         step: A step of training with all that stands around it, as measured.
@@ -126,7 +126,7 @@ def size_for_lesions(sizes: Sequence[int], facts: Facts, *, default: int) -> tup
 
 
 def memory_of(step: Step, facts: Facts, *, limit: int) -> Memory:
-    """Returns what a training with such a step takes of a limit."""
+    """Returns the memory that a training with such a step takes, with its limit."""
     pixels = step.size**2
     return Memory(
         step=step.bytes,
@@ -143,7 +143,7 @@ def fits(step: Step, facts: Facts, *, limit: int) -> bool:
 
 
 def step_of(batch: int, measured: Sequence[Step]) -> Step:
-    """Returns what a step of another batch takes: a line through the last two that were measured.
+    """Returns the cost of a step of another batch, on a line through the last two measured.
 
     More slices never take less: where they seem to, the line is level.
     """

@@ -1,4 +1,4 @@
-"""The steps of a run measured in a new process: a freed page is not always given back by one."""
+"""Measures the steps of a run in a new process: a process may keep memory that it has freed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 def apart(work: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
-    """Returns what a function gives in a new process.
+    """Returns the result of a function that runs in a new process.
 
     Raises:
         BrokenProcessPool: If the process was killed.
@@ -34,7 +34,7 @@ def _start() -> None:
 
 
 def measure(run: Run) -> Step | None:
-    """Returns what the training of a run takes, see `stroke_tf.runs.measure`.
+    """Returns the cost of a run's training step, see `stroke_tf.runs.measure`.
 
     It is measured in a new process. None if memory did not suffice.
     """

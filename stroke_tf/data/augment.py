@@ -5,8 +5,8 @@ the identity at strength 0 and keeps values in [0, 255]. What a turn or a crop u
 with 0: air in the image, background in the mask. Images are resampled bilinearly, masks by the
 nearest pixel centre.
 
-What is drawn and what is done with it are apart: a `Change` is drawn by TensorFlow for a batch, and
-OpenCV carries it out slice by slice, on 8 bits and one channel where the slice is so.
+Drawing and changing are separate steps: TensorFlow draws a `Change` for a batch, and OpenCV carries
+it out slice by slice. It works on 8 bits and one channel where the slice has them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LEVELS = np.arange(256, dtype=np.float32)[:, None]
 
 
 class Change(NamedTuple):
-    """What is drawn for the slices of a batch.
+    """The random changes of the slices of a batch.
 
     Attributes:
         moves: float32, shape (B, 3, 3): each takes a pixel of the result to where it comes from,
@@ -208,7 +208,7 @@ def change_mask(
     mask: np.ndarray, moves: np.ndarray, bend: np.ndarray, seed: np.ndarray
 ) -> np.ndarray:
     """Moves a slice's mask, uint8, shape (H, W) or (H, W, 1), as `change_image` moves the slice."""
-    # Most slices have no lesion, and nothing moved is nothing.
+    # Most slices have no lesion: an empty mask stays the same however it is moved.
     return _resample(mask, moves, bend, seed, cv2.INTER_NEAREST) if cv2.hasNonZero(mask) else mask
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Buffers:
-    """Arrays of one shape; one that nothing refers to any more is handed out again.
+    """Arrays of one shape. An array that nothing refers to any more is handed out again.
 
     An array begins at a page of memory, so that TensorFlow makes a tensor of it without a copy. It
     is free once the tensor, its NumPy views and the array itself are gone.

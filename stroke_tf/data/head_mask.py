@@ -9,7 +9,7 @@ HEAD_GREY = 40  # skin in a brain window; air and foam are below
 
 
 def head_mask(image: np.ndarray) -> np.ndarray:
-    """Returns uint8 1 in the largest bright region and its holes: the head without its rest.
+    """Returns uint8 1 in the largest bright region and its holes: the head without the headrest.
 
     All 0 where nothing is bright.
 

@@ -37,7 +37,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Lying:
-    """Slices that are seen upright, as they lie: what is said of their pixels goes back there.
+    """The unturned slices behind upright views: results for pixels are turned back onto them.
 
     Attributes:
         images: uint8 grey, shape (N, S, S).

@@ -31,11 +31,11 @@ def parallel_map(dataset: tf.data.Dataset, function: Callable[..., object]) -> t
 def call_numpy(
     function: Callable[..., Any], inputs: Sequence[tf.Tensor], dtypes: Sequence[tf.DType]
 ) -> list[tf.Tensor]:
-    """Returns what a function of NumPy arrays gives, as `tf.numpy_function` does, but frees it.
+    """Calls a function of NumPy arrays as `tf.numpy_function` does, but does not keep it forever.
 
     TensorFlow keeps every such function, and all the slices that it reads, as long as the process
-    lives. This one lives as long as what refers to it: the function that is mapped, and so the data
-    set and its iterators, must.
+    lives. This one is freed when nothing refers to it any more. So the function that is mapped must
+    refer to it: then it lives as long as the data set and its iterators.
     """
     held = weakref.ref(function)
 

@@ -199,8 +199,8 @@ def decode_slices(
     upright, moves = _upright(load(round(HEAD_SIZE * image_size)), image_size)
     if task != Task.SEGMENT:
         return upright
-    # Decoded again, so that masks are scored against the truth that other views have. Turned from
-    # there they come back best: Dice 0.999, where larger ones come to 0.96.
+    # Decoded again at the size of the other views, so that masks are scored against the same truth.
+    # Masks turned from this size also come back best: Dice 0.999, against 0.96 for larger ones.
     as_stored = load(image_size)
     lying = Lying(gray_images(as_stored), cast(np.ndarray, as_stored.masks), moves)
     masks = empty_array(lying.masks.shape, np.uint8, "memory")
@@ -344,7 +344,7 @@ def _batch_maker(
     batch_size: int,
     with_ids: bool,
 ) -> Callable[[tf.Tensor, tf.Tensor], tuple]:
-    """Returns what makes a batch of the indices of its slices and a seed."""
+    """Returns a function that makes a batch from the indices of its slices and a seed."""
     known, labels = _known(slices), None
     if task != Task.SEGMENT:
         with tf.device("CPU:0"):
@@ -374,9 +374,9 @@ def _batch_maker(
 
 
 def _taker(lying: Lying | None) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """Returns what gives slices that are seen upright as they lie, by name; else it gives nothing.
+    """Returns a function that gives the unturned slices behind upright views, by name.
 
-    It takes the places of a batch.
+    It takes the places of a batch. For other views it gives nothing.
     """
     if lying is None:
         return lambda index: {}

@@ -1,4 +1,4 @@
-"""Decoded slices to what a model sees of them, one slice at a time, in 8 bits.
+"""Turns decoded slices into what a model sees, one slice at a time, in 8 bits.
 
 One channel stays one as long as the channels would be equal. Knows nothing of data sets.
 """
@@ -39,7 +39,7 @@ def gray_images(slices: Slices, window: Window = BRAIN) -> np.ndarray:
 def batch_renderer(
     slices: Slices, *, windows: tuple[Window, ...], view: View, batch_size: int
 ) -> Callable[..., np.ndarray | tuple[np.ndarray, np.ndarray]]:
-    """Returns what makes a batch of the places of its slices and, maybe, a `Change` of them.
+    """Returns a function that makes a batch from the places of its slices and, maybe, a `Change`.
 
     It gives images, uint8, shape (B, S, S, 3), and, if the slices have masks, these too: uint8,
     shape (B, S, S, 1). B is at most `batch_size`. Several threads may call it.
@@ -71,7 +71,7 @@ def batch_renderer(
 def _picture_maker(
     slices: Slices, *, windows: tuple[Window, ...], view: View
 ) -> Callable[[int], np.ndarray]:
-    """Returns what gives a slice by its place: uint8, shape (S, S), (S, S, 1) or (S, S, 3)."""
+    """Returns a function that gives a slice by its place: uint8, (S, S), (S, S, 1) or (S, S, 3)."""
     # A table of all stored values: OpenCV looks up 16 bits in a third of the time of NumPy.
     values = np.arange(2**16)[:, None] - HU_OFFSET
     tables = [np.ascontiguousarray(table) for table in window_hu(values, windows).T]

@@ -126,7 +126,7 @@ def check_both_kinds(records: Path | str, folds: tuple[FoldName, ...]) -> None:
 
 
 def series_key(row: FoldRow) -> tuple[str, list[str | int]]:
-    """Returns what sorts slices patient by patient, each patient's in their order."""
+    """Returns a key that sorts slices patient by patient, each patient's in their order."""
     return row.group_id, natural_key(row.source_id)
 
 
@@ -173,7 +173,7 @@ def drawn_negatives(positives: int, negatives: int, *, ratio: float) -> int:
 
 @dataclass
 class Hardness:
-    """How much lesion a network draws where there is none, told by its training to its data set.
+    """How much lesion a network draws on slices without one; the training sets it for its data set.
 
     Attributes:
         share: Share of an epoch's slices with label 0 that are drawn by it, in (0, 1].
@@ -205,12 +205,12 @@ def epoch_drawer(
     hardness: Hardness | None = None,
     weights: np.ndarray | None = None,
 ) -> Callable[[np.random.Generator], np.ndarray]:
-    """Returns what draws the slices of an epoch in their order, always as many.
+    """Returns a function that draws the slices of an epoch, in order, always the same number.
 
     Args:
         places: int64, shape (N,): where the slices are.
         labels: The N labels, 0 or 1.
-        shuffle: Whether they come in a random order; else all come in theirs.
+        shuffle: Whether they are drawn in a random order; else all come in the order of `places`.
         ratio: Most slices with label 0 for each with label 1; None for all.
         ids: The N source ids; for `hardness` only.
         hardness: What a share of those with label 0 is drawn by.
@@ -251,7 +251,7 @@ def epoch_drawer(
 def _in_proportion(
     places: np.ndarray, weights: np.ndarray, random: np.random.Generator
 ) -> np.ndarray:
-    """Returns as many places, each as often as its share of the weights says, rounded by chance."""
+    """Returns N places, each drawn in proportion to its weight; fractions are rounded by chance."""
     edges = np.cumsum(weights) * len(places) / weights.sum()
     marks = random.random() + np.arange(len(places))
     return places[np.searchsorted(edges, marks, side="right").clip(max=len(places) - 1)]

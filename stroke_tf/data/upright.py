@@ -1,4 +1,4 @@
-"""A view of slices that says the same of every head: upright, centred, its brain at one grey.
+"""A view of slices in which all heads are alike: upright, centred, the brain at one grey.
 
 Masks go there with their slices, and what a network says of the view goes back.
 
@@ -19,7 +19,7 @@ from stroke_tf.data.head_mask import HEAD_GREY, disc, filled, head_mask
 from stroke_tf.labels import MASK_CLASSES
 
 HEAD_SIZE = 1.25
-"""Side of the slices that views are made of over that of the views."""
+"""Side of the slices that views are made from, divided by the side of the views."""
 
 _BONE_GREY = 235
 _BRAIN_GREYS = (50, 220)  # where a patient's commonest brain grey is looked for
@@ -88,7 +88,7 @@ def turn_mask(mask: np.ndarray, move: np.ndarray, *, size: int) -> np.ndarray:
 
 
 def turn_back(probs: np.ndarray, move: np.ndarray) -> np.ndarray:
-    """Returns what is said of the pixels of a view as it lies on its slice, of equal size.
+    """Returns the probabilities of a view's pixels turned back onto its slice, of equal size.
 
     Args:
         probs: float32, shape (T, T, 3): probabilities of background and two lesions.
@@ -162,7 +162,7 @@ def _box(head: np.ndarray) -> tuple[tuple[float, float], float]:
 
 
 def _inside_skull(image: np.ndarray, head: np.ndarray) -> np.ndarray:
-    """Returns uint8 1 where bone surrounds what is no bone."""
+    """Returns uint8 1 inside the skull: where bone surrounds pixels that are no bone."""
     bone = (image >= _BONE_GREY) & (head > 0)
     gap = disc(image, 0.052)
     around = len(gap)
