@@ -1,1 +1,1 @@
-"""What a user does with a trained model: scores, masks, volumes and files out of slices."""
+"""Use of a trained model: scores, masks, volumes and files out of slices."""

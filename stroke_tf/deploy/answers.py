@@ -39,7 +39,7 @@ def predict_scores(
     *,
     batch_size: int = 8,
 ) -> dict[str, float] | list[dict[str, float]]:
-    """Returns the scores of a slice, or of each of several that have nothing to do with each other.
+    """Returns the scores of a slice, or of each of several independent slices.
 
     Args:
         model: What `load_model` gives, or a network that scores slices: one with a single output

@@ -193,7 +193,7 @@ def _answerer(
 
 
 def _choose_series(visit: Visit, name: str) -> list[Any]:
-    """Returns the slider at the slice that matters most, and what is said of the series."""
+    """Returns the slider at the slice that matters most, and the description of the series."""
     one = _series_of(visit, name)
     count, value = len(one.study.rows), 1 + one.most_telling()
     slider = gr.update(

@@ -54,8 +54,8 @@ def score_slices(
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64], list[str]]:
     """Returns the truth, the scores and the groups of N slices of records.
 
-    Slices go the whole way of a prediction: each alone, or by a model that needs it those of a
-    group as a series. Masks are not looked at: labels suffice.
+    Slices go the whole way of a prediction: each alone or, if the model needs their order, those of
+    a group as a series. Masks are not looked at: labels suffice.
 
     Args:
         model: A model that scores slices.

@@ -1,4 +1,4 @@
-"""All that a model needs beside its weights: what stands before and after them, and model.json.
+"""All that a model needs beside its weights: the steps before and after them, and model.json.
 
 Knows nothing of TensorFlow or of where a model lies.
 """
@@ -21,7 +21,7 @@ from stroke_tf.run_folder import json_of_metrics, metrics_of_json
 MODEL_SCHEMA_VERSION = 2
 
 ModelPixels = Literal["gray8", "hu16", "mixed", "unknown"]
-"""What a model was trained on: 8-bit grey, HU, both, or nobody says."""
+"""The pixels that a model was trained on: 8-bit grey, HU, both, or unknown."""
 
 CLASSES: dict[ModelTask, tuple[str, ...]] = {
     "detect": ("no stroke", "stroke"),
@@ -72,7 +72,7 @@ class TrainedOn:
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """What a model answers, what it takes, and what is done before and after its networks.
+    """A model's task and input, and the steps before and after its networks.
 
     Attributes:
         task: What it answers.
@@ -158,7 +158,7 @@ class ModelDescription:
 
     @property
     def needs_order(self) -> bool:
-        """Whether what is said of a slice depends on those beside it in its series."""
+        """Whether the answer for a slice depends on those beside it in its series."""
         beside = self.view != "windows" or self.smooth_slices > 0
         return beside or any(score.of_series for score in self.mask_scores)
 
@@ -176,7 +176,7 @@ class ModelDescription:
         return dataclasses.replace(self, threshold=self.operating_points[point])
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what model.json holds, of values that JSON has; NaN is null."""
+        """Returns the content of model.json, of values that JSON has; NaN is null."""
         values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         values["trained_on"] = [
             vars(run) | {"scores": json_of_metrics(run.scores)} for run in self.trained_on
@@ -185,7 +185,7 @@ class ModelDescription:
 
 
 def read_description(path: Path) -> ModelDescription:
-    """Returns what a model.json holds.
+    """Returns the description in a model.json.
 
     Raises:
         ValueError: If it is not what this version writes; names the file.

@@ -28,7 +28,7 @@ def write_dicom(
         kinds: Of "seg", "sr" and "captures"; a report refers to a segmentation, and brings it.
         out: Folder of the prediction.
         model: What the model is called in them.
-        anew: Whether files that are there are of former masks.
+        anew: Whether files that are there belong to older masks, so that they are written again.
 
     Raises:
         ValueError: If highdicom is missing, a slice has no prediction or the source does not say

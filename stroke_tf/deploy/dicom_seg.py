@@ -122,7 +122,7 @@ def _segment(kind: StrokeType, model: str) -> SegmentDescription:
 
 
 def algorithm(model: str) -> AlgorithmIdentificationSequence:
-    """Returns what drew the masks, as SEG and SR name it."""
+    """Returns the algorithm that drew the masks, as SEG and SR name it."""
     import highdicom
     from pydicom.sr.codedict import codes
 

@@ -34,7 +34,7 @@ _SPLIT: dict[str, tuple[FoldName, ...]] = {"train": tuple(range(8)), "val": (8,)
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """What to export, and what to check it on.
+    """Settings of one export and its check.
 
     Attributes:
         models: A finished run's folder, a folder by save-model or a .keras file; several become one
@@ -161,7 +161,7 @@ def _slices(settings: Export, model: ModelDescription) -> Known:
 def _known(
     settings: Export, model: ModelDescription, part: Literal["train", "val"], count: int
 ) -> Known:
-    """Returns slices of the folds that the first network had as a part; else of the usual ones."""
+    """Returns slices of a part of the first network's split; without one, of the usual split."""
     from stroke_tf.deploy.export_check import known_slices
 
     if settings.records is None:
@@ -193,7 +193,7 @@ def _bfloat16(settings: Export) -> dict[str, Answer]:
 def _loss(
     settings: Export, raw: RawModel, model: ModelDescription, answer: Answer
 ) -> dict[str, Any]:
-    """Returns scores on validation slices, of Keras and of whole numbers."""
+    """Returns scores on validation slices, of Keras and of the file of whole numbers."""
     from stroke_tf.deploy.export_check import keras_answer, scores_of
     from stroke_tf.deploy.raw_pixels import raw_and_seen
 

@@ -30,7 +30,7 @@ Answer = Callable[[NDArray[Any]], Mapping[str, NDArray[np.float32]]]
 
 @dataclass(frozen=True)
 class Known:
-    """Slices and, of records, what is true of them.
+    """Slices and, if they are of records, their truth.
 
     Attributes:
         images: uint8 grey or int16 HU, each of shape (H, W).
@@ -66,7 +66,7 @@ def known_slices(
 
 
 def keras_answer(raw: RawModel) -> Answer:
-    """Returns the networks as `keras.Model.predict` computes them, from what they take."""
+    """Returns a function that computes the networks from RGB by `keras.Model.predict`."""
 
     def answer(rgb: NDArray[Any]) -> Mapping[str, NDArray[np.float32]]:
         said = [
@@ -86,7 +86,7 @@ def compare(
     *,
     rounds: int,
 ) -> dict[str, dict[str, float]]:
-    """Returns, of Keras and of each way, how far it is from Keras and its ms a slice.
+    """Returns, for Keras and each other way, how far it is from Keras and its ms a slice.
 
     Args:
         raw: The networks.
@@ -120,7 +120,7 @@ def compare(
 def scores_of(
     answer: Answer, inputs: NDArray[Any], known: Known, model: ModelDescription
 ) -> dict[str, float | None]:
-    """Returns what a way scores on slices whose truth is known: lesion Dice, ROC AUC.
+    """Returns the scores of one way on slices whose truth is known: lesion Dice, ROC AUC.
 
     None stands for a score that the slices do not define.
     """

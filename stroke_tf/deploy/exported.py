@@ -1,4 +1,4 @@
-"""The files of an export and `sidecar.json`, which says all that stands around them."""
+"""The files of an export and `sidecar.json`, which describes the steps before and after them."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def write_files(
 
 
 def load_file(out: Path, name: str) -> Compute:
-    """Returns what computes one format of an export."""
+    """Returns a function that computes one format of an export."""
     load = load_litert if name == INT8 else FORMATS[name].load  # type: ignore[index]
     return load(out / name)
 

@@ -30,7 +30,7 @@ def load_model(
     operating_point: PointName = "default",
     **known: Any,
 ) -> StrokeModel:
-    """Returns a trained model with all that stands before and after it.
+    """Returns a trained model with all the steps before and after it.
 
     Keras loads the networks in its safe mode: a file that holds code is refused.
 
@@ -80,7 +80,7 @@ def read_model(
 
 
 def _stated(description: ModelDescription, known: dict[str, Any]) -> ModelDescription:
-    """Returns a description with what is known; HU become grey by one window, unless others are."""
+    """Returns a description with the known fields set; one window makes HU grey unless given."""
     learned, told = description.pixels, known.get("pixels", description.pixels)
     if learned in get_args(Pixels) and told != learned:
         raise ValueError(f"`pixels` must be {learned}, as the model says itself. Received: {told}")
@@ -121,7 +121,7 @@ def _read(path: Path) -> tuple[ModelDescription, list[keras.Model]]:
 
 
 def described(network: keras.Model, *, name: str, **known: Any) -> ModelDescription:
-    """Returns what a network says of itself.
+    """Returns the description that can be read from a network alone.
 
     Args:
         network: The network.
@@ -150,7 +150,7 @@ def described(network: keras.Model, *, name: str, **known: Any) -> ModelDescript
 
 
 def _shapes(network: keras.Model) -> tuple[tuple[int | None, ...], Any]:
-    """Returns the shape of a network's one input, () of several, and of what it gives."""
+    """Returns the shape of a network's one input, () if there are several, and of its outputs."""
     taken = getattr(network, "input_shape", None)
     one_input = isinstance(taken, tuple) and all(not isinstance(side, tuple) for side in taken)
     return (taken, network.compute_output_shape(taken)) if taken and one_input else ((), None)

@@ -1,4 +1,4 @@
-"""A model with all that stands before and after its networks: slices in, scores and masks out."""
+"""A model with the steps before and after its networks: slices in, scores and masks out."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def score_names(description: ModelDescription) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class SlicePrediction:
-    """What a model says of one slice.
+    """The answer of a model for one slice.
 
     Attributes:
         scores: Probabilities in [0, 1] by name, of several networks the mean: "stroke" (detect, and
@@ -66,7 +66,7 @@ class SlicePrediction:
 
 
 def class_one_score(scores: Mapping[str, float]) -> float:
-    """Returns the score that thresholds are for: of class one, or by a joint network any stroke.
+    """Returns the score that thresholds are for: of class one; of a joint network, of any stroke.
 
     Args:
         scores: Those of a slice, see `SlicePrediction`; at least one.
@@ -77,13 +77,13 @@ def class_one_score(scores: Mapping[str, float]) -> float:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What K networks say of a slice.
+    """The outputs of K networks for a slice.
 
     Attributes:
         shape: Its height and width.
         scores: Shape (K, scores).
         probs: Shape (K, S, S, classes); None of classifiers.
-        numbers: What the rule of masks that detect looks at, shape (K, numbers); none of others.
+        numbers: The numbers that mask scores are made from, shape (K, numbers); empty without such.
     """
 
     shape: tuple[int, int]
@@ -93,12 +93,12 @@ class _Answer:
 
 
 class StrokeModel:
-    """One network or several, and what stands before and after them.
+    """One network or several, with the steps before and after them.
 
     Args:
         description: What is done.
-        computes: What computes each network: of a batch, uint8, shape (B, S, S, 3), an array or a
-            dict of arrays, as `fast.runtimes.inference` gives it.
+        computes: A function for each network, as `fast.runtimes.inference` gives it: of a batch,
+            uint8, shape (B, S, S, 3), it makes an array or a dict of arrays.
         mirror: Whether to take the mean with the mirror image.
         networks: The Keras models themselves, for those who look into them; may be empty.
     """
@@ -120,8 +120,8 @@ class StrokeModel:
         """Yields what the model says of each slice, in their order.
 
         A slice is padded with air to a square about its centre and resized to the networks' input,
-        as in a conversion to records; masks go the way back. Two batches are held at a time; of a
-        series that is smoothed as many slices as reach into one; one seen upright is held whole.
+        as in a conversion to records; masks go the way back. Two batches are held at a time. Of a
+        smoothed series, all slices that reach into one are held; a series seen upright, whole.
 
         Args:
             images: Slices, each of any shape (H, W): uint8 grey or int16 HU. HU become grey for a
@@ -142,7 +142,7 @@ class StrokeModel:
         return (self._finished(answer) for answer in answered)
 
     def notes_for(self, pixels: Pixels, *, series: bool = True) -> tuple[str, ...]:
-        """Returns what a user should know of how slices of a kind are answered."""
+        """Returns notes for the user on how slices of a kind are answered."""
         model, notes = self.description, []
         windows = ", ".join(f"{centre:g}/{width:g}" for centre, width in model.windows)
         if pixels == "hu16" and model.pixels == "gray8":
@@ -183,7 +183,7 @@ class StrokeModel:
         return answered
 
     def _numbers(self, probs: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Returns what the rule of each network looks at in its mask; none where none detects."""
+        """Returns the numbers that each network's mask score is made from; empty without such."""
         rules = self.description.mask_scores
         return np.array(
             [rule.numbers(one[None])[0] for rule, one in zip(rules, probs, strict=False)]
@@ -275,5 +275,5 @@ class StrokeModel:
 
 
 def _lying(probs: NDArray[np.float32], seen: Seen) -> NDArray[np.float32]:
-    """Returns what a network says of the pixels it sees as the slice lies, shape (S, S, 3)."""
+    """Returns a network's probabilities turned back to how the slice lies, shape (S, S, 3)."""
     return probs if seen.move is None else turn_back(probs, seen.move)

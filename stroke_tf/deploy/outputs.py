@@ -1,4 +1,4 @@
-"""What a prediction leaves of each slice: pictures, a row of the table, and the mask to read again.
+"""The output for each slice: pictures, a row of the table, and the mask to read again.
 
 Files are named after the slice: by its number in a series, by its own name among loose pictures.
 """
@@ -36,7 +36,7 @@ _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 90)
 
 @dataclass(frozen=True, kw_only=True)
 class SliceRow:
-    """What is known of one slice.
+    """The results of one slice.
 
     Attributes:
         file: Its name, as the input has it.

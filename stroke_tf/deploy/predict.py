@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What to predict, by which model.
+    """Settings of one prediction.
 
     Attributes:
         inputs: Pictures, DICOM files, folders and zips; searched to their depths.
@@ -260,7 +260,7 @@ def _write_dicom(
 
 
 def _identity(settings: Prediction, model: StrokeModel) -> dict[str, Any]:
-    """Returns what decides the files that are written, inputs aside."""
+    """Returns all that decides which files are written, except the inputs."""
     import importlib.metadata
 
     described = model.description.to_json()

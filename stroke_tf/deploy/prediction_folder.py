@@ -101,7 +101,7 @@ class PredictionFolder:
             write_json(self._path(portion), {"of": _fingerprint(portion), "rows": told})
 
     def sweep(self, rows: Sequence[SliceRow]) -> None:
-        """Deletes the pictures of slices that are there no more, and what a kill left behind."""
+        """Deletes the pictures of slices that are there no more, and files left by a killed run."""
         kept = {self.out / row.path(kind) for row in rows for kind in KINDS}
         for kind in KINDS:
             for path in self.out.glob(f"series-*/{kind}/*"):
@@ -113,7 +113,7 @@ class PredictionFolder:
                 shutil.rmtree(folder)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Says that all is written."""
+        """Marks the prediction as done, with its summary."""
         write_json(self.out / DONE_NAME, summary)
 
     def _path(self, portion: Portion) -> Path:
@@ -134,7 +134,7 @@ def _check_same(path: Path, identity: Mapping[str, Any]) -> None:
 
 
 def _fingerprint(portion: Portion) -> str:
-    """Returns what changes when one of its files does."""
+    """Returns a fingerprint of a portion: it changes when one of the files does."""
     files = [
         (one.name, stem, *_stamp(archive_of(one.path) or one.path))
         for one, stem in zip(portion.slices, portion.stems, strict=True)

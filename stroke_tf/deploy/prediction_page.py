@@ -87,7 +87,7 @@ def write_page(out: Path, studies: Sequence[Study], *, about: Mapping[str, str])
 
 
 def _overview(studies: Sequence[Study]) -> str:
-    """Returns a table of all series; of one there is nothing to choose."""
+    """Returns a table of all series; empty text where there is only one."""
     if len(studies) == 1:
         return ""
     rows = []
@@ -222,7 +222,7 @@ def facts_of(row: SliceRow) -> Iterator[tuple[str, str]]:
 
 
 def weight_of(row: SliceRow) -> tuple[int, float]:
-    """Returns how much a slice tells: its lesion, and the score of any stroke."""
+    """Returns how much a slice matters: its lesion pixels, then the score of any stroke."""
     return sum(row.lesion_px.values()), next(iter(_stroke_scores(row)), 0.0)
 
 

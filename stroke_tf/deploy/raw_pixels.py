@@ -1,4 +1,4 @@
-"""Networks that take raw pixels: what stands before them is part of their graph."""
+"""Networks that take raw pixels: the steps before them are part of their graph."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class RawModel(keras.Model):
         }
 
     def named(self, outputs: Any) -> dict[str, Any]:
-        """Returns a network's outputs by name, of the slice's the scores alone."""
+        """Returns a network's outputs by name; of the output for the slice, only the scores."""
         if not isinstance(outputs, dict):
             outputs = {MASK if len(outputs.shape) == 4 else SLICE: outputs}
         if SLICE not in outputs:
@@ -74,13 +74,13 @@ class RawModel(keras.Model):
         return {**outputs, SLICE: outputs[SLICE][..., -self._scores :]}
 
     def _seen(self, images: Any) -> Any:
-        """Returns what the networks take."""
+        """Returns the input of the networks."""
         if self._takes_hu:
             images = self._windowed(images)
         return images if images.shape[-1] == 3 else keras.ops.concatenate([images] * 3, axis=-1)
 
     def _windowed(self, hu: Any) -> Any:
-        # A table: whole numbers stay out of what is calibrated to 8 bits, where HU would be lost.
+        # Whole numbers look up a table: the conversion to 8 bits, which would lose HU, skips them.
         first = math.floor(min(centre - width / 2 for centre, width in self._windows))
         last = math.ceil(max(centre + width / 2 for centre, width in self._windows))
         table = window_hu(np.arange(first, last + 1)[:, None], self._windows).astype(np.float32)
@@ -94,7 +94,7 @@ class RawModel(keras.Model):
 def raw_and_seen(
     images: Sequence[np.ndarray], description: ModelDescription
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Returns what a file of the model takes and what its networks take.
+    """Returns the input of the model's exported file, and that of its networks.
 
     Args:
         images: N slices, each alone: uint8 grey or int16 HU, shape (H, W).

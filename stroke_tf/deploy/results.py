@@ -21,7 +21,7 @@ FAULTS_NAME = "faults.csv"
 
 @dataclass(frozen=True)
 class PredictionResult:
-    """What a prediction found and left.
+    """The result of a prediction.
 
     Attributes:
         out: Its folder.
@@ -29,7 +29,7 @@ class PredictionResult:
         left_out: Name and reason of what is no input, such as localizers.
         faults: Name and reason of what could not be read.
         skipped: Slices that were done before.
-        seconds: What it took.
+        seconds: The time it took.
     """
 
     out: Path
@@ -63,11 +63,11 @@ class PredictionResult:
 def write_results(
     result: PredictionResult, *, identity: Mapping[str, Any], described: ModelDescription
 ) -> None:
-    """Writes all that is not of one slice alone.
+    """Writes the files on the whole prediction, not on single slices.
 
     Args:
         result: What was found.
-        identity: What decides it, inputs aside.
+        identity: All that decides the result, except the inputs.
         described: The model.
     """
     out = result.out
@@ -88,7 +88,7 @@ def write_results(
 def _about(
     result: PredictionResult, identity: Mapping[str, Any], described: ModelDescription
 ) -> dict[str, str]:
-    """Returns what the page says of the model and the settings."""
+    """Returns the page's facts on the model and the settings."""
     networks, rule = len(described.networks), described.mask_score_rule
     runs = dict.fromkeys(
         f"{one.experiment}/{one.row}, seed {one.seed}" for one in described.trained_on

@@ -79,7 +79,7 @@ def main(config: ServeConfig) -> int:
 
 
 def _stop(*_: object) -> None:
-    """Ends the process so that the uploads go, and lets no second signal break that off."""
+    """Ends the process so that the uploads are deleted; a second signal cannot interrupt this."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(0)
 

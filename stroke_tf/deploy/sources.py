@@ -37,7 +37,7 @@ class Source:
     """A model on disk.
 
     Attributes:
-        description: What stands before and after its networks.
+        description: Its task, and the steps before and after its networks.
         files: The networks.
     """
 

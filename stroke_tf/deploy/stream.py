@@ -96,14 +96,14 @@ class Stream:
         return [rows[place] for place in range(len(portion.slices))]
 
     def time(self, slices: Iterable[InputSlice]) -> float:
-        """Returns the seconds that a slice takes, of some that are seen and not written."""
+        """Returns the seconds a slice takes, from some slices that are predicted, not written."""
         started = time.perf_counter()
         images = (seen.pixels for seen in self._pixels(slices) if isinstance(seen, PixelSlice))
         count = sum(1 for _ in self.model.predict(images, batch_size=self.batch_size))
         return (time.perf_counter() - started) / max(count, 1)
 
     def _pixels(self, slices: Iterable[InputSlice]) -> Iterator[PixelSlice | ValueError]:
-        """Yields what is read of each slice, or why it cannot be predicted."""
+        """Yields the pixels of each slice, or the error why it cannot be predicted."""
         yield from _ahead(self._reader, self._read, slices)
 
     def _images(
@@ -138,7 +138,7 @@ class Stream:
 def _ahead(
     pool: ThreadPoolExecutor, function: Callable[[_Item], _Result], items: Iterable[_Item]
 ) -> Iterator[_Result]:
-    """Yields what a function makes of each item, in order, a few of them ahead."""
+    """Yields a function's result for each item, in order; a few are computed ahead."""
     waiting: deque[Future[_Result]] = deque()
     for item in items:
         waiting.append(pool.submit(function, item))

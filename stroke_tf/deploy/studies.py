@@ -1,4 +1,4 @@
-"""What a prediction says of each series as a whole."""
+"""The results of a prediction for each series as a whole."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Study:
         return tuple(place for place, row in enumerate(self.rows) if row.matters)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what studies.json says of it; slices are counted from 1."""
+        """Returns the series as studies.json has it; slices are counted from 1."""
         return {
             "series": self.series,
             "is_series": self.is_series,
@@ -54,7 +54,7 @@ class Study:
 
 
 def study_of(series: Series, rows: Sequence[SliceRow], *, out: Path, model: StrokeModel) -> Study:
-    """Returns what is to be said of a series whose slices are done; reads its masks again."""
+    """Returns the results of a series whose slices are done; reads its masks again."""
     notes = (*series.notes, *_notes(series, rows, model))
     draws = model.description.draws_masks
     volumes = study_volumes(series, WrittenMasks(out, rows)) if draws else None
@@ -62,7 +62,7 @@ def study_of(series: Series, rows: Sequence[SliceRow], *, out: Path, model: Stro
 
 
 def model_notes(series: Series, model: StrokeModel) -> tuple[str, ...]:
-    """Returns what is to be known of how a model answers the slices of a series."""
+    """Returns notes for the user on how a model answers the slices of a series."""
     kind: Pixels = "gray8" if series.slices[0].frame is None else "hu16"
     return model.notes_for(kind, series=series.is_series)
 

@@ -1,7 +1,8 @@
-"""Who and what a study is of, for the DICOM files that become part of it: SEG, SR and captures.
+"""Patient and study of a series, for the DICOM files that become part of it: SEG, SR and captures.
 
-The one place where text of a header is read. Nothing else may import it (setup.cfg holds that),
-and it goes into those files alone. Faults of the source that would make them invalid stay out.
+Only this module reads text of a header, and the text goes into those files alone. Only the modules
+that write them may import it (setup.cfg checks that). Values that would make a file invalid are
+left out.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ _FORMS = {
 
 @dataclass(frozen=True)
 class SourceImages:
-    """The images of a series as what is made of them refers to them; without pixels.
+    """The images of a series as DICOM files of results refer to them; without pixels.
 
     Attributes:
         images: One for each slice, or one file of several frames.
@@ -94,7 +95,7 @@ def _check_extra() -> None:
 
 
 def described(kind: str) -> dict[str, Any]:
-    """Returns what every new series says of itself and of what made it, for highdicom.
+    """Returns highdicom's arguments on a new series and the software that made it.
 
     Args:
         kind: A key of `SERIES_NUMBERS`.
@@ -117,7 +118,7 @@ def software_version() -> str:
 
 
 def read_sources(series: Series) -> SourceImages:
-    """Returns the headers of a series' images, cut down to what refers to them.
+    """Returns the headers of a series' images, cut down to what files of results need of them.
 
     Raises:
         ValueError: If highdicom is not installed, the series has no places in a patient,
@@ -194,14 +195,14 @@ def _image(source: InputSlice, geometry: Geometry) -> Dataset:
 
 
 def _keep_deidentification(tags: Tags, image: Dataset) -> None:
-    """Says on that names were taken out, if they were; how must not be left out then."""
+    """Copies the note that identifiers were removed, if it is there; it needs the method too."""
     if "YES" in tags.words("PatientIdentityRemoved"):
         image.PatientIdentityRemoved = "YES"
         image.DeidentificationMethod = _text(tags, "DeidentificationMethod") or "Not stated"
 
 
 def _text(tags: Tags, keyword: str) -> str | None:
-    """Returns an identifier; None where it is absent or its form is none that may be written."""
+    """Returns an identifier; None where it is absent or not in a form that may be written."""
     text = "\\".join(str(one) for one in tags.several(keyword)).strip()
     form = _FORMS.get(keyword)
     return text if text and (form is None or re.fullmatch(form, text)) else None

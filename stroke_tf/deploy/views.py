@@ -1,4 +1,4 @@
-"""Slices of any size to what a network sees of them, one after the other, as in training.
+"""Turns slices of any size into what a network sees, one after the other, as in training.
 
 Knows nothing of networks or files.
 """
@@ -21,7 +21,7 @@ from stroke_tf.square import fit_square
 
 
 class Seen(NamedTuple):
-    """What a network sees of a slice.
+    """A slice as a network sees it.
 
     Attributes:
         shape: Height and width of the slice.
@@ -36,7 +36,7 @@ class Seen(NamedTuple):
 
 
 def pixels_of(image: np.ndarray) -> Pixels:
-    """Returns what a slice holds.
+    """Returns the kind of pixels that a slice holds.
 
     Raises:
         ValueError: If it is not uint8 grey or int16 HU of shape (H, W).
@@ -50,7 +50,7 @@ def pixels_of(image: np.ndarray) -> Pixels:
 
 
 class ViewMaker:
-    """Makes what the networks of a model see.
+    """Turns slices into what the networks of a model see.
 
     Args:
         description: The model's.
@@ -63,7 +63,7 @@ class ViewMaker:
         self._brain = _tables((BRAIN,))
 
     def __call__(self, images: Iterable[np.ndarray]) -> Iterator[Seen]:
-        """Yields what is seen of each slice, in order.
+        """Yields each slice as the networks see it, in order.
 
         Raises:
             ValueError: If a slice is of another kind than the model takes.

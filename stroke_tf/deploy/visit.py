@@ -86,7 +86,7 @@ class ShownSeries:
 
 @dataclass(frozen=True)
 class Visit:
-    """What a visitor handed in, answered.
+    """The uploads of one visitor, answered.
 
     Attributes:
         folder: Folder of all of it, deleted when the visitor leaves.
@@ -233,7 +233,7 @@ def _check(uploads: Sequence[Path], limits: Limits) -> None:
 
 
 def can_explain(model: StrokeModel) -> bool:
-    """Returns whether `explain` serves: slices are seen one by one, by Keras models."""
+    """Returns whether `explain` can be used: slices are seen one by one, by Keras models."""
     return bool(model.networks) and model.description.view == "windows"
 
 

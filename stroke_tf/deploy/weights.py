@@ -131,7 +131,7 @@ _FILES: dict[Kind, dict[str, ImagenetFile]] = {"backbone": BACKBONE_FILES, "enco
 
 @dataclass(frozen=True)
 class WeightFiles:
-    """What to do with the files.
+    """Settings of one call: an action and the networks it is for.
 
     Attributes:
         action: list: say which there are; get: bring them where Keras looks; check: compare
