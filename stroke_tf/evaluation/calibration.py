@@ -25,8 +25,8 @@ def fit_temperature(truth: ArrayLike, scores: ArrayLike) -> float:
     """Returns the temperature of least log loss, to be fitted on validation slices.
 
     Temperature scaling (Guo et al. 2017): the logit of every score is divided by one number, which
-    changes neither the order of the scores nor the side of 0.5 on which they are. So it mends
-    how sure scores are, and not a shift of all of them, as training with class weights leaves.
+    changes neither the order of the scores nor the side of 0.5 on which they are. So it corrects
+    how sure scores are. It does not correct a shift of all of them, such as class weights leave.
 
     Args:
         truth: Shape (N,), 0 or 1 (or bool).

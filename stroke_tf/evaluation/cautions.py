@@ -64,7 +64,7 @@ def cautions(
 def _of_class(
     name: str, shown: np.ndarray, rows: list[FoldRow], manifest: Manifest
 ) -> Iterator[str]:
-    """Yields what to know of a class that `shown`, bool of shape (N,), says of each slice."""
+    """Yields cautions on a class; `shown`, bool of shape (N,), says which slices show it."""
     count = int(shown.sum())
     if not count:
         yield f"No test slice is of the class {name}: scores that ask for it mean nothing."

@@ -57,7 +57,7 @@ def grad_cam(
 
 
 def mask_grad_cam(model: keras.Model, images: ArrayLike) -> NDArray[np.float32]:
-    """Returns what a segmentation network's lesions rest on, as one heatmap for each slice.
+    """Returns where a segmentation network sees lesions, as one heatmap for each slice.
 
     As `grad_cam`, of the deepest feature map. The score is -log p(background), summed over the
     pixels: each counts by its probability of being lesion, and its gradient does not vanish for
@@ -110,7 +110,7 @@ def _explained(model: keras.Model, layer: str | None) -> keras.Model:
         return keras.Model(model.input, [last, log_odds])
     if several:
         raise ValueError(f"`layer` must be None for pooling 'layers'. Received: {layer!r}")
-    # What is inside the backbone is no tensor of the model: run both parts of it anew.
+    # Tensors inside the backbone are no tensors of the model: run both parts of it anew.
     backbone = keras.Model(network.input, [_layer(network, layer).output, network.output])
     features, pooled_from = backbone(before)
     return keras.Model(model.input, [features, keras.Model(after, log_odds)(pooled_from)])
@@ -146,7 +146,7 @@ def _lesion_score(logits: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _deepest(network: keras.Model, size: int) -> keras.layers.Layer:
-    """Returns the last layer of an encoder's smallest feature map; a pyramid's are no encoder's."""
+    """Returns the last layer of the encoder's smallest feature map; a pyramid is not part of it."""
     maps = [
         layer
         for layer in network.layers

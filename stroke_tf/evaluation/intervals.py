@@ -33,7 +33,7 @@ class Metric(NamedTuple):
 
 
 class Gain(NamedTuple):
-    """A difference with its 95 % interval, and the two-sided p value of there being none."""
+    """A difference with its 95 % interval, and its two-sided p value against no difference."""
 
     difference: Metric
     p_value: float
@@ -112,7 +112,7 @@ def bootstrap_gain(
 ) -> Gain:
     """Returns a difference of two answers to the same slices, as `bootstrap` does, and its p value.
 
-    The p value is that of `bootstrap_tests` of there being none.
+    The p value is that of `bootstrap_tests` against no difference.
     """
     (found,), (p_value,) = bootstrap_tests(
         lambda weights: [difference(weights)], [0.0], groups, seed=seed, resamples=resamples
@@ -128,7 +128,7 @@ def bootstrap_tests(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> tuple[list[Metric], list[float]]:
-    """Returns statistics, as `bootstrap` does, and the two-sided p value of each being its null.
+    """Returns statistics, as `bootstrap` does, and the two-sided p value of each against its null.
 
     The p value is twice the share of the resamples that lie on the other side of the null or on it,
     each share with one resample added, so that it is never 0; NaN where there is no interval.
@@ -152,7 +152,7 @@ def _bootstrap(
     seed: int,
     resamples: int,
 ) -> tuple[list[Metric], NDArray[np.float64]]:
-    """Returns the statistics and, shape (statistics, resamples), what each resample makes them."""
+    """Returns the statistics, and their values in each resample, shape (statistics, resamples)."""
     from scipy import stats
 
     names, member_of = np.unique(np.asarray(groups), return_inverse=True)

@@ -41,7 +41,7 @@ class MaskRule:
 
 
 def apply_mask_rule(probs: ArrayLike, rule: MaskRule | None) -> NDArray[np.uint8]:
-    """Returns the masks that probabilities stand for.
+    """Returns the masks that probabilities give by a rule.
 
     Args:
         probs: Shape (B, H, W, 3), in [0, 1]: background, ischaemia, haemorrhage.
@@ -64,7 +64,7 @@ def apply_mask_rule(probs: ArrayLike, rule: MaskRule | None) -> NDArray[np.uint8
 
 
 def check_probs(probs: ArrayLike) -> NDArray[np.floating]:
-    """Returns probabilities as an array; raises ValueError for a shape but (B, H, W, 3)."""
+    """Returns probabilities as an array; raises ValueError unless their shape is (B, H, W, 3)."""
     array = np.asarray(probs)
     if array.ndim != 4 or array.shape[-1] != len(MASK_CLASSES):
         raise ValueError(f"`probs` must have shape (B, H, W, 3). Received: {array.shape}")

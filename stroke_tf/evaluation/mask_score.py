@@ -105,8 +105,8 @@ MASK_SCORES: dict[MaskScoreName, tuple[Number, ...]] = {
     "lesion": (lesion_score,),
     "regression": _ALL,
 }
-"""The rules by name, and what each looks at. One number is the score itself; several are weighed by
-a logistic regression, with those of the slices before and after where patients are known."""
+"""The rules by name, and the numbers of each. One number is the score itself. Several are weighed
+by a logistic regression, with those of the slices before and after where patients are known."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class MaskScore:
         return len(self.coefficients) > len(MASK_SCORES[self.rule])
 
     def numbers(self, probs: ArrayLike) -> NDArray[np.float64]:
-        """Returns what the rule looks at, see `mask_numbers`."""
+        """Returns the numbers of the rule, see `mask_numbers`."""
         return mask_numbers(self.rule, probs)
 
     def combined(self, around: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -177,7 +177,7 @@ class MaskScore:
 
 @dataclass(frozen=True)
 class Detector:
-    """How masks detect: the score of a slice, and what was chosen for it on validation slices."""
+    """How masks detect: the rule of a slice's score, and its threshold and temperature."""
 
     score: MaskScore
     point: OperatingPoint
@@ -189,7 +189,7 @@ def mask_score_of_json(values: Mapping[str, Any]) -> MaskScore:
 
 
 def mask_numbers(rule: MaskScoreName, probs: ArrayLike) -> NDArray[np.float64]:
-    """Returns what a rule looks at in some slices.
+    """Returns the numbers that a rule makes of some slices.
 
     Args:
         rule: A key of MASK_SCORES.
@@ -216,10 +216,10 @@ def fit_mask_score(
 ) -> tuple[MaskScore, NDArray[np.float64]]:
     """Returns a rule for validation slices, fitted to them where it is a regression, and scores.
 
-    A threshold that is chosen on scores which a regression was fitted to would be too bold. So the
-    scores of a regression's validation slices are those of one that was fitted without their
-    patient's: up to five parts, patients whole in each. Where too few patients show a lesion for
-    that, they are those of the fitted regression itself.
+    Scores of the slices that a regression was fitted to are too good to choose a threshold on. So
+    each validation slice is scored by a regression that was fitted without its patient: up to five
+    parts, patients whole in each. Where too few patients show a lesion for that, the fitted
+    regression itself scores them.
 
     Args:
         rule: A key of MASK_SCORES.
@@ -276,6 +276,6 @@ def _parts(
 
 
 def _inputs(around: NDArray[np.float64], *, of_series: bool) -> NDArray[np.float64]:
-    """Returns what a regression weighs, shape (N, K) or (N, 3 K): logits."""
+    """Returns the inputs of a regression, shape (N, K) or (N, 3 K): logits."""
     seen = around if of_series else around[:, 1:2]
     return logit(seen.clip(_CLIP, 1 - _CLIP)).reshape(len(around), -1)

@@ -263,7 +263,7 @@ def check_scored(
 def check_both_classes(
     truth: ArrayLike, scores: ArrayLike
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Returns what `check_scored` does, of slices of both classes.
+    """Returns the same as `check_scored`; checks too that both classes occur.
 
     Raises:
         ValueError: As `check_scored`, or if a class is absent.

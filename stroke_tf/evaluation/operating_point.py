@@ -20,7 +20,7 @@ RECALL_FLOOR = 0.88  # USTH: a recall of at least 88 %, precision watched
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """What was chosen on validation slices, and what the other rules would have chosen."""
+    """Threshold and temperature chosen on validation slices, and the threshold of every rule."""
 
     threshold: float
     temperature: float

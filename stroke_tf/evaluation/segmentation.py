@@ -14,7 +14,7 @@ from stroke_tf.evaluation.metrics import Counts, f1, iou
 from stroke_tf.labels import LESION_CLASSES, MASK_CLASSES
 
 COUNTED = (*(kind.name.lower() for kind in LESION_CLASSES), "any_lesion")
-"""What is counted: each lesion class against the rest, then lesion of any type against none."""
+"""The counted classes: each lesion class against the rest, then lesion of any type against none."""
 CELLS = ("tp", "fp", "fn", "tn")
 _COLUMNS = [f"{name}_{cell}" for name in COUNTED for cell in CELLS]
 
@@ -115,8 +115,8 @@ def segmentation_metrics(
 ) -> dict[str, Metric]:
     """Scores masks by the pixels of the lesion classes, with a bootstrap over groups.
 
-    The groups, shape (S,), are what each of S slices shares with those that depend on it, as its
-    patient; without them slices are taken to be independent. For the rest see `bootstrap`.
+    The groups, shape (S,), are the group of each of S slices, such as its patient; without them
+    slices are taken to be independent. For the rest see `bootstrap`.
 
     Returns:
         - `ischemia_dice`, `ischemia_iou`, `hemorrhage_dice`, `hemorrhage_iou`, `any_lesion_dice`,

@@ -1,4 +1,4 @@
-"""What a segmentation network drew on some slices, and the scores of it."""
+"""The masks that a segmentation network drew on some slices, and their scores."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from stroke_tf.evaluation.sm_scores import sm_scores
 
 @dataclass(frozen=True)
 class Segmented:
-    """What a U-Net drew on some slices.
+    """The masks that a U-Net drew on some slices, with their truth and counts.
 
     Attributes:
         ids: Source id of each slice.
@@ -37,7 +37,7 @@ class Segmented:
         slices: Of a joint network: see `slice_frame`.
         rule: Which pixels were lesion; None where each took its likeliest class.
         detected: Of masks that detect: `truth`, 0 or 1, and `score` of each slice.
-        point: Of them too: what was chosen for the scores.
+        point: Of masks that detect: threshold and temperature of the scores.
     """
 
     ids: Sequence[str]
@@ -56,7 +56,7 @@ class Segmented:
     def to_frame(self) -> pd.DataFrame:
         """Returns one row a slice: its id, pixel counts, lesions and distances of outlines.
 
-        Of a joint network also what it says of the slice, see `slice_frame`; of masks that detect
+        A joint network adds its answers for the slice, see `slice_frame`; masks that detect add
         `truth` and `score`.
         """
         frame = self.counts.to_frame(self.ids).join(self.lesions.to_frame())

@@ -1,4 +1,4 @@
-"""What a joint network says of whole slices: stroke or none, and its type."""
+"""The answers of a joint network for whole slices: stroke or none, and its type."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def soft_sums(class_ids: ArrayLike, probs: ArrayLike) -> NDArray[np.float64]:
 
 
 def sm_scores(sums: NDArray[np.float64], *, batch_size: int = SM_BATCH_SIZE) -> dict[str, float]:
-    """Returns `sm_iou` and `sm_f1`, what Keras would print for them.
+    """Returns `sm_iou` and `sm_f1` as Keras would print them.
 
     Args:
         sums: What `soft_sums` gives, shape (S, 3, 3), slices in the order they were batched in.

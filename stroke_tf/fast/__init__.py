@@ -10,11 +10,11 @@ _KEPT_BYTES = (1 << 31) - 1  # the most that mallopt(3) takes
 
 
 def is_on() -> bool:
-    """Returns whether libraries may compute otherwise than they come: not for STROKE_TF_FAST=0."""
+    """Returns whether libraries may be made faster; STROKE_TF_FAST=0 leaves them as they come."""
     return os.environ.get("STROKE_TF_FAST", "1") != "0"
 
 
 def keep_memory() -> None:
-    """Has a training take the memory of one step again in the next."""
+    """Makes a training reuse the memory of one step in the next."""
     if is_on():
         reuse_memory(_KEPT_BYTES)

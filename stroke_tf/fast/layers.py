@@ -1,4 +1,4 @@
-"""Batch norms and convolutions computed otherwise while a graph is traced, and then as before.
+"""Faster batch norms and convolutions while a graph is traced; afterwards layers are as before.
 
 On other backends than TensorFlow nothing changes.
 """
@@ -22,7 +22,7 @@ _Methods = dict[str, Callable[..., Any]]
 
 @contextlib.contextmanager
 def fused_batch_norms(model: keras.Model) -> Iterator[None]:
-    """Meanwhile, each batch norm of a model is one operation of TensorFlow instead of about ten.
+    """Makes each batch norm of a model one operation of TensorFlow, not about ten, in the block.
 
     Keras 3 composes them of moments, products and sums, a fifth of a U-Net's training step on a
     CPU. Outputs and moving averages are the same but for rounding. Layers that the operation does
@@ -52,7 +52,7 @@ def _fused_batch_norm(
     training: bool | None = None,
     mask: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """What `BatchNormalization.call` computes, for images with channels last."""
+    """Computes what `BatchNormalization.call` does, for images with channels last."""
     if mask is not None:
         return type(layer).call(layer, inputs, training=training, mask=mask)
     images = tf.cast(inputs, tf.float32)
@@ -82,7 +82,7 @@ def _fused_batch_norm(
 
 @contextlib.contextmanager
 def fused_convolutions(model: keras.Model) -> Iterator[None]:
-    """Meanwhile, convolutions of a model take images as they were before a layer enlarged them.
+    """Makes convolutions take images as they were before a layer enlarged them, in the block.
 
     - A padding that keeps the size is left to the convolution after it.
     - A 3 x 3 convolution of images doubled by nearest neighbours is a transposed one of 4 x 4 of
@@ -100,7 +100,7 @@ def fused_convolutions(model: keras.Model) -> Iterator[None]:
 
 
 class _Convolutions:
-    """The layers of one model, and what they made of what while a graph is traced."""
+    """The layers of one model, and the layer and inputs of each output while a graph is traced."""
 
     def __init__(self) -> None:
         self._made: dict[Hashable, tuple[keras.Layer, Any]] = {}
@@ -117,7 +117,7 @@ class _Convolutions:
 
     def _note(self, layer: keras.Layer, inputs: Any) -> tf.Tensor:
         outputs = type(layer).call(layer, inputs)
-        if not tf.executing_eagerly():  # where nothing would be left out, and tensors be kept
+        if not tf.executing_eagerly():  # eagerly nothing is left out, and tensors would be kept
             self._made[outputs.ref()] = (layer, inputs)
         return outputs
 
@@ -147,7 +147,7 @@ class _Convolutions:
         )
 
     def _half(self, images: tf.Tensor) -> tf.Tensor | None:
-        """Returns what images are the double of."""
+        """Returns the images before they were doubled; None if they were not."""
         layer, inputs = self._before(images, keras.layers.UpSampling2D)
         doubled = layer and layer.size == (2, 2) and layer.interpolation == "nearest"
         return inputs if doubled else None
@@ -184,7 +184,7 @@ def _convolve_doubled(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
 @contextlib.contextmanager
 def _swapped(model: keras.Model, methods_of: Callable[[keras.Layer], _Methods]) -> Iterator[None]:
-    """Meanwhile, layers of a model have other methods, but on other backends than TensorFlow.
+    """Gives layers of a model other methods in the block, on the TensorFlow backend alone.
 
     Args:
         model: Any model.

@@ -1,6 +1,6 @@
-"""Trained networks as one frozen graph, as files of other libraries, and what computes them.
+"""Trained networks as one frozen graph, as files of other libraries, and the runtimes for them.
 
-OpenVINO does on a CPU, else TensorFlow, or what is asked for. Knows nothing of slices.
+The runtime is OpenVINO on a CPU, else TensorFlow, or the one asked for. Knows nothing of slices.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from stroke_tf.fast.layers import fused_batch_norms
 from stroke_tf.machine import usable_cores
 
 Outputs = Any
-"""What a network gives: an array or a dict of arrays, float32, the batch first."""
+"""The output of a network: an array or a dict of arrays, float32, the batch first."""
 IMAGE = "image"
 """The name of a graph's input."""
 OUTPUT = "output"
@@ -149,7 +149,7 @@ class FileFormat:
         writer: Package that writes it.
         reader: Package that computes it.
         write: Writes a network into an empty folder.
-        load: Returns what computes the network of a folder.
+        load: Returns a function that computes the network of a folder.
     """
 
     writer: str
@@ -159,7 +159,7 @@ class FileFormat:
 
 
 def convert(model: keras.Model, name: ExportFormat) -> Compute:
-    """Returns what computes a network as the runtime of a format does.
+    """Returns a function that computes a network by the runtime of a format.
 
     Raises:
         ImportError: If a package is not installed; names it and its extra.
@@ -215,14 +215,14 @@ def openvino_network(graph: FrozenGraph) -> Any:
 
 
 def load_openvino(folder: Path, *, precision: str = "f32") -> Compute:
-    """Returns what computes `model.xml` of a folder, see `by_openvino`."""
+    """Returns a function that computes `model.xml` of a folder, see `by_openvino`."""
     import openvino
 
     return by_openvino(openvino.Core().read_model(folder / "model.xml"), precision=precision)
 
 
 def by_openvino(network: Any, *, precision: str = "f32") -> Compute:
-    """Returns what computes a network on the processor: each slice is a request of its own.
+    """Returns a function that computes a network on the processor, each slice as its own request.
 
     Args:
         network: A network of OpenVINO with one input; its batch becomes 1.
@@ -274,7 +274,7 @@ def write_onnx(model: keras.Model, folder: Path) -> None:
 
 
 def load_onnx(folder: Path) -> Compute:
-    """Returns what computes `model.onnx` of a folder by ONNX Runtime on the processor."""
+    """Returns a function that computes `model.onnx` of a folder by ONNX Runtime on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -307,7 +307,7 @@ def write_litert(
 
 
 def load_litert(folder: Path) -> Compute:
-    """Returns what computes `model.tflite` of a folder by LiteRT, slice by slice."""
+    """Returns a function that computes `model.tflite` of a folder by LiteRT, slice by slice."""
     from ai_edge_litert.interpreter import Interpreter
 
     path = str(folder / "model.tflite")
@@ -326,7 +326,7 @@ def write_saved_model(model: keras.Model, folder: Path) -> None:
 
 
 def load_saved_model(folder: Path) -> Compute:
-    """Returns what computes the SavedModel of a folder by TensorFlow."""
+    """Returns a function that computes the SavedModel of a folder by TensorFlow."""
     loaded = tf.saved_model.load(str(folder))
     compute = loaded.signatures[_SIGNATURE]
 
@@ -362,7 +362,7 @@ def _tensor_names(graph: FrozenGraph) -> list[str]:
 
 @contextlib.contextmanager
 def _cycles_freed() -> Iterator[None]:
-    """Has Python free cycles soon: tf2onnx leaves copies of all weights in them.
+    """Makes Python free reference cycles soon: tf2onnx leaves copies of all weights in them.
 
     Of a U-Net on ResNet50 they took 13 GB, as Python looks seldom where TensorFlow is loaded.
     """
@@ -380,7 +380,7 @@ def _cycles_freed() -> Iterator[None]:
 
 
 def _one_at_a_time(compute: Compute) -> Compute:
-    """Returns the same for several threads: what it computes with has one state."""
+    """Returns the same function with a lock for several threads: its runtime has one state."""
     lock = threading.Lock()
 
     def locked(images: np.ndarray) -> dict[str, np.ndarray]:

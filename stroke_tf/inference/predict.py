@@ -1,4 +1,4 @@
-"""What networks say of batches, and what they draw on the slices of records, scored."""
+"""The outputs of networks for batches, and the masks they draw on slices of records, scored."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from stroke_tf.inference.slice_numbers import SliceNumbers
 from stroke_tf.labels import MASK, SLICE
 
 Compute: TypeAlias = Callable[[Any], Outputs]
-"""What computes a network: of a batch, shape (B, S, S, 3), its outputs, see `inference`."""
+"""Computes a network: of a batch, shape (B, S, S, 3), its outputs, see `inference`."""
 
 
 def answers(compute: Compute, images: Any, *, mirror: bool = False) -> dict[str, NDArray]:
-    """Returns what a network says of a batch, by name: "mask" of pixels, "slice" of slices.
+    """Returns a network's outputs for a batch, by name: "mask" of pixels, "slice" of slices.
 
     Args:
         compute: The network. An array it gives has one of the two names by its shape.
@@ -88,18 +88,18 @@ class Predictor:
         return self.outputs(images)[MASK]
 
     def outputs(self, images: tf.Tensor) -> dict[str, NDArray[np.float32]]:
-        """Returns all that the network says: "mask" and, by a joint network, "slice"."""
+        """Returns all outputs of the network: "mask" and, by a joint network, "slice"."""
         return answers(self._compute, images, mirror=self._mirror)
 
 
 Said: TypeAlias = tuple[NamedBatch, dict[str, NDArray[np.float32]]]
-"""A batch, and what a network says of it."""
+"""A batch, and a network's outputs for it."""
 
 
 def drawn_batches(
     predictor: Predictor, dataset: tf.data.Dataset, *, smooth_slices: float = 0.0
 ) -> Iterator[Said]:
-    """Yields the batches of a data set made `with_ids`, and what a network says of each.
+    """Yields the batches of a data set made `with_ids`, and a network's outputs for each.
 
     The probabilities of pixels lie as the slices do, also where the network sees these upright.
 
@@ -145,7 +145,7 @@ def choose_on_validation(
     of_series: bool = False,
     smooth_slices: float = 0.0,
 ) -> tuple[MaskRule | None, Detector | None]:
-    """Returns what validation slices, seen once, choose: the rule of pixels, and how masks detect.
+    """Returns the rule of pixels and how masks detect, chosen on validation slices in one pass.
 
     Args:
         predictor: Gives the probabilities of background, ischaemia, haemorrhage.
@@ -202,7 +202,7 @@ def segment_slices(
     counts, lesions = [], []
     for batch, outputs in drawn_batches(predictor, dataset, smooth_slices=smooth_slices):
         probs = outputs[MASK]
-        images.append(batch.shown[..., shown].copy())  # of a view the whole would be kept
+        images.append(batch.shown[..., shown].copy())  # copied: a view would keep the whole batch
         truth.append(batch.labels[..., 0])
         predicted.append(apply_mask_rule(probs, rule))
         sums.append(soft_sums(truth[-1], probs))

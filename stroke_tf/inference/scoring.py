@@ -1,4 +1,4 @@
-"""What a classifier says of slices: scores, mirrored and smoothed, and what is shown of them."""
+"""The scores of a classifier for slices, mirrored and smoothed, and the pictures to show."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stroke_tf.evaluation.series import smooth_series
 
 @dataclass(frozen=True)
 class Scored:
-    """What a classifier said of some slices.
+    """The scores of a classifier for some slices.
 
     Attributes:
         ids: Source id of each slice.

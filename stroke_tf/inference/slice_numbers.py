@@ -11,7 +11,7 @@ from stroke_tf.evaluation.mask_score import MaskScore, fit_mask_score, mask_numb
 
 
 class SliceNumbers:
-    """What a rule looks at in slices, and whose they are; no probabilities are kept.
+    """The numbers that a rule makes of slices, and their patients; no probabilities are kept.
 
     Args:
         rule: A key of MASK_SCORES.
