@@ -76,8 +76,8 @@ def reproduce(
     clock = _Clock(time.monotonic(), config.budget_hours)
     if config.smoke:
         config = _in_small(config, tables, smoke_records)
+    record = planned(config, tables, command=command)
     with locked(config.out), progress_bar() as progress:
-        record = planned(config, tables, command=command)
         record.take_up()
         _find_done(record)
         record.write()

@@ -291,6 +291,11 @@ class UnetRun:
                 "`deep_supervision` needs the architecture composed or joint. "
                 f"Received: {self.architecture}"
             )
+        if self.deep_supervision and self.decoder_filters and len(self.decoder_filters) < 5:
+            raise ValueError(
+                "`deep_supervision` needs a decoder that ends at the whole side, of five widths. "
+                f"Received `decoder_filters`: {self.decoder_filters}"
+            )
         if self.architecture == "improved":
             of_size = {"filters": self.filters, "depth": self.depth}
             return network | {"improvements": self.improvements, **of_size}

@@ -164,6 +164,10 @@ def test_unknown_patients_are_told_before_a_training_that_would_smooth(
         ({"smooth_slices": -1.0}, "`smooth_slices` must be >= 0. Received: -1.0"),
         ({"small_lesions": -1.0}, "`small_lesions` must be 0, or above it"),
         ({"deep_supervision": True, "architecture": "unet"}, "composed or joint. Received: unet"),
+        (
+            {"deep_supervision": True, "architecture": "joint", "decoder_filters": (8, 8, 4, 4)},
+            r"of five widths. Received `decoder_filters`: \(8, 8, 4, 4\)",
+        ),
     ],
 )
 def test_settings_without_effect_or_out_of_range_are_refused(
