@@ -39,14 +39,14 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 
 def check_file(path: Path, sha256: str) -> None:
-    """Checks that a file is there and what its checksum says.
+    """Checks that a file exists and has the checksum that is stated for it.
 
     Args:
         path: The file.
-        sha256: What it must have; empty where none is stated, which no file fits.
+        sha256: The checksum; empty if none is stated, and then the check fails.
 
     Raises:
-        ValueError: If it is not; names the file.
+        ValueError: If the file is missing or has another checksum; names the file.
     """
     if not path.is_file():
         raise ValueError(f"{path} must exist: the model is not whole without it")

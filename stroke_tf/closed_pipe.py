@@ -1,6 +1,7 @@
-"""A pipe that nobody reads any more, as after `| head`: what is written to it is lost, work is not.
+"""Lets a command finish its work when nobody reads its output any more, as after `| head`.
 
-Imports nothing that takes time. Python says what a program may do about it under "Note on SIGPIPE".
+Text written to such a pipe is lost. See "Note on SIGPIPE" in Python's documentation. Imports
+nothing that takes time.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def outlive() -> None:
-    """Has this process go on, without a word, when the pipe of its output or errors is closed.
+    """Lets this process go on silently when the pipe of its output or errors is closed.
 
-    Its work is done to the end, and its exit code says how that went. Terminals, files and streams
+    The work is done to its end, and the exit code tells how it went. Terminals, files and streams
     that are no longer those of the process stay as they are.
     """
     sys.stdout = _outliving(sys.stdout)
@@ -26,11 +27,11 @@ def outlive() -> None:
 
 
 class _Pipe(io.FileIO):
-    """The writing end of a pipe, and, when the other end is closed, of nothing."""
+    """The writing end of a pipe; after the other end is closed, it writes to nowhere."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream.fileno(), "w", closefd=False)
-        self._replaced = stream  # kept: its end would close the pipe
+        self._replaced = stream  # kept alive: it closes the pipe when it is deleted
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:
@@ -45,7 +46,7 @@ class _Pipe(io.FileIO):
 def _outliving(stream: TextIO) -> TextIO:
     if type(stream) is not io.TextIOWrapper:
         return stream
-    raw = getattr(stream.buffer, "raw", stream.buffer)  # itself where Python buffers nothing
+    raw = getattr(stream.buffer, "raw", stream.buffer)  # no `raw` where Python does not buffer
     if type(raw) is not io.FileIO or not stat.S_ISFIFO(os.fstat(raw.fileno()).st_mode):
         return stream
     stream.flush()

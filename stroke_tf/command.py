@@ -26,7 +26,7 @@ Config = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 called_as = ""
 """The verb of `stroke-tf` that runs, if one does."""
 _SAME = (("backbone", "encoder"),)
-"""Names that one thing has in different commands."""
+"""Names of the same setting in different commands."""
 _GPUS = ("nvidia*", "kfd", "dxg")  # of NVIDIA, AMD and Windows' Linux
 
 
@@ -109,7 +109,7 @@ def parse(
 
 
 def _hint(given: Sequence[str], settings: Any) -> None:
-    """Says how a command calls what a flag of another command asked for."""
+    """Prints a command's own name of a flag when the user gave another command's name."""
     known = {key.rpartition(".")[2] for key in flat(dataclasses.asdict(settings))}
     for names in _SAME:
         asked = {flag.partition("=")[0].removeprefix("--") for flag in given} & {*names} - known
@@ -131,9 +131,9 @@ def reported(work: Callable[[], int]) -> int:
 
 
 def quieten_tensorflow() -> None:
-    """Hides what TensorFlow says when it starts; without a GPU also its failed calls of CUDA.
+    """Hides TensorFlow's messages at its start; without a GPU also those on failed calls of CUDA.
 
-    To be called before it is imported. All of it shows where TF_CPP_MIN_LOG_LEVEL is 0.
+    Call it before TensorFlow is imported. With TF_CPP_MIN_LOG_LEVEL=0 all messages are shown.
     """
     level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_gpu() else "3")
     if not has_gpu() and level != "0":
@@ -146,7 +146,7 @@ def has_gpu() -> bool:
 
 
 def quieten() -> None:
-    """Keeps what libraries say of their own work off the terminal."""
+    """Hides the messages of libraries about their own work."""
     for noisy in ("httpx", "tensorflow", "tf2onnx"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
 

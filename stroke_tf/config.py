@@ -20,8 +20,8 @@ WEIGHTS_FOLDER = "STROKE_TF_WEIGHTS"
 """Name of the environment variable that names the folder of weight files."""
 
 View = Literal["windows", "neighbours", "upright"]
-"""What a model sees in the three channels: the slice through its windows; the slice between those
-before and after it; or its head upright and centred, with its brain at one grey."""
+"""The content of a model's three input channels: the slice through its windows; the slice between
+those before and after it; or its head upright and centred, with its brain at one grey."""
 
 ThresholdRule = Literal["recall-floor", "youden", "fixed"]
 """How the threshold of slices' scores is chosen on validation slices."""
@@ -67,20 +67,22 @@ DecoderName = Literal["plain", "improved"]
 improvements of SAUCIS too."""
 
 ModelTask = Literal["detect", "type", "segment", "joint"]
-"""What a model answers: stroke or none; its type; a class for each pixel; and one for the slice."""
+"""The answer of a model: stroke or none; the type of a stroke; a class for each pixel; or, joint,
+a class for each pixel and one for the slice."""
 
 Training = Literal["full", "frozen", "two-phase", "probe", "probe+tune"]
-"""What of a classifier trains: the whole at once; the head alone, on the features of a frozen
-backbone, computed once; first the head alone and then the backbone with it; the head "linear",
-fitted to the features by logistic regression; or that first and then the backbone with it."""
+"""The part of a classifier that trains: the whole at once; the head alone, on the features of a
+frozen backbone, computed once; first the head alone and then the backbone with it; the head
+"linear", fitted to the features by logistic regression; or that first and then the backbone with
+it."""
 
 
 ExportFormat = Literal["openvino", "onnx", "litert", "saved-model"]
 """The files that a network is exported to: the keys of FORMATS."""
 
 Runtime = Literal["auto", "keras", "openvino", "onnx", "litert"]
-"""What computes a trained network: OpenVINO on a CPU where it is installed, else TensorFlow; or one
-of them, ONNX Runtime or LiteRT because it is asked for."""
+"""The library that computes a trained network. "auto" is OpenVINO on a CPU where it is installed,
+else TensorFlow. Any other is taken only when it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ class FitConfig:
 
 @dataclass(frozen=True)
 class Improvements:
-    """What the improved U-Net of SAUCIS adds to the plain one, each to be switched off.
+    """The additions of SAUCIS's improved U-Net to the plain one; each can be switched off.
 
     Attributes:
         attention: Attention gates on the skip connections.

@@ -1,4 +1,4 @@
-"""Ctrl-C: what a stopped command says, and how its worker processes leave the answer to it.
+"""Ctrl-C: the message of a stopped command, and worker processes that leave Ctrl-C to it.
 
 Imports nothing that takes time: Ctrl-C may come while the rest is imported.
 """
@@ -16,9 +16,9 @@ CODE = 130  # as shells have it
 
 @contextlib.contextmanager
 def left_to_this_process() -> Iterator[None]:
-    """Has the processes that are started in the block ignore Ctrl-C: this one ends them.
+    """Makes processes that are started in the block ignore Ctrl-C: this process ends them.
 
-    A terminal sends it to all processes of a command, and each would print a traceback.
+    A terminal sends Ctrl-C to all processes of a command, and each would print a traceback.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # Python changes signals in the main thread alone
@@ -32,7 +32,7 @@ def left_to_this_process() -> Iterator[None]:
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """Has Ctrl-C wait for the end of the block: half a start of worker processes is not ended.
+    """Delays Ctrl-C until the end of the block, so that it never meets half-started workers.
 
     Raises:
         KeyboardInterrupt: At the end, if Ctrl-C was pressed meanwhile.

@@ -1,4 +1,4 @@
-"""What this machine has and what of it is used: processor, GPU, oneDNN, runtime, versions.
+"""Shows what this machine has and what of it is used: processor, GPU, oneDNN, runtime, versions.
 
     stroke-tf doctor
 
