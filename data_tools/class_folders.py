@@ -224,7 +224,7 @@ def _look(scan: Scan, words: Words, found: Found, place: _Place, name: str) -> s
     said = words.classes_of(name)
     flat, nested = _holds(scan, words, folder)
     if (flat or nested) and words.says_stroke_alone(name):  # else a wrapper: `stroke`, `inme`
-        beside = [words.classes_of(it) for it in scan.listing(place.folder)[0]]
+        beside = [words.classes_of(other) for other in scan.listing(place.folder)[0]]
         said = {StrokeType.UNSPECIFIED} if {StrokeType.NONE} in beside else said
     classes = said | place.classes
     held_out = place.held_out or words.is_held_out(name)
@@ -256,7 +256,7 @@ def _holds_dicom(scan: Scan, top: str) -> bool:
 
 def _session(scan: Scan, words: Words, folder: str, stage: Stage) -> Home:
     """Returns the home of a session: its folder, or one below that holds the folders of kinds."""
-    inner = (it for it in scan.folders(2, folder) if _holds(scan, words, it)[1])
+    inner = (below for below in scan.folders(2, folder) if _holds(scan, words, below)[1])
     home = next(inner, folder)
     parts = home.split("/")
     depth = folder.count("/")

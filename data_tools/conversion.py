@@ -124,22 +124,24 @@ def _first_pass(
     slices, faults = _without_contradictions(partial, slices, faults)
     _check_faults(faults, config.max_bad)
     _tell_repairs(slices)
-    if coloured := [it.file for it in slices if it.coloured]:
+    if coloured := [spooled.file for spooled in slices if spooled.coloured]:
         count = len(coloured)
         logging.warning("%d coloured pictures were read as grey, such as %s", count, coloured[0])
-    if config.protocol == "clean" and all(it.patient is None for it in slices):
+    if config.protocol == "clean" and all(spooled.patient is None for spooled in slices):
         logging.warning(no_patients(source))
     return slices, faults, sha256
 
 
 def _tell_repairs(slices: Sequence[SpooledSlice]) -> None:
-    for repair, count in sorted(Counter(it.repair for it in slices if it.repair).items()):
-        first = next(it.file for it in slices if it.repair == repair)
+    for repair, count in sorted(
+        Counter(spooled.repair for spooled in slices if spooled.repair).items()
+    ):
+        first = next(spooled.file for spooled in slices if spooled.repair == repair)
         logging.warning("%d DICOM files were read as %s, such as %s", count, repair, first)
 
 
 def _check_faults(rejected: Sequence[Rejected], max_bad: int) -> None:
-    faults = [it for it in rejected if it.is_fault]
+    faults = [fault for fault in rejected if fault.is_fault]
     if len(faults) > max_bad:
         raise BadInputError(faults, max_bad)
 
@@ -234,13 +236,20 @@ def _plan(config: Conversion, source: Source) -> dict[str, object]:
         del settings[name]
     settings["folds"] = config.folds if isinstance(config.folds, int) else "file"
     listing, times = hashlib.sha256(), hashlib.sha256()
-    for it in source.slices:
-        fold = source.folds.get(it.source_id)
-        said = (it.stage, it.stroke_type, it.patient, it.mask_kind, it.mask_values, fold)
-        listing.update(f"{it.source_id}\t{said}\n".encode())
-        for file in filter(None, (it.picture, it.dicom, it.mask, it.overlay)):
+    for files in source.slices:
+        fold = source.folds.get(files.source_id)
+        said = (
+            files.stage,
+            files.stroke_type,
+            files.patient,
+            files.mask_kind,
+            files.mask_values,
+            fold,
+        )
+        listing.update(f"{files.source_id}\t{said}\n".encode())
+        for file in filter(None, (files.picture, files.dicom, files.mask, files.overlay)):
             size, time = _size_and_time(source.root / file)
-            listing.update(f"{it.source_id}\t{readable(file)}\t{size}\n".encode())
+            listing.update(f"{files.source_id}\t{readable(file)}\t{size}\n".encode())
             times.update(f"{time}\n".encode())
     return {
         **plain(settings),
@@ -306,11 +315,11 @@ def _without_contradictions(
 ) -> tuple[list[SpooledSlice], list[Rejected]]:
     """Moves the slices whose picture is in two classes to the faults, and sorts these."""
     found = contradictions(
-        [it.file for it in slices],
-        [StrokeType(it.stroke_type) for it in slices],
-        [it.dhash for it in slices],
+        [spooled.file for spooled in slices],
+        [StrokeType(spooled.stroke_type) for spooled in slices],
+        [spooled.dhash for spooled in slices],
         lambda number: read_spooled(partial, slices[number].records[0])[0],
     )
-    kept = [it for number, it in enumerate(slices) if number not in found]
+    kept = [spooled for number, spooled in enumerate(slices) if number not in found]
     faults = sorted([*faults, *found.values()], key=lambda fault: (fault.file, fault.reason))
     return kept, faults

@@ -23,7 +23,7 @@ def fault_rows(faults: Iterable[Rejected]) -> list[tuple[str, str, str]]:
     """
     kinds: dict[str, list[Rejected]] = {}
     for fault in sorted(
-        faults, key=lambda it: _NUMBER.sub(lambda found: found[0].zfill(20), it.file)
+        faults, key=lambda rejected: _NUMBER.sub(lambda found: found[0].zfill(20), rejected.file)
     ):
         rule = fault.reason.partition(_RECEIVED)[0]
         kinds.setdefault(_NUMBER.sub("#", rule), []).append(fault)

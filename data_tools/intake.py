@@ -51,9 +51,11 @@ def take_in(settings: Input) -> Source:
 
 def no_labels(source: Source) -> str:
     """Returns why a source without any label or mask cannot be converted; "" for others."""
-    if any(it.stroke_type is not None or it.mask or it.overlay for it in source.slices):
+    if any(
+        slice_.stroke_type is not None or slice_.mask or slice_.overlay for slice_ in source.slices
+    ):
         return ""
-    folders = dict.fromkeys(it.first.rpartition("/")[0] or "." for it in source.slices)
+    folders = dict.fromkeys(slice_.first.rpartition("/")[0] or "." for slice_ in source.slices)
     more = f" and {len(folders) - 5} more folders" if len(folders) > 5 else ""
     seen = f"{len(source.slices)} pictures in {[*folders][:5]}{more}"
     return (
@@ -74,7 +76,7 @@ def no_patients(source: Source) -> str:
 
 def _patient_tables(source: Source) -> Iterator[str]:
     """Yields what the tables in a source's folder say of patients."""
-    ids = {it.source_id for it in source.slices}
+    ids = {slice_.source_id for slice_ in source.slices}
     for path in sorted(source.root.glob("*.[ct]sv")):
         with contextlib.suppress(OSError, ValueError):
             columns = read_columns(path)

@@ -24,15 +24,18 @@ def with_patients(source: Source, patients: Mapping[str, str], *, name: str = "-
     Raises:
         ValueError: If no slice has an id of the file.
     """
-    known = {name for it in source.slices for name in (it.source_id, it.case)}
+    known = {name for slice_ in source.slices for name in (slice_.source_id, slice_.case)}
     if source.slices and known.isdisjoint(patients):
         raise ValueError(
             f"{name} must name slices by their ids, such as {source.slices[0].source_id!r}. "
             f"Received: {sorted(patients)[:3]}, of which no slice has any"
         )
     slices = (
-        replace(it, patient=patients.get(it.source_id, patients.get(it.case, it.patient)))
-        for it in source.slices
+        replace(
+            slice_,
+            patient=patients.get(slice_.source_id, patients.get(slice_.case, slice_.patient)),
+        )
+        for slice_ in source.slices
     )
     found = only_with_patients(replace(source, slices=tuple(slices)), name)
     left_out = {split_name(fault.file.rpartition("/")[2])[0] for fault in source.faults}
@@ -48,14 +51,18 @@ def only_with_patients(source: Source, name: str) -> Source:
     They are faults, for they might come into another fold than the rest of their patient. `name` is
     how messages call the file that names patients.
     """
-    trained = [it for it in source.slices if it.stage is None]
-    if not any(it.patient for it in trained):
+    trained = [slice_ for slice_ in source.slices if slice_.stage is None]
+    if not any(slice_.patient for slice_ in trained):
         return source
     rule = f"must have a patient in {name}, as other slices have. Received: none for id"
-    faults = (Rejected(it.first, f"{rule} {it.source_id}") for it in trained if not it.patient)
+    faults = (
+        Rejected(slice_.first, f"{rule} {slice_.source_id}")
+        for slice_ in trained
+        if not slice_.patient
+    )
     return replace(
         source,
-        slices=tuple(it for it in source.slices if it.stage or it.patient),
+        slices=tuple(slice_ for slice_ in source.slices if slice_.stage or slice_.patient),
         faults=(*source.faults, *faults),
     )
 

@@ -39,13 +39,13 @@ def check_same_picture(hu: np.ndarray, grey: np.ndarray, *, name: str) -> None:
     resized = grey.shape != hu.shape
     if resized:
         hu, grey = (
-            cv2.resize(it, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) for it in (hu, grey)
+            cv2.resize(array, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) for array in (hu, grey)
         )
     sample = _thin_out(grey)
     same = _explained(hu, sample)
     if same >= _SURE:
         return
-    turned = {turn: _explained(it, sample) for turn, it in _turned(hu)}
+    turned = {turn: _explained(view, sample) for turn, view in _turned(hu)}
     best = max(turned, key=lambda turn: turned[turn])
     if same < (_SAME_RESIZED if resized else _SAME) or turned[best] > same:
         hint = f", {turned[best]:.2f} {best}" if turned[best] > same else ""

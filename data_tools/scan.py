@@ -248,7 +248,7 @@ class Scan:
             with contextlib.suppress(OSError):
                 entries = list_folder(self.root / folder)
                 files = (name for name, is_folder in entries if not is_folder)
-                self._spellings[folder] = {one_spelling(it): it for it in files}
+                self._spellings[folder] = {one_spelling(file): file for file in files}
         found = self._spellings[folder].get(one_spelling(name))
         return found and join(folder, found)
 
@@ -260,9 +260,9 @@ class Scan:
         if path.with_suffix("").is_dir() or archive_of(path.parent):
             return False
         try:
-            if holds(path, lambda it: split_name(it)[1] in PICTURE_SUFFIXES):
+            if holds(path, lambda file: split_name(file)[1] in PICTURE_SUFFIXES):
                 return False
-            return any(is_dicom(path / it) for it in files_of(path))
+            return any(is_dicom(path / file) for file in files_of(path))
         except OSError as error:
             self.reject(join(folder, name), f"must be readable. Received: {error.strerror}")
         except ValueError as error:

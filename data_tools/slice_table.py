@@ -113,7 +113,7 @@ class _Reader:
         where = f"{self.table}:{line}"
         before = len(self.scan.faults)
         image = self._file(where, "image", row["image"])
-        mask, overlay = (self._file(where, it, row[it]) for it in ("mask", "overlay"))
+        mask, overlay = (self._file(where, column, row[column]) for column in ("mask", "overlay"))
         source_id = one_spelling(row["id"] or split_name(row["image"])[0])
         label = self._label(where, row["label"])
         self._once(where, "id", source_id, self.drafts.get(source_id))

@@ -173,7 +173,9 @@ class _Reader:
         from stroke_tf.reading.dicom import open_dicom  # pictures need no pydicom, no SciPy
 
         file = open_dicom(data, name=name, key=self.reading.patient_key)
-        beside = [it for it in (self.files.picture, self.files.mask, self.files.overlay) if it]
+        beside = [
+            path for path in (self.files.picture, self.files.mask, self.files.overlay) if path
+        ]
         if file.frames > 1 and beside:
             raise ValueError(
                 f"{name}: must have one frame where another file is of its id, {beside[0]}. "

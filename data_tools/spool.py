@@ -94,7 +94,7 @@ def spool_chunk(task: ChunkTask) -> int:
                 else:
                     this = replace(files, source_id=source_id)
                     slices.append(_spool_slice(spool, this, read, task.config))
-    text = json.dumps({"slices": slices, "faults": [astuple(it) for it in faults]})
+    text = json.dumps({"slices": slices, "faults": [astuple(fault) for fault in faults]})
     write_text(index, text)
     return len(task.slices)
 
