@@ -50,7 +50,9 @@ def pixels_for_features():
     """Has audits take small pictures for features: a network of random weights sees too little."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (leakage, shortcuts):
-            patch.setattr(module, "backbone_features", lambda it, _: small_pixels(it, side=16))
+            patch.setattr(
+                module, "backbone_features", lambda images, _: small_pixels(images, side=16)
+            )
         yield
 
 

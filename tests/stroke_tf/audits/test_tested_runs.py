@@ -32,7 +32,7 @@ def cross_validation(tmp_path):
 
 def test_the_runs_of_a_row_are_its_parts(cross_validation):
     folder = cross_validation("")
-    assert [it.name for it in runs_of(folder, row="cnn")] == [
+    assert [run.name for run in runs_of(folder, row="cnn")] == [
         *("cnn-clean-part0-s0", "cnn-clean-part1-s0"),
     ]
     assert runs_of(folder) == ()

@@ -139,7 +139,7 @@ def test_smoothed_probabilities_are_means_along_a_patients_series(config):
     weights = np.exp(-2.0 * np.arange(-2, 3) ** 2)
     weights /= weights.sum()
     named = ["p_none", "p_ischemia", "p_hemorrhage"]
-    raw, found = (it.slices[named].to_numpy()[first] for it in (plain, smooth))
+    raw, found = (result.slices[named].to_numpy()[first] for result in (plain, smooth))
     np.testing.assert_allclose(found[2], weights @ raw[:5], atol=1e-5)
     assert not np.allclose(found[2], raw[2], atol=1e-5)
 
