@@ -51,10 +51,10 @@ def assemble(
     Shards that are there already are kept: names and contents follow from the spool alone.
 
     Args:
-        config: What is converted, where to and how.
+        config: Settings of the conversion.
         partial: Folder of the spool.
-        slices: What was spooled.
-        rejected: What was left out and why.
+        slices: The spooled slices.
+        rejected: The files left out, with reasons.
         layout: Name of the source's layout.
         given_folds: The fold of each slice by id; empty where folds are to be dealt.
         source_sha256: Fingerprint of the source.
@@ -151,7 +151,7 @@ def _place(
 def _fold_numbers(
     config: Conversion, trained: list[tuple[SpooledSlice, int, str]], given_folds: Mapping[str, int]
 ) -> Sequence[int] | np.ndarray:
-    """Returns the folds of records: those given, which must keep groups under `clean`, or dealt."""
+    """Returns the fold of each record, given or dealt; `clean` keeps every group in one fold."""
     ids = [spooled.source_id for spooled, _, _ in trained]
     groups = [group_id for _, _, group_id in trained]
     if isinstance(config.folds, Path) or given_folds:
@@ -171,7 +171,7 @@ def _fold_numbers(
 def _shard_tasks(
     config: Conversion, begun: _ShardTask, name: FoldName, placed: list[_Placed]
 ) -> Iterator[_ShardTask]:
-    """Cuts one fold into shards of nearly equal bytes; `begun` has what they have in common."""
+    """Cuts one fold into shards of nearly equal bytes; `begun` has their common fields."""
     if not placed:
         return
     sizes = [_stored_bytes(record) for record in placed]
@@ -235,7 +235,7 @@ def _pixels(slices: Iterable[SpooledSlice]) -> Pixels | Literal["mixed"]:
 
 
 def _grouping(slices: Iterable[SpooledSlice]) -> str:
-    """How groups were found: from named patients, from near-duplicates, or from both."""
+    """Returns how groups were found: from named patients, from near-duplicates, or from both."""
     if all(spooled.patient_given for spooled in slices):
         return "patient"
     if any(spooled.patient is not None for spooled in slices):

@@ -1,4 +1,4 @@
-"""The conversion of a folder of slices to folds of TFRecords: both passes, resumed where they were.
+"""Converts a folder of slices to folds of TFRecords, in two passes that can be resumed.
 
 Owns the output folder: who may write to it, what is kept after a kill, what is refused.
 """
@@ -59,7 +59,7 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
     """Converts a folder of slices to folds of TFRecords.
 
     Args:
-        config: What to convert and how.
+        config: Settings of the conversion.
         progress: Called as the work goes on.
 
     Returns:
@@ -72,7 +72,7 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
         OSError: If the output cannot be written; what is finished stays, a rerun continues.
     """
     _check(config)
-    # For dealing folds: a second and a half that pass while worker processes start.
+    # scikit-learn deals the folds. Its import takes 1.5 s, while worker processes start.
     Thread(target=import_module, args=("sklearn.model_selection",), daemon=True).start()
     report = progress or (lambda what, done, total: None)
     source = take_in(config)
@@ -102,14 +102,14 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
             logging.info("%s holds the records of these slices already: kept", config.out)
         shutil.rmtree(partial)
     manifest = read_manifest(config.out)
-    _check_faults(manifest.rejected, config.max_bad)  # when it was converted, more were allowed
+    _check_faults(manifest.rejected, config.max_bad)  # an earlier run may have allowed more
     return manifest
 
 
 def _first_pass(
     config: Conversion, source: Source, partial: Path, report: Progress
 ) -> tuple[list[SpooledSlice], list[Rejected], str]:
-    """Returns what `_read_all` does of a source that may be converted; warns of what is doubtful.
+    """Reads and checks all slices; returns the same as `_read_all`, and logs warnings.
 
     Raises:
         ValueError: If there are too many faults or no labels.
@@ -164,10 +164,10 @@ def _check(config: Conversion) -> None:
 
 @contextlib.contextmanager
 def _claimed(config: Conversion, plan: Mapping[str, object]) -> Iterator[tuple[Path, bool]]:
-    """Yields the folder of unfinished work in `config.out`, held by this process alone.
+    """Locks `config.out` for this process and yields its folder of unfinished work.
 
-    And whether it holds finished records of files that have other times now. Nothing stays behind
-    where the input is refused.
+    Also yields whether there are finished records of files whose times have changed since. If the
+    input is refused, unfinished work is deleted.
     """
     partial = config.out / _PARTIAL
     if config.out.is_dir() and not (config.out / _PLAN_NAME).exists():
@@ -193,7 +193,7 @@ def _clear(out: Path) -> None:
 
 
 def _continue_or_start(config: Conversion, plan: Mapping[str, object], partial: Path) -> bool:
-    """Keeps what the same conversion finished; starts anew where its input was mended since.
+    """Keeps the finished work of the same conversion; starts anew if its input has changed since.
 
     Returns whether the records are finished and the times of their files have changed since.
     """
@@ -230,7 +230,7 @@ def _another(config: Conversion, differs: Sequence[str]) -> ValueError:
 
 
 def _plan(config: Conversion, source: Source) -> dict[str, object]:
-    """What must be the same for a rerun to continue: settings, files' names, sizes and times."""
+    """Returns all that a rerun must share to continue: settings, files' names, sizes and times."""
     settings = dataclasses.asdict(config)
     for name in ("data", "table", "out", "jobs", "max_bad", "groups"):
         del settings[name]
@@ -268,7 +268,7 @@ def _size_and_time(path: Path) -> tuple[int, int]:
 
 
 def _patient_key(partial: Path) -> bytes:
-    """A key known to this conversion alone: with it gone, patient hashes cannot be turned back."""
+    """Returns this conversion's secret key; once deleted, no hash leads back to a patient."""
     path = partial / "key"
     if not path.exists():
         path.touch(mode=0o600)

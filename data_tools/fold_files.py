@@ -1,4 +1,4 @@
-"""Folds that others have dealt, given to slices."""
+"""Gives slices the folds that a file names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from data_tools.names import fold_name, split_name, whole_number
 from data_tools.sources import Source
 from stroke_tf.manifest import FOLDS, Rejected
 
-_WORDS = {  # the folds that trainings take for these by themselves
+_WORDS = {  # the folds that trainings use for these by default
     **dict.fromkeys(("train", "training"), 0),
     **dict.fromkeys(("val", "valid", "validation", "dev"), FOLDS - 2),
     **dict.fromkeys(("test", "testing"), FOLDS - 1),
@@ -20,9 +20,9 @@ _WORDS = {  # the folds that trainings take for these by themselves
 def with_folds(source: Source, names: Mapping[str, str], *, name: str) -> Source:
     """Returns the source with the folds that a file names.
 
-    Ids are those of slices or volumes, with or without an ending. An id without a slice, a slice
-    for training without a fold, and a fold of another name than 0 to 9, train, val or test are
-    faults, and such slices are left out. `name` is how messages call the file.
+    Ids are those of slices or volumes, with or without an ending. Faults are an id without a slice,
+    a slice for training without a fold, and a fold that is not 0 to 9, train, val or test. Slices
+    with a fault are left out. Messages call the file `name`.
     """
     trained = [slice_ for slice_ in source.slices if slice_.stage is None]
     members: dict[str, list[str]] = {}

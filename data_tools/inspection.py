@@ -1,4 +1,4 @@
-"""What a folder of slices holds: facts of every slice, tables of them, and a page."""
+"""Inspection of a folder of slices: facts of every slice, tables of these, and a page."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _Task: TypeAlias = tuple[Path, tuple[SliceFiles, ...], Reading]
 
 @dataclass(frozen=True, slots=True)
 class SliceFacts:
-    """What is counted of one good slice."""
+    """Facts of one slice that has no faults."""
 
     source_id: str
     stage: str
@@ -65,15 +65,15 @@ class SliceFacts:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a source holds.
+    """Findings of one inspection.
 
     Attributes:
-        source: Where its slices are.
-        facts: Facts of its good slices.
-        faults: Every fault.
-        refusals: Why it cannot be converted, faults aside.
-        warnings: What is doubtful.
-        reading: How its slices are read.
+        source: The inspected source.
+        facts: Facts of its slices without faults.
+        faults: All faults.
+        refusals: Reasons, besides faults, why the source cannot be converted.
+        warnings: Sentences about doubtful content.
+        reading: How slices are read.
     """
 
     source: Source
@@ -293,7 +293,7 @@ def _counted(values: Iterator[str]) -> list[tuple[str, str]]:
 
 
 def print_tables(findings: Findings) -> None:
-    """Prints the tables to the terminal, then what is doubtful or refused."""
+    """Prints the tables to the terminal, then the warnings and refusals."""
     console = Console()
     for title, (heading, *rows) in tables(findings).items():
         if rows:

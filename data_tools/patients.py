@@ -1,6 +1,6 @@
-"""Whose each slice is, as a `--groups` file or a table says: read, joined and checked.
+"""Patients of slices, from a `--groups` file or a table: read, joined and checked.
 
-A patient that is known of some slices only would come into several folds unseen.
+If only some slices of a patient named the patient, the others could be in another fold unnoticed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def with_patients(source: Source, patients: Mapping[str, str], *, name: str = "-
     """Returns the source with the patients of a `--groups` file; others stay.
 
     Ids are those of slices or volumes. An id without a slice is a fault, and so is a slice that
-    `only_with_patients` leaves out. `name` is how messages call the file.
+    `only_with_patients` leaves out. Messages call the file `name`.
 
     Raises:
         ValueError: If no slice has an id of the file.
@@ -48,8 +48,8 @@ def with_patients(source: Source, patients: Mapping[str, str], *, name: str = "-
 def only_with_patients(source: Source, name: str) -> Source:
     """Returns the source without slices for training that have no patient, while others have one.
 
-    They are faults, for they might come into another fold than the rest of their patient. `name` is
-    how messages call the file that names patients.
+    These slices are faults: they could be in another fold than the other slices of their patient.
+    Messages call the file that names patients `name`.
     """
     trained = [slice_ for slice_ in source.slices if slice_.stage is None]
     if not any(slice_.patient for slice_ in trained):

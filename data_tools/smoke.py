@@ -26,8 +26,8 @@ def smoke_records(
 
     Args:
         records: Folders of records.
-        copies: What copies the records of `as-published` hold, one folder for each: of the task
-            "detect" or "segment", or "none".
+        copies: The task of the copies in the records of `as-published`, one folder for each task:
+            "detect", "segment", or "none" for no copies.
         out: Folder of results, which phantoms and their records are made in: slices and patients
             under `smoke-data/slices`, one folder of records for each protocol beside it.
 
@@ -35,7 +35,7 @@ def smoke_records(
         OSError: If something cannot be written.
         ValueError: If the folder holds something else.
     """
-    # Here, for `--help` of every experiment must not wait for them.
+    # Imported here, so that `--help` of an experiment does not wait for them.
     from data_tools.conversion import build_tfrecords
     from data_tools.options import Conversion, PhantomConfig
     from data_tools.phantom.data_set import PATIENTS_NAME, make_phantom
