@@ -1,4 +1,4 @@
-"""Heads drawn for audits: a lesion is all that tells the classes, but for what is planted."""
+"""Drawn heads for audits: only a lesion tells the classes apart, unless a test plants a cue."""
 
 import cv2
 import numpy as np

@@ -273,7 +273,7 @@ def _keras(bench: Bench) -> Iterator[Outcome]:
 
 
 class Case(NamedTuple):
-    """What is right, in a phrase, and how it is seen."""
+    """One case: the right result in a phrase, and the function that checks it."""
 
     expected: str
     check: Callable[[Bench], Iterator[Outcome]]

@@ -1,4 +1,4 @@
-"""Drawn heads with mistakes planted in what is told of them, for audits to find."""
+"""Drawn heads with mistakes planted in their labels and masks, for audits to find."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Planted:
-    """Records, what is drawn on each slice, and what is told of it wrongly.
+    """Records, what is drawn on each slice, and the planted mistakes.
 
     Attributes:
         records: Folder of records.

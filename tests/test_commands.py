@@ -24,7 +24,7 @@ COMMANDS = sorted(
 
 SLOW_TO_IMPORT = {"tensorflow", "keras", "sklearn", "scipy.stats", "matplotlib", "pandas"}
 
-# What may be given, not what code calls the table of it.
+# Names of tables in the code: help must list the values themselves.
 TABLES = r"\b(BACKBONES|CUSTOM_CNNS|ENCODERS|HEADS|LOSSES)\b"
 
 HELP = """

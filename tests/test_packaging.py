@@ -60,7 +60,7 @@ def wheel(dist):
 
 @pytest.fixture(scope="module")
 def metadata(wheel):
-    """What the wheel says of itself, checked by the rules of the registries."""
+    """The metadata of the wheel, checked by the rules of the registries."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (entry for entry in archive.namelist() if entry.endswith(".dist-info/METADATA"))
         return Metadata.from_email(archive.read(name), validate=True)

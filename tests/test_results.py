@@ -68,10 +68,10 @@ def of_row(label, values):
 
 
 def misplaced(printed, known):
-    """The first printed number that is not among the known ones after those before it, if any.
+    """Returns the first printed number that is unknown or out of order; None if all are right.
 
-    Known numbers may be left out, but what is printed stands in their order: cells cannot be
-    exchanged, and where a row prints all of its numbers each stands in its place.
+    Printed numbers must be in the order of the known ones, which may be left out. So cells cannot
+    be exchanged, and where a row prints all of its numbers, each is in its place.
     """
     rest = iter(known)
     return next(

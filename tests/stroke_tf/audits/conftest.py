@@ -16,7 +16,7 @@ from stroke_tf.audits.plain import small_pixels
 
 @pytest.fixture(scope="session")
 def convert_slices(tmp_path_factory):
-    """Returns what converts rows of `drawn_slices` and gives the folder of records."""
+    """Returns a function that converts rows of `drawn_slices` and returns their records' folder."""
 
     def convert(rows, **options):
         folder = tmp_path_factory.mktemp("drawn")
@@ -58,7 +58,7 @@ def pixels_for_features():
 
 @pytest.fixture(scope="session")
 def subject_of():
-    """Returns what makes a subject of records, with a small network of random weights."""
+    """Returns a function that makes a subject of records with a small network of random weights."""
 
     def subject(records, **options):
         quick = {"backbone": "mobilenet025", "weights": None, "image_size": SIZE, "resamples": 100}

@@ -1,4 +1,4 @@
-"""Cards of a real small run on phantoms: what files say is in them, and no id of a slice."""
+"""Cards of a real small run on phantoms: they say what the files say, and name no slice."""
 
 import json
 import re

@@ -7,7 +7,7 @@ from audit_slices import PATIENTS, SLICES, drawn_head, drawn_slices, warnings_of
 from stroke_tf.audits.leakage import audit
 from stroke_tf.manifest import read_folds
 
-LEAKY = 60  # patients: of fewer, what a leak adds is not told from chance in eight comparisons
+LEAKY = 60  # patients: with fewer, eight comparisons cannot tell a leak from chance
 
 pytestmark = pytest.mark.usefixtures("pixels_for_features")
 
