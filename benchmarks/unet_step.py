@@ -147,10 +147,12 @@ _COLUMNS = {
 
 def _ways(settings: Settings) -> dict[str, Way]:
     if settings.compare == "choices":
-        choices = {it: functools.partial(our_steps, choice=it) for it in get_args(Choice)}
+        choices = {
+            choice: functools.partial(our_steps, choice=choice) for choice in get_args(Choice)
+        }
         return {"ours": our_steps, **choices}
     if settings.compare == "parts":
-        parts = {it: functools.partial(_part_steps, part=it) for it in get_args(Part)}
+        parts = {part: functools.partial(_part_steps, part=part) for part in get_args(Part)}
         return {"plain": keras_steps, **parts}
     predicting: dict[str, Way] = {
         "onnx": _onnx_steps,  # first, while there is memory for its export
@@ -190,7 +192,7 @@ class _Side:
         train, predict = (1000 * median(found) for found in self._seconds.values())
         found = (train, predict / self._slices, self._first, peak)
         figures = zip(_COLUMNS, found, strict=True)
-        return {name: float(f"{it:.4g}") for name, it in figures if not math.isnan(it)}
+        return {name: float(f"{figure:.4g}") for name, figure in figures if not math.isnan(figure)}
 
 
 def _serve(pipe: Connection, way: Way, settings: Settings) -> None:
