@@ -204,7 +204,10 @@ def feature_maps(network: keras.Model) -> list[keras.KerasTensor | None]:
         if least <= shape[1] <= side // 2:
             maps[min(HALVINGS, (side // shape[1]).bit_length() - 1)] = layer.output
     maps[HALVINGS] = network.outputs[0]
-    return [None if it is None else _bordered(it, side >> n) for n, it in enumerate(maps)]
+    return [
+        None if feature_map is None else _bordered(feature_map, side >> n)
+        for n, feature_map in enumerate(maps)
+    ]
 
 
 def _bordered(image: keras.KerasTensor, side: int) -> keras.KerasTensor:

@@ -139,10 +139,10 @@ def supervised_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
 def _maps(network: keras.Model, images: keras.KerasTensor) -> list[keras.KerasTensor | None]:
     """Returns what a backbone, one layer of the model, makes of images, by the halvings."""
     known = feature_maps(network)
-    outputs = [it for it in known if it is not None]
+    outputs = [feature_map for feature_map in known if feature_map is not None]
     encode = keras.Model(network.inputs[0], outputs, name=network.name)
     computed = iter(encode(images))
-    return [None if it is None else next(computed) for it in known]
+    return [None if feature_map is None else next(computed) for feature_map in known]
 
 
 def _check_arguments(classes: int, image_size: int, filters: tuple[int, ...]) -> None:

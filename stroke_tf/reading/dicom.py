@@ -184,7 +184,7 @@ def _settled(
     """Returns the one reading that is proved, or a header that nothing contradicts, and its HU."""
     found = proved_readings(declared, words)
     if declared.rescale.intercept is None and declared.rescale.table is None:
-        found = [it for it in found if it[0] == declared]  # never guessed
+        found = [candidate for candidate in found if candidate[0] == declared]  # never guessed
     if verdict == "odd" and not doubts:
         found.append((declared, hu))
     if best := smoothest(found):

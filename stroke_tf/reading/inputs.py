@@ -141,7 +141,7 @@ class _Finder:
             return False
         self.seen.add(real)
         try:
-            entries = sorted(list_folder(path), key=lambda it: natural_key(it[0]))
+            entries = sorted(list_folder(path), key=lambda listed: natural_key(listed[0]))
         except OSError as error:
             self._fault(name, f"must be readable. Received: {error.strerror}")
         except ValueError as error:
@@ -218,7 +218,7 @@ class _Finder:
                 self._leave(PurePath(name), f"the same image as {other}")
                 continue
             self.met += 1
-            fitting = next((it for it in stacks if it[0].fits(placed)), None)
+            fitting = next((stack for stack in stacks if stack[0].fits(placed)), None)
             if fitting is None:
                 stacks.append([placed])
             else:
@@ -234,7 +234,7 @@ class _Finder:
 
 
 def _first_name(series: Series) -> list[str | int]:
-    return min(natural_key(it.name) for it in series.slices)
+    return min(natural_key(slice_.name) for slice_ in series.slices)
 
 
 def _size(start: bytes) -> str:

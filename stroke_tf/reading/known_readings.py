@@ -93,7 +93,7 @@ def judge_whole(hu: np.ndarray) -> Verdict:
 def smoothest(found: list[tuple[Reading, np.ndarray]]) -> tuple[Reading, np.ndarray] | None:
     """Returns the one reading without jumps where the others have them; None where none is."""
     for best in found:
-        others = (it[1] for it in found if it is not best)
+        others = (other[1] for other in found if other is not best)
         if all(_is_smoother(cleared(best[1]), cleared(hu)) for hu in others):
             return best
     return None
@@ -108,12 +108,12 @@ def _readings(declared: Reading, width: int) -> list[Reading]:
             Bits(12, 0, signed=bits.signed),
             Bits(bits.count, width - bits.count, bits.signed),
         ]
-    layouts += [replace(it, signed=not it.signed) for it in layouts]
-    plain = [Reading(it, rescale) for it in layouts]
+    layouts += [replace(layout, signed=not layout.signed) for layout in layouts]
+    plain = [Reading(layout, rescale) for layout in layouts]
     if width == 16 and rescale.slope == 1 and rescale.table is None:
         plain.append(Reading(Bits(12, 0, signed=False), rescale, wrapped=True))
     if rescale.intercept:
-        plain += [Reading(it, rescale.without_intercept()) for it in layouts]
+        plain += [Reading(layout, rescale.without_intercept()) for layout in layouts]
     return plain
 
 

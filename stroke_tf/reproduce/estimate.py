@@ -43,7 +43,7 @@ def _estimate(run: Row, step: Step, outside: Sequence[Path]) -> Estimate:
     train, val, test = (
         len(_labels(run, run.records, folds)) for folds in (split.train, split.val, split.test)
     )
-    elsewhere = sum(len(_labels(run, it, _folds(it))) for it in outside)
+    elsewhere = sum(len(_labels(run, records, _folds(records))) for records in outside)
     views = 1 + run.mirror_test
     if folder_of(run).is_done():
         seconds = elsewhere / run.batch_size * step.val_seconds * views

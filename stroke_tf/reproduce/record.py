@@ -124,8 +124,8 @@ class Record:
             "deterministic": config.deterministic,
             "scaled": _scaled(config),
             "tables": {self._name(table): table.published for table in self.tables},
-            "records": [_records_json(it) for it in self.records],
-            "outside": [_records_json(it) for it in self.outside],
+            "records": [_records_json(record_set) for record_set in self.records],
+            "outside": [_records_json(record_set) for record_set in self.outside],
             "samples": self.samples,
             "jobs": [entry.to_json() for entry in self.entries],
         }
@@ -138,7 +138,10 @@ class Record:
         """Returns what must not change from one start to the next."""
         names = ("weights", "small_size", "small_epochs", "deterministic", "smoke")
         found = {name: getattr(self.config, name) for name in names}
-        records = {f"{it.protocol} {it.copies}": it.manifest_sha256 for it in self.records}
+        records = {
+            f"{record_set.protocol} {record_set.copies}": record_set.manifest_sha256
+            for record_set in self.records
+        }
         return found | {"records": records}
 
 
