@@ -190,17 +190,17 @@ class CrossValidatedMasks(_OutOfFold):
             ValueError: If the other segmented other slices, or in other parts.
         """
         mine, theirs = (
-            set(it.frame[["id", "part"]].itertuples(index=False)) for it in (self, other)
+            set(result.frame[["id", "part"]].itertuples(index=False)) for result in (self, other)
         )
         if mine != theirs:
             raise ValueError(
                 "networks can be compared on the same slices and parts only. Received: "
                 f"{len(self.frame)} and {len(other.frame)} slices"
             )
-        pair = [_cells_of_groups(it.frame) for it in (self, other)]
+        pair = [_cells_of_groups(result.frame) for result in (self, other)]
 
         def difference(weights: np.ndarray) -> float:
-            first, second = (_lesion_dice(np.tensordot(weights, it, axes=1)) for it in pair)
+            first, second = (_lesion_dice(np.tensordot(weights, cells, axes=1)) for cells in pair)
             return first - second
 
         groups = np.arange(len(pair[0]))
@@ -295,7 +295,7 @@ def operating_point(config: ClassifierRun | UnetRun) -> dict[str, Any]:
     run that chose nothing, such as a network whose pixels take their likeliest class.
     """
     names, folder = ("mask_rule.json", "operating_point.json"), folder_of(config).path
-    rule, point = (read_json(folder / it) if (folder / it).is_file() else {} for it in names)
+    rule, point = (read_json(folder / name) if (folder / name).is_file() else {} for name in names)
     if rule and point:
         rule["pixel_threshold"] = rule.pop("threshold")
     return rule | point
@@ -374,14 +374,14 @@ def mean_of(several: Sequence[CrossValidated]) -> CrossValidated:
 
     A slice counts as called when most of the models call it.
     """
-    frames = [it.frame.set_index(slices_of(it.frame)) for it in several]
+    frames = [result.frame.set_index(slices_of(result.frame)) for result in several]
     first = frames[0]
     scores = np.mean([frame.loc[first.index, "score"] for frame in frames], axis=0)
     called = np.mean([frame.loc[first.index, "called"] for frame in frames], axis=0) > 0.5
     return CrossValidated(
         several[0].protocol,
         first.assign(score=scores, called=called).reset_index(drop=True),
-        sum(it.seconds for it in several),
+        sum(result.seconds for result in several),
     )
 
 
@@ -392,6 +392,6 @@ def pooled(several: Sequence[CrossValidatedMasks]) -> CrossValidatedMasks:
     """
     return CrossValidatedMasks(
         several[0].protocol,
-        pd.concat([it.frame for it in several], ignore_index=True),
-        sum(it.seconds for it in several),
+        pd.concat([result.frame for result in several], ignore_index=True),
+        sum(result.seconds for result in several),
     )

@@ -116,7 +116,7 @@ def keep_or_run(config: Run, work: Callable[[OpenRun], Outcome]) -> RunMetrics:
     warn_of_no_effect(config)
     with folder.opened(settings, data_manifest_sha256=sha256):
         outcome = work(OpenRun(folder, split))
-        histories = {name: figure_history(it) for name, it in folder.histories().items()}
+        histories = {name: figure_history(history) for name, history in folder.histories().items()}
         result = RunMetrics(
             experiment=folder.experiment,
             row=folder.row,

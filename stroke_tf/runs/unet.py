@@ -192,7 +192,7 @@ def _negatives(
 ) -> tf.data.Dataset:
     """Returns batches, with ids, of the slices without a lesion."""
     slices = dataset_of(config, folds, with_ids=True, decoded=decoded).unbatch()
-    chosen = slices.filter(lambda *it: it[2]["stroke_type"] == int(StrokeType.NONE))
+    chosen = slices.filter(lambda *element: element[2]["stroke_type"] == int(StrokeType.NONE))
     return chosen.batch(config.batch_size)
 
 
@@ -244,7 +244,7 @@ def slices_tested(
         rows = rows_of_folds(config.records, folds)
         known, wanted = "group_id", sorted({row.group_id for row in rows if row.source_id in ids})
     slices = dataset_of(config, folds, with_ids=True).unbatch()
-    chosen = slices.filter(lambda *it: tf.reduce_any(it[2][known] == wanted))
+    chosen = slices.filter(lambda *element: tf.reduce_any(element[2][known] == wanted))
     return chosen.batch(config.batch_size)
 
 
@@ -290,7 +290,7 @@ def _classes_shown(config: UnetRun) -> list[int]:
     """Returns the ids of the lesions that training slices show; the others cannot be learned."""
     rows = rows_of_folds(config.records, Split.of(config).train)
     shown = {row.stroke_type for row in rows}
-    return [int(it) for it in LESION_CLASSES if it.name in shown]
+    return [int(kind) for kind in LESION_CLASSES if kind.name in shown]
 
 
 def dataset_of(

@@ -146,7 +146,7 @@ def _score_features(config: ClassifierRun, model: Any, run: OpenRun) -> Scored:
 
 def paired_predictions(best: RunFolder, defaults: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Returns the test predictions of two runs, the rows of both in the order of the first."""
-    first, second = (read_predictions(it.predictions) for it in (best, defaults))
+    first, second = (read_predictions(run.predictions) for run in (best, defaults))
     return first, second.set_index("id").loc[first["id"]]
 
 

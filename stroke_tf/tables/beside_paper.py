@@ -161,11 +161,17 @@ def _sizes(found: Reproduction, key: str) -> str:
     records = [found.records_of(experiment, protocol) for protocol in PROTOCOLS]
     ours = [
         # SAUCIS Table 2: 70/20/10
-        slice_sizes(it.folds, val=(7,), test=(8, 9)) if it and it.folds else {}
-        for it in records
+        slice_sizes(record_set.folds, val=(7,), test=(8, 9))
+        if record_set and record_set.folds
+        else {}
+        for record_set in records
     ]
     lines = [
-        [row.name, f"{row.values['slices']:.0f}", *(str(it.get(row.name, "–")) for it in ours)]
+        [
+            row.name,
+            f"{row.values['slices']:.0f}",
+            *(str(sizes.get(row.name, "–")) for sizes in ours),
+        ]
         for row in TABLES[key].rows
     ]
     return markdown_table(("slices", "paper", *PROTOCOLS), lines)

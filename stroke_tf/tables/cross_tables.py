@@ -142,10 +142,17 @@ def cross_tables(
     A joint network stands among the masks and, for the type of lesion slices, among classifiers.
     Where masks detect, they stand beside the classifiers that detect.
     """
-    masks = _each(found, lambda it: it if isinstance(it, CrossValidatedMasks) else None)
+    masks = _each(
+        found, lambda validated: validated if isinstance(validated, CrossValidatedMasks) else None
+    )
     detect, others = _each(found, _detections), _each(found, _of_slices)
-    if any(it for name, it in detect.items() if masks[name]):
-        others = _each(found, lambda it: None if _detections(it) is it else _of_slices(it))
+    if any(by_seed for name, by_seed in detect.items() if masks[name]):
+        others = _each(
+            found,
+            lambda validated: (
+                None if _detections(validated) is validated else _of_slices(validated)
+            ),
+        )
     else:
         detect = {}
     views = ((MASKS, masks), (DETECTION, detect), (CLASSES, others))
@@ -174,7 +181,11 @@ def cross_tables(
 def _each(found: Found, answer: Callable[[Any], Any]) -> Found:
     """Returns what is found, each by `answer`, without those that it gives None for."""
     return {
-        name: {seed: it for seed, result in of_row.items() if (it := answer(result)) is not None}
+        name: {
+            seed: answered
+            for seed, result in of_row.items()
+            if (answered := answer(result)) is not None
+        }
         for name, of_row in found.items()
     }
 

@@ -92,7 +92,7 @@ def score_few(
         ValueError: If there are not so many patients, or those drawn lack a class.
     """
     manifest = read_manifest(base.records)
-    known: list[FoldName] = [it.fold for it in manifest.folds if it.fold not in STAGE_FOLDS]
+    known: list[FoldName] = [fold.fold for fold in manifest.folds if fold.fold not in STAGE_FOLDS]
     others = tuple(fold for fold in known if fold not in base.test_folds)
     scores = {}
     for name, weights in starts.items():
@@ -148,7 +148,7 @@ def write_few(found: FewScores, folder: Path, *, seeds: Sequence[int]) -> str:
     }
     first, *others = names
     pairs = [(other, count) for count in counts for other in others]
-    gains = {it: _gain(found, it, (first, it[1])) for it in pairs}
+    gains = {pair: _gain(found, pair, (first, pair[1])) for pair in pairs}
     p_values = dict(zip(pairs, holm([gain.p_value for gain in gains.values()]), strict=True))
     rows = [
         [

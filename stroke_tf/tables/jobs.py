@@ -88,7 +88,10 @@ def read_records(folders: Sequence[Path]) -> list[Records]:
         manifest, sha256 = read_hashed_manifest(path)
         of_slices = manifest.augmented, manifest.source_sha256
         found.append(Records(path, manifest.protocol, *of_slices, sha256, manifest.folds))
-    for what in ([it.path.name for it in found], [(it.protocol, it.copies) for it in found]):
+    for what in (
+        [record_set.path.name for record_set in found],
+        [(record_set.protocol, record_set.copies) for record_set in found],
+    ):
         if len(set(what)) < len(what):
             raise ValueError(
                 "folders of records must differ in their names, and in protocol or copies. "
@@ -114,7 +117,7 @@ def jobs_of(
         settled: Gives a row as it is run, but for what is set here: row, seed and records.
         why_not: Says why a row of a table is left out; None of one that is not.
     """
-    found = {(it.protocol, it.copies): it for it in records}
+    found = {(record_set.protocol, record_set.copies): record_set for record_set in records}
     for protocol in PROTOCOLS:
         copies = "none" if protocol == "clean" else table.copies
         given = found.get((protocol, copies))

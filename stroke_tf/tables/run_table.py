@@ -255,7 +255,9 @@ def _tested_once(
                 yield comparison_table(key, results)
             yield f"### Ours, seed {seed}"
         for kind, (columns, note) in _TESTED_ONCE.items():
-            of_kind = {name: it for name, it in results.items() if isinstance(rows[name], kind)}
+            of_kind = {
+                name: tested for name, tested in results.items() if isinstance(rows[name], kind)
+            }
             if of_kind:
                 yield _own_table(of_kind, columns, note)
             if kind is UnetRun and (detect := _detecting(of_kind)):
@@ -267,7 +269,7 @@ def _tested_once(
 
 def _detecting(results: Mapping[str, RunMetrics]) -> dict[str, RunMetrics]:
     """Returns the networks whose masks detect."""
-    return {name: it for name, it in results.items() if "roc_auc" in it.metrics}
+    return {name: result for name, result in results.items() if "roc_auc" in result.metrics}
 
 
 def _own_table(results: Mapping[str, RunMetrics], columns: Sequence[str], note: str) -> str:

@@ -85,7 +85,7 @@ class _Overlap(_OfClassIds):
 
     def __init__(self, *, counted: Sequence[int] | None = None, **options: Any):
         super().__init__(**options)
-        self.counted = None if counted is None else [int(it) for it in counted]
+        self.counted = None if counted is None else [int(class_id) for class_id in counted]
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -284,7 +284,7 @@ def make_loss(name: str, *, counted: Sequence[int] | None = None) -> keras.losse
     """
     loss = LOSSES[name]()
     if counted is not None and isinstance(loss, _Overlap):
-        loss.counted = [int(it) for it in counted]
+        loss.counted = [int(class_id) for class_id in counted]
     return loss
 
 
@@ -304,7 +304,7 @@ def _tversky(
     if counted is None:
         truth, probs = truth[..., 1:], probs[..., 1:]
     else:
-        truth, probs = (ops.take(it, counted, axis=-1) for it in (truth, probs))
+        truth, probs = (ops.take(tensor, counted, axis=-1) for tensor in (truth, probs))
     hits = ops.sum(truth * probs, axis=(0, 1, 2))
     false = ops.sum(probs, axis=(0, 1, 2)) - hits
     missed = ops.sum(truth, axis=(0, 1, 2)) - hits

@@ -95,7 +95,9 @@ def _two_speeds(kind: type[keras.optimizers.Adam]) -> type[keras.optimizers.Adam
 
         def build(self, variables: Sequence[keras.Variable]) -> None:
             super().build(variables)
-            self._slow_places = {n for n, it in enumerate(variables) if id(it) in self._slow}
+            self._slow_places = {
+                n for n, variable in enumerate(variables) if id(variable) in self._slow
+            }
 
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             is_slow = self._get_variable_index(variable) in self._slow_places
