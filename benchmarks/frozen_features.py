@@ -44,7 +44,7 @@ _QUICK_PATIENTS, _QUICK_SIZE = 24, 96
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure.
+    """Settings of the benchmark.
 
     Attributes:
         records: Folder of records; None makes phantoms.

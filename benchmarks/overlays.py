@@ -31,7 +31,7 @@ METHODS: tuple[MaskMethod, MaskMethod] = ("difference", "usth-hsv")
 
 @dataclass(frozen=True)
 class Config:
-    """What to compare.
+    """Settings of the comparison.
 
     Attributes:
         data: Folder that holds `TRAINING/{ISKEMI,KANAMA}/{PNG,MASK,OVERLAY}`.

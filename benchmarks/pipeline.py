@@ -49,7 +49,7 @@ _QUICK_SLICES, _QUICK_ROUNDS = 192, 4
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure.
+    """Settings of the benchmark.
 
     Attributes:
         slices: Number of slices.

@@ -51,7 +51,7 @@ Turn = Callable[[Sequence[Path], Path], object]
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure.
+    """Settings of the benchmark.
 
     Attributes:
         encoder: Encoder of the U-Net.

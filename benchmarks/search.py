@@ -32,7 +32,7 @@ _TUNER_SEED = 1  # ours for the search seed 0
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure.
+    """Settings of the benchmark.
 
     Attributes:
         kind: The head on a frozen backbone, or the whole network.

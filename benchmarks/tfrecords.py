@@ -39,7 +39,7 @@ _SAMPLE_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure.
+    """Settings of the benchmark.
 
     Attributes:
         slices: Number of slices.

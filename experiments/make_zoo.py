@@ -34,7 +34,7 @@ RUN = replace(
 
 @dataclass(frozen=True)
 class MakeZoo:
-    """What to make the model of.
+    """Settings of the shipped model's training.
 
     Attributes:
         records: Folder of records of CT-ICH.

@@ -23,7 +23,7 @@ from stroke_tf.runs.keep_or_run import Split
 
 
 class Truth(NamedTuple):
-    """What is known of the slices of one use.
+    """Ids, groups and true masks of the slices of one use.
 
     Attributes:
         ids: Source id of each slice.
@@ -37,7 +37,7 @@ class Truth(NamedTuple):
 
 
 class Handed(NamedTuple):
-    """What was handed over.
+    """The slices as they were handed over to the peers.
 
     Attributes:
         folder: Where it lies: `slices.npz`, and nnU-Net's `raw` and `preprocessed`.

@@ -219,7 +219,7 @@ def _library() -> Any:
         operators = torch.library.Library("torchvision", "FRAGMENT")
         for name in ("nms", "qnms"):
             operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _KEPT.append(operators)  # they are gone when the library is
+        _KEPT.append(operators)  # without the library they are removed
     import segmentation_models_pytorch
 
     return segmentation_models_pytorch
