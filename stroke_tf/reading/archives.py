@@ -63,7 +63,7 @@ def holds(archive: Path, names: Callable[[str], bool]) -> bool:
     """Returns whether a zip holds a file of a name for which `names` is true.
 
     Raises:
-        OSError, ValueError: If it cannot be read or is none.
+        OSError, ValueError: If the file cannot be read or is no zip.
     """
     return any(names(member.filename.rpartition("/")[2]) for member in _opened(archive).infolist())
 
@@ -73,7 +73,7 @@ def files_of(archive: Path) -> dict[str, zipfile.ZipInfo]:
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it is none, is encrypted, names files outside itself or one twice, or would
+        ValueError: If it is no zip, is encrypted, names files outside itself or one twice, or would
             unpack to far more than its size.
     """
     return _checked(archive, *_state(archive))

@@ -47,7 +47,7 @@ _START = 132
 
 @dataclass(frozen=True)
 class Found:
-    """What lies at the paths that a user gave.
+    """The inputs found at the paths that a user gave.
 
     Attributes:
         series: What can be read; numbered by the first file of each.
@@ -82,7 +82,7 @@ def find_inputs(paths: Sequence[Path]) -> Found:
 
 @dataclass
 class _Finder:
-    """Collects slices by what holds them together.
+    """Collects slices by folder or by series and patient.
 
     Attributes:
         pictures: Pictures by folder.
@@ -101,7 +101,7 @@ class _Finder:
     faults: list[tuple[str, str]] = field(default_factory=list)
 
     def add_given(self, path: Path, name: PurePath) -> None:
-        """Adds what lies at a path; that nothing does is a fault."""
+        """Adds what lies at a path. A path where nothing lies is a fault."""
         if path.is_dir() or (is_zip_name(path.name) and path.is_file()):
             before = self.met
             if self._add_folder(path, name) and self.met == before:

@@ -114,10 +114,10 @@ def stack_as_series(name: str, stack: Sequence[PlacedSlice], notes: Sequence[str
 
 
 def split_repeats(stack: Sequence[PlacedSlice]) -> list[list[PlacedSlice]]:
-    """Returns the stacks of which each has one slice at a position.
+    """Returns the stacks that a stack consists of, each with one slice at a position.
 
-    There are several where all positions have the same number of slices: phases or reconstructions
-    under one SeriesInstanceUID, told apart by InstanceNumber. A repeated slice makes no stack.
+    There are several if all positions have the same number of slices: phases or reconstructions
+    under one SeriesInstanceUID, told apart by InstanceNumber. Any other stack is returned whole.
     """
     normal = _normal(stack[0].axes)
     if normal is None or not stack[0].corner_mm:
@@ -132,7 +132,7 @@ def split_repeats(stack: Sequence[PlacedSlice]) -> list[list[PlacedSlice]]:
 
 
 def thickness_of(positions_mm: NDArray[np.float64], nominal_mm: float) -> NDArray[np.float64]:
-    """Returns how much of the normal each slice stands for, see `Geometry.thickness_mm`.
+    """Returns the thickness of each slice along the normal, see `Geometry.thickness_mm`.
 
     Args:
         positions_mm: Shape (N,), ascending.
@@ -265,7 +265,7 @@ def _notes_of_steps(
 
 
 def _usual(steps: NDArray[np.float64]) -> float:
-    """Returns the median distance of slices; of two the smaller, for gaps are no rule."""
+    """Returns the median distance of slices, of two middle ones the smaller: gaps are larger."""
     return float(np.sort(steps)[(len(steps) - 1) // 2])
 
 
