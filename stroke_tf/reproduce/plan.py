@@ -1,4 +1,4 @@
-"""What a reproduction consists of: all trainings of its tables, those left out with the reason."""
+"""The plan of a reproduction: all trainings of its tables, those left out with the reason."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def planned(config: Reproduction, tables: Sequence[Table], *, command: str) -> R
 
     Raises:
         FileNotFoundError: If a folder of records holds no manifest.
-        ValueError: If a flag names what is not there, records do not fit together, or those of
-            another source are of the same.
+        ValueError: If a flag names something unknown, records do not fit together, or outside
+            records are made of the same slices as others.
     """
     _check(config, tables)
     used = [table for table in tables if table.published or table.experiment in config.tables]
@@ -110,7 +110,7 @@ def _why_not(config: Reproduction) -> Callable[[Table, str], str | None]:
 
 
 def _few(table: Table) -> list[str]:
-    """Returns the rows of a smoke run: what needs no network, and the first that is one."""
+    """Returns the rows of a smoke run: those without a network, and the first with one."""
     networks = [name for name, row in table.rows.items() if not _is_baseline(row)]
     return [name for name in table.rows if name not in networks[_SMOKE_NETWORKS:]]
 

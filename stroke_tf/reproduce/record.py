@@ -1,4 +1,4 @@
-"""OUT/reproduce.json: what a reproduction is made of, and how far it is.
+"""OUT/reproduce.json: the parts of a reproduction, and how far it is.
 
 Written when it starts and after each training; the results themselves are the folders of the runs.
 """
@@ -112,7 +112,7 @@ class Record:
             entry.estimate = known.get(entry.key._replace(seed=0))
 
     def write(self) -> None:
-        """Writes it down."""
+        """Writes OUT/reproduce.json."""
         config = self.config
         values = {
             "schema_version": _SCHEMA_VERSION,
@@ -135,7 +135,7 @@ class Record:
         return table.experiment + "-smoke" * self.config.smoke
 
     def _definition(self) -> dict[str, Any]:
-        """Returns what must not change from one start to the next."""
+        """Returns the settings and records that must not change from one start to the next."""
         names = ("weights", "small_size", "small_epochs", "deterministic", "smoke")
         found = {name: getattr(self.config, name) for name in names}
         records = {

@@ -38,7 +38,7 @@ _GIB = 1 << 30
 
 @dataclass(frozen=True)
 class _Clock:
-    """How much is left of a budget that begins with the process's work."""
+    """The clock of a budget: it runs from the start of the process's work."""
 
     begin: float
     budget_hours: float | None
@@ -132,7 +132,7 @@ def _is_trained(job: Job) -> bool:
 
 
 def _left(entry: Entry, job: Job) -> Estimate | None:
-    """Returns what a training that waits still takes, as far as that is known."""
+    """Returns the estimate of what is left to do of a training that waits, if it is known."""
     return entry.scoring if _is_trained(job) else entry.estimate
 
 
@@ -150,10 +150,10 @@ def _draw_samples(record: Record) -> None:
 
 
 def _time_networks(record: Record, clock: _Clock, progress: Progress) -> None:
-    """Estimates what waits: one network for all rows, protocols and seeds that share it.
+    """Estimates the waiting trainings: each network once for all that share it.
 
-    What is kept of an earlier start is the time of a training. Of one that is done outside scores
-    alone are waited for: only a budget needs their time.
+    Estimates of an earlier start are kept. They are those of whole trainings: where only outside
+    scores are missing they are too long, and a run is estimated anew if there is a budget.
     """
     networks: dict[Row, list[tuple[Entry, Job]]] = {}
     for entry, job in _waiting(record):
@@ -190,7 +190,7 @@ def _end_all(together: Sequence[tuple[Entry, Job]], state: State, reason: str) -
 
 
 def _estimates(record: Record) -> Iterator[str]:
-    """Yields what is said before the first training: a line for each row and protocol."""
+    """Yields the lines printed before the first training: one for each row and protocol."""
     rows: dict[tuple[str, str, str], list[Estimate]] = {}
     for entry, job in _waiting(record):
         if estimate := _left(entry, job):

@@ -40,7 +40,7 @@ def run_unet(config: UnetRun, *, train_elsewhere: Callable[[], None] | None = No
 
     Args:
         config: The run's settings.
-        train_elsewhere: What trains the U-Net in the run's folder by other processes, if any does.
+        train_elsewhere: Trains the U-Net in the run's folder by other processes; None trains here.
 
     Raises:
         FileNotFoundError: If the records or the weight file are missing.
@@ -86,7 +86,7 @@ def run_unet(config: UnetRun, *, train_elsewhere: Callable[[], None] | None = No
 
 
 def _threshold(rule: MaskRule | None, detector: Detector | None) -> float | None:
-    """Returns that of slices where masks detect; else that of pixels, if there is one."""
+    """Returns the threshold of slices where masks detect; else that of pixels, if any."""
     if detector is not None:
         return detector.point.threshold
     return rule.threshold if rule is not None else None
@@ -107,7 +107,7 @@ def _files(rule: MaskRule | None, detector: Detector | None) -> dict[str, Any]:
 
 
 def read_detector(run: Path) -> Detector | None:
-    """Returns how the masks of a run detect; None where they do not."""
+    """Returns the detector of a run with masks; None where its masks do not detect."""
     path = run / MASK_SCORE_NAME
     if not path.is_file():
         return None
@@ -167,7 +167,7 @@ def train(
 
 
 def _hardness(config: UnetRun) -> Hardness | None:
-    """Returns what hard negatives are drawn by, if they are.
+    """Returns the hardness that hard negatives are drawn by; None where none are drawn.
 
     Raises:
         ValueError: If that is out of range, or would have no effect.
@@ -197,7 +197,7 @@ def _negatives(
 
 
 def _examples(config: UnetRun, folds: tuple[FoldName, ...], **options: Any) -> tf.data.Dataset:
-    """Returns what a run is fitted to, see `labels_of`."""
+    """Returns batches that a run is fitted to, with the labels of `labels_of`."""
     if config.architecture != "joint":
         slices = dataset_of(config, folds, **options)
         if not config.deep_supervision:
@@ -212,7 +212,7 @@ def _examples(config: UnetRun, folds: tuple[FoldName, ...], **options: Any) -> t
 
 
 def labels_of(config: UnetRun, masks: Any, types: Any) -> Any:
-    """Returns what the outputs in training should be: the masks, or a dict for several outputs.
+    """Returns the labels of a training: the masks, or a dict for several outputs.
 
     Args:
         config: The run's settings.
@@ -249,7 +249,7 @@ def slices_tested(
 
 
 def drawing_of(config: UnetRun) -> dict[str, Any]:
-    """Returns what `segment_slices` takes of a run's settings."""
+    """Returns the settings of a run that `segment_slices` takes."""
     shown = int(config.view == "neighbours")
     return {"shown": shown, "smooth_slices": config.smooth_slices}
 

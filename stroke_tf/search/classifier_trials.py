@@ -38,7 +38,7 @@ OF_FIT = ("learning_rate", "epochs")
 
 
 def classifier_kind(config: ClassifierSearch) -> Kind:
-    """Returns what a search for a classifier consists of.
+    """Returns the parts of a search that are special to a classifier.
 
     Raises:
         ValueError: If the search cannot work.

@@ -31,7 +31,7 @@ def searched(space: Space) -> dict[str, Values]:
 
 
 def place(values: Values, value: Any) -> float:
-    """Returns where a value lies among all that a parameter may be, from 0 to 1."""
+    """Returns the place of a value among all values of a parameter, from 0 to 1."""
     if not isinstance(values, Range):
         return values.index(value) / (len(values) - 1)
     if values.log:

@@ -1,4 +1,4 @@
-"""What a search leaves to be read: a page, a table, figures and TensorBoard's HParams."""
+"""The report of a search: a page, a table, figures and TensorBoard's HParams."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def write_search_report(
 ) -> Path:
     """Writes REPORT.md, report.html, trials.csv, figures and TensorBoard's HParams of a search.
 
-    The trials are those that have ended; the objective says what a score is; `tested` is what the
-    best settings came to on the test folds, if that was asked for. Returns the path of report.html.
+    The trials are those that have ended. The objective says what a score is. `tested` holds the
+    results on the test folds, if those were asked for. Returns the path of report.html.
     """
     ranked = sorted(
         trials, key=lambda trial: (trial.error is not None, -trial.score if trial.scores else 0)

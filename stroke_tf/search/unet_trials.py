@@ -38,7 +38,7 @@ _DIRECT = ("encoder", "batch_size", "loss", "filters", "depth")
 
 
 def unet_kind(config: UnetSearch) -> Kind:
-    """Returns what a search for a U-Net consists of.
+    """Returns the parts of a search that are special to a U-Net.
 
     Raises:
         ValueError: If the search cannot work.
