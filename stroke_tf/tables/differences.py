@@ -1,4 +1,4 @@
-"""What classifiers differ in from the first one, on the same test slices."""
+"""Differences of classifiers from the first one, on the same test slices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What initial weights are worth where there are few patients to learn from.
+"""Initial weights compared where there are few patients to learn from.
 
 A head is fitted to the features that a frozen backbone has of the slices of some patients, drawn at
 random, and scored on all patients of the test folds. All weights learn from the same patients.
@@ -46,7 +46,7 @@ _NOTE = (
 
 @dataclass(frozen=True)
 class FewScores:
-    """What was said of the slices of the test folds.
+    """Scores of the slices of the test folds.
 
     Attributes:
         scores: Shape (draws, N), by weights and number of patients to learn from.
@@ -65,7 +65,7 @@ class FewScores:
         return [roc_auc(self.truth, scores) for scores in self.scores[key]]
 
     def mean_auc(self, key: tuple[str, int], weights: NDArray[np.int64]) -> float:
-        """Returns the mean ROC AUC of the draws on slices that count so often, shape (N,)."""
+        """Returns the mean ROC AUC of the draws; weights, shape (N,): how often a slice counts."""
         drawn = np.repeat(np.arange(len(weights)), weights)
         truth = self.truth[drawn]
         return float(np.mean([roc_auc(truth, scores[drawn]) for scores in self.scores[key]]))

@@ -20,7 +20,7 @@ PROTOCOLS: tuple[Protocol, ...] = ("clean", "as-published")
 
 
 class Key(NamedTuple):
-    """What names a training, in the order of tables."""
+    """The name of a training, its parts in the order of the tables."""
 
     experiment: str
     row: str
@@ -69,7 +69,7 @@ class Records:
 
 
 class Estimate(NamedTuple):
-    """What a training takes at most, as far as a few timed steps tell."""
+    """Upper estimate of time, memory and disk of a training, from a few timed steps."""
 
     seconds: float
     memory_bytes: float
@@ -77,7 +77,7 @@ class Estimate(NamedTuple):
 
 
 def read_records(folders: Sequence[Path]) -> list[Records]:
-    """Returns what is in folders of records.
+    """Returns the description of each folder of records.
 
     Raises:
         FileNotFoundError: If one holds no manifest.
@@ -205,11 +205,14 @@ _NOT_OF_SPEED = (
     *("threshold_rule", "label_smoothing", "inverse_penalty", "watch", "smooth_slices"),
     *("mirror_test", "tune_mask", "slice_weight", "hard_negatives", "small_lesions"),
 )
-"""Settings that a step of training takes no longer or shorter for."""
+"""Settings that do not change the time of a training step."""
 
 
 def network_of(run: Row) -> Row:
-    """Returns what is equal of runs whose steps take equally long."""
+    """Returns a run without the settings that do not change the time of its steps.
+
+    Runs whose steps take equally long give equal results.
+    """
     plain = type(run)()
     unset = {name: getattr(plain, name) for name in _NOT_OF_SPEED if hasattr(plain, name)}
     fit = replace(

@@ -118,7 +118,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What OUT/reproduce.json says of a reproduction.
+    """A reproduction as OUT/reproduce.json describes it.
 
     Attributes:
         out: Folder of results.
@@ -153,7 +153,7 @@ class Reproduction:
         return list(dict.fromkeys(row for of, row, _ in self.cells if of == experiment))
 
     def named(self, experiment: str) -> str:
-        """Returns what an experiment is called here: in a smoke run it has a name of its own."""
+        """Returns the name of an experiment here: a smoke run has names of its own."""
         smoke = f"{experiment}-smoke"
         return smoke if smoke in self.tables else experiment
 
@@ -246,7 +246,7 @@ def _read_run(folder: RunFolder) -> RunMetrics:
 
 
 def _doubts(job: Planned, slices: pd.DataFrame, threshold: float | None) -> Iterator[str]:
-    """Yields what makes the scores of a run worth little."""
+    """Yields the reasons why the scores of a run mean little."""
     if job.state == "failed":
         yield job.reason
     if "score" not in slices:

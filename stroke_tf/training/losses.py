@@ -269,9 +269,9 @@ LOSSES: dict[str, Callable[[], keras.losses.Loss]] = {
     "dice+weighted-ce": functools.partial(DiceCrossEntropy, class_weights=(1.0, 10.0, 10.0)),
     "sm-dice": SegmentationModelsDice,
 }
-"""What makes each loss: class ids of shape (B, H, W, 1) against softmax of shape (B, H, W, C). All
-but "cross-entropy" take a sigmoid of shape (B, H, W, 1) as well; those with "weighted-ce" need two
-weights for it."""
+"""The constructor of each loss of masks, which compares class ids, shape (B, H, W, 1), with softmax
+probabilities, shape (B, H, W, C). All but "cross-entropy" take those of a sigmoid as well, shape
+(B, H, W, 1); those with "weighted-ce" need two weights for it."""
 
 
 def make_loss(name: str, *, counted: Sequence[int] | None = None) -> keras.losses.Loss:
