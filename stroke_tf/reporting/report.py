@@ -170,7 +170,7 @@ def _metrics_table(runs: list[RunMetrics], names: tuple[str, ...]) -> str:
 
 
 def _cautions(out: Path, runs: list[RunMetrics]) -> Iterator[str]:
-    """Yields what to know of scores that mean little, each sentence once."""
+    """Yields the cautions about scores that mean little, each sentence once."""
     of: dict[str, list[str]] = {}
     for run in runs:
         for line in _folder(out, run).cautions():
