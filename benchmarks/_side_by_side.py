@@ -1,4 +1,4 @@
-"""What benchmarks share: slices and phantoms to work on, the plain way's file, and how they tell.
+"""Shared parts of the benchmarks: slices and phantoms, the plain way's file, printed results.
 
 Knows nothing of what is measured.
 """
@@ -19,9 +19,9 @@ from rich.table import Table
 
 
 class Timed(NamedTuple):
-    """What a piece of work returned, its wall time, and the seconds of all its threads.
+    """The result of a piece of work, its wall time, and the CPU seconds of all its threads.
 
-    What others on the machine do shows less in the last.
+    Other programs on the machine change the CPU seconds less than the wall time.
     """
 
     value: Any

@@ -44,7 +44,7 @@ _QUICK_PATIENTS, _QUICK_SIZE = 24, 96
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure.
+    """Settings of the benchmark.
 
     Attributes:
         records: Folder of records; None makes phantoms.
@@ -191,11 +191,11 @@ def _print(results: dict[str, tuple[Timed, float]], settings: Settings, *, slice
     rows = [
         (
             name,
-            *(f"{value:.1f}" for value in (it.seconds, it.value, it.cpu)),
-            f"{it.seconds / ours.seconds:.1f}x",
+            *(f"{value:.1f}" for value in (measured.seconds, measured.value, measured.cpu)),
+            f"{measured.seconds / ours.seconds:.1f}x",
             f"{of_way:.4f}",
         )
-        for name, (it, of_way) in results.items()
+        for name, (measured, of_way) in results.items()
     ]
     result = {
         "name": "frozen_features",

@@ -31,7 +31,7 @@ METHODS: tuple[MaskMethod, MaskMethod] = ("difference", "usth-hsv")
 
 @dataclass(frozen=True)
 class Config:
-    """What to compare.
+    """Settings of the comparison.
 
     Attributes:
         data: Folder that holds `TRAINING/{ISKEMI,KANAMA}/{PNG,MASK,OVERLAY}`.
@@ -91,12 +91,12 @@ def main(config: Config) -> None:
     rows = [
         (
             *of,
-            f"{len(it)}",
-            f"{it.dice.mean():.4f}",
-            f"{it.dice.min():.4f}",
-            f"{it.ms.median():.1f}",
+            f"{len(part)}",
+            f"{part.dice.mean():.4f}",
+            f"{part.dice.min():.4f}",
+            f"{part.ms.median():.1f}",
         )
-        for of, it in parts.groupby(["class", "method"], sort=False)
+        for of, part in parts.groupby(["class", "method"], sort=False)
     ]
     ours, other = scores.groupby("method")["dice"].mean()[list(METHODS)]
     result = {"name": "overlays", "ours": round(ours, 5), "other": round(other, 5)}

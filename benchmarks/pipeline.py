@@ -49,7 +49,7 @@ _QUICK_SLICES, _QUICK_ROUNDS = 192, 4
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure.
+    """Settings of the benchmark.
 
     Attributes:
         slices: Number of slices.
@@ -88,9 +88,17 @@ def write_ours(folder: Path, images: np.ndarray, masks: np.ndarray) -> int:
     )
     rows = [
         FoldRow(
-            it.source_id, it.group_id, StrokeType(it.stroke_type).name, "0", 1, size, size, "", 0
+            record.source_id,
+            record.group_id,
+            StrokeType(record.stroke_type).name,
+            "0",
+            1,
+            size,
+            size,
+            "",
+            0,
         )
-        for it in records
+        for record in records
     ]
     manifest = Manifest(
         protocol="as-published",
@@ -182,7 +190,9 @@ def measure(contestants: dict[str, Iterable], *, count: int, rounds: int) -> dic
         for name in names if number % 2 == 0 else reversed(names):
             epochs[name].append(_run_epoch(contestants[name]))
     return {
-        name: Speed(median(count / it for it in seconds), median(faults) / count)
+        name: Speed(
+            median(count / epoch_seconds for epoch_seconds in seconds), median(faults) / count
+        )
         for name, found in epochs.items()
         for seconds, faults in [zip(*found, strict=True)]
     }
@@ -258,7 +268,7 @@ def _print(
         "memory_ratio": round(per_second["arrays"] / per_second["ours"], 2),
         "numpy_ratio": round(per_second["numpy"] / per_second["ours"], 2),
         "augmented": round(per_second["ours, augmented"], 1),
-        "page_faults": {name: round(it.faults_per_sample, 1) for name, it in speeds.items()},
+        "page_faults": {name: round(speed.faults_per_sample, 1) for name, speed in speeds.items()},
         "decoding": round(decoding, 1),
         "size_ratio": round(written["ours"] / written["plain"], 3),
     }
@@ -299,7 +309,7 @@ def _class_ids(path: Path) -> np.ndarray:
 
 
 def _record(name: str, image: np.ndarray, mask: np.ndarray) -> Record:
-    pictures = (cv2.imencode(".png", it)[1].tobytes() for it in (image, mask))
+    pictures = (cv2.imencode(".png", picture)[1].tobytes() for picture in (image, mask))
     about = {"source": "benchmark", "pixels": "gray8", "height": len(image), "width": len(image)}
     return Record(*pictures, int(mask.max()), name, name, fold=0, copy=0, **about)
 

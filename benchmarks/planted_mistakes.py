@@ -2,11 +2,11 @@
 
     python -m benchmarks.planted_mistakes --records records
 
-- labels: 5 % of all are flipped, anew with each seed; the quick classifier learns from them as they
-  are. Share of the flipped ones that are doubted (recall), and of the doubted ones that are flipped
-  (precision): by chance 0.05.
-- masks: each mask that is compared with its neighbours is changed alone, in four ways. How many are
-  named then, inside a lesion (masks below and above) and at its ends.
+- labels: 5 % of all are flipped, anew with each seed, and the quick classifier learns from all.
+  Recall is the share of flipped labels that are doubted; precision is the share of doubted labels
+  that are flipped. By chance both are 0.05.
+- masks: each mask that is compared with its neighbours is changed alone, in four ways. Counted are
+  those that are then named, inside a lesion (masks below and above) and at its ends.
 
 One line of JSON for each seed and for each way.
 """
@@ -39,7 +39,7 @@ CHANGES: dict[str, Change] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What mistakes are planted in.
+    """Settings of the benchmark: the records to plant mistakes in, and the quick classifier.
 
     Attributes:
         records: Folder of records of known patients.

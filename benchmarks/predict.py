@@ -51,7 +51,7 @@ Turn = Callable[[Sequence[Path], Path], object]
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure.
+    """Settings of the benchmark.
 
     Attributes:
         encoder: Encoder of the U-Net.
@@ -93,7 +93,7 @@ def main(settings: Settings) -> None:
     if len(seconds) == len(WAYS):
         figures["ours/torch"] = seconds["ours"][0] / seconds["torch"][0]
     summary = {"name": "predict", "encoder": settings.encoder, "processor": processor()}
-    print(json.dumps(summary | {name: float(f"{it:.3g}") for name, it in figures.items()}))
+    print(json.dumps(summary | {name: float(f"{figure:.3g}") for name, figure in figures.items()}))
     if len(seconds) < len(WAYS):
         print("the other side needs PyTorch: pip install 'stroke_tf[bench]'", file=sys.stderr)
 
@@ -165,7 +165,7 @@ def torch_turn(settings: Settings) -> Turn:
     def turn(paths: Sequence[Path], out: Path) -> None:
         for names in _batched(paths, settings.batch):
             slices = [cv2.imread(str(name)) for name in names]
-            small = [cv2.resize(it, side, interpolation=cv2.INTER_AREA) for it in slices]
+            small = [cv2.resize(slice_, side, interpolation=cv2.INTER_AREA) for slice_ in slices]
             images = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).float() / 255
             probs = torch.softmax(model(images.to(memory_format=torch.channels_last)), dim=1)
             for name, one, mask in zip(names, slices, probs.argmax(dim=1).numpy(), strict=True):
@@ -226,7 +226,7 @@ def _serve(
             started = time.perf_counter()
             turn(paths, Path(out))
             pipe.send(time.perf_counter() - started)
-            written = [it for it in Path(out).rglob("*.png") if it.parent.name != "overlays"]
+            written = [path for path in Path(out).rglob("*.png") if path.parent.name != "overlays"]
             if len(written) != len(paths):
                 raise RuntimeError(f"{len(paths)} masks must be written. Received: {len(written)}")
 

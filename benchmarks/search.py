@@ -32,7 +32,7 @@ _TUNER_SEED = 1  # ours for the search seed 0
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure.
+    """Settings of the benchmark.
 
     Attributes:
         kind: The head on a frozen backbone, or the whole network.
@@ -206,16 +206,16 @@ def _make_phantoms(folder: Path, settings: Settings) -> Path:
 
 def _print(results: dict[str, Timed], settings: Settings) -> None:
     ours, plain = results["ours"], results["plain"]
-    speeds = {name: 60 * settings.trials / it.seconds for name, it in results.items()}
+    speeds = {name: 60 * settings.trials / measured.seconds for name, measured in results.items()}
     rows = [
         (
             name,
             f"{speeds[name]:.2f}",
-            f"{it.cpu:.1f}",
-            f"{it.seconds / ours.seconds:.1f}x",
-            f"{it.value:.4f}",
+            f"{measured.cpu:.1f}",
+            f"{measured.seconds / ours.seconds:.1f}x",
+            f"{measured.value:.4f}",
         )
-        for name, it in results.items()
+        for name, measured in results.items()
     ]
     result = {
         "name": f"search_{settings.kind}",

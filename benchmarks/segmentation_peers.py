@@ -120,7 +120,7 @@ class Nnunet:
 
 @dataclass(frozen=True)
 class Settings:
-    """What to compare.
+    """Settings of the comparison.
 
     Attributes:
         records: Folder of records of known masks, in the clean protocol.
@@ -231,7 +231,7 @@ def _folder(settings: Settings, part: int, minutes: float, peer: Peer) -> Path:
 
 
 def _described(settings: Settings, recipe: UnetRun, peer: Peer) -> dict[str, Any]:
-    """Returns what makes a peer's result what it is."""
+    """Returns the settings that a peer's result depends on."""
     from stroke_tf.runs.keep_or_run import settings_of
 
     own = settings_of(recipe) if peer == "ours" else dataclasses.asdict(getattr(settings, peer))

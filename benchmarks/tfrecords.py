@@ -39,7 +39,7 @@ _SAMPLE_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure.
+    """Settings of the benchmark.
 
     Attributes:
         slices: Number of slices.
@@ -124,11 +124,19 @@ def main(settings: Settings) -> None:
             rounds.append(
                 {name: measure(run, data, out / name, settings.jobs) for name, run in ways.items()}
             )
-    ranked = {name: sorted((it[name] for it in rounds), key=lambda it: it.seconds) for name in ways}
+    ranked = {
+        name: sorted((round_[name] for round_ in rounds), key=lambda figures: figures.seconds)
+        for name in ways
+    }
     results = {name: measured[len(rounds) // 2] for name, measured in ranked.items()}
     rows = [
-        (name, f"{count / it.seconds:.1f}", f"{it.peak_mb:.0f}", f"{it.written / 1e6:.1f}")
-        for name, it in results.items()
+        (
+            name,
+            f"{count / figures.seconds:.1f}",
+            f"{figures.peak_mb:.0f}",
+            f"{figures.written / 1e6:.1f}",
+        )
+        for name, figures in results.items()
     ]
     mine, other = results["ours"], results["plain"]
     result = {
@@ -154,7 +162,7 @@ def _call(send: multiprocessing.connection.Connection, run: Callable[..., int], 
 def _used_memory(process: psutil.Process) -> int:
     with contextlib.suppress(psutil.NoSuchProcess):
         family = [process, *process.children(recursive=True)]
-        return sum(it.memory_full_info().pss for it in family)
+        return sum(member.memory_full_info().pss for member in family)
     return 0
 
 

@@ -12,15 +12,14 @@
   layout on a CPU.
 
 Same encoder, decoder widths, batch, size, loss (cross-entropy), optimiser (Adam) and cores. Each
-way has a process of its own; they take turns, first training, then predicting, one step of each
-untimed; the median step counts. Random weights and noise:
-neither changes the time. The ResNets differ a little: the library behind ours puts batch norm and
-ReLU before each convolution. `first_s` is how long a prediction takes to be made ready, first batch
-and all.
+way has a process of its own. They take turns: first training, then predicting, one step of each
+untimed. The median step counts. Weights are random and slices are noise: neither changes the time.
+The ResNets differ a little: the library behind ours puts batch norm and ReLU before each
+convolution. `first_s` is the time until a prediction is ready, its first batch included.
 
-`--compare parts` measures what changes how TensorFlow trains, each apart, beside Keras as it comes.
-`--compare choices` measures ours with what changes the result: a stem of one channel, bfloat16, a
-frozen encoder, half the size. Neither needs PyTorch.
+`--compare parts` measures each of our changes to TensorFlow's training alone, beside Keras as it
+comes. `--compare choices` measures ours with choices that change the result: a stem of one channel,
+bfloat16, a frozen encoder, half the size. Neither needs PyTorch.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ _CLASSES, _RATE, _WARM_UP = 3, 1e-4, 2
 
 
 class Steps(NamedTuple):
-    """What one way does; None where it cannot.
+    """The training step and the prediction of one way; None where it has none.
 
     Attributes:
         train: One training step.
@@ -81,7 +80,7 @@ Way = Callable[["Settings"], Steps]
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure.
+    """Settings of the benchmark.
 
     Attributes:
         encoder: Encoder of the U-Net.
@@ -147,10 +146,12 @@ _COLUMNS = {
 
 def _ways(settings: Settings) -> dict[str, Way]:
     if settings.compare == "choices":
-        choices = {it: functools.partial(our_steps, choice=it) for it in get_args(Choice)}
+        choices = {
+            choice: functools.partial(our_steps, choice=choice) for choice in get_args(Choice)
+        }
         return {"ours": our_steps, **choices}
     if settings.compare == "parts":
-        parts = {it: functools.partial(_part_steps, part=it) for it in get_args(Part)}
+        parts = {part: functools.partial(_part_steps, part=part) for part in get_args(Part)}
         return {"plain": keras_steps, **parts}
     predicting: dict[str, Way] = {
         "onnx": _onnx_steps,  # first, while there is memory for its export
@@ -190,7 +191,7 @@ class _Side:
         train, predict = (1000 * median(found) for found in self._seconds.values())
         found = (train, predict / self._slices, self._first, peak)
         figures = zip(_COLUMNS, found, strict=True)
-        return {name: float(f"{it:.4g}") for name, it in figures if not math.isnan(it)}
+        return {name: float(f"{figure:.4g}") for name, figure in figures if not math.isnan(figure)}
 
 
 def _serve(pipe: Connection, way: Way, settings: Settings) -> None:
@@ -208,7 +209,7 @@ def _serve(pipe: Connection, way: Way, settings: Settings) -> None:
 
 
 def _turn(step: Step | None, settings: Settings) -> list[float]:
-    _timed(step)  # what the other step left behind is no part of it
+    _timed(step)  # not counted: the other kind of step came before
     return [_timed(step) for _ in range(settings.steps)]
 
 

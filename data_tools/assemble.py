@@ -51,10 +51,10 @@ def assemble(
     Shards that are there already are kept: names and contents follow from the spool alone.
 
     Args:
-        config: What is converted, where to and how.
+        config: Settings of the conversion.
         partial: Folder of the spool.
-        slices: What was spooled.
-        rejected: What was left out and why.
+        slices: The spooled slices.
+        rejected: The files left out, with reasons.
         layout: Name of the source's layout.
         given_folds: The fold of each slice by id; empty where folds are to be dealt.
         source_sha256: Fingerprint of the source.
@@ -62,14 +62,16 @@ def assemble(
     """
     folds = _place(config, slices, given_folds)
     start = _ShardTask(config.out, partial, layout, config.compression)
-    tasks = {name: list(_shard_tasks(config, start, name, it)) for name, it in folds.items()}
+    tasks = {
+        name: list(_shard_tasks(config, start, name, placed)) for name, placed in folds.items()
+    }
     total = sum(map(len, tasks.values()))
     shards: dict[str, Shard] = {}
     flat = (task for fold in tasks.values() for task in fold)
     for shard in run_tasks(_write_task, flat, jobs=config.jobs):
         shards[shard.name] = shard
         progress(len(shards), total)
-    everything = [it for placed in folds.values() for it in placed]
+    everything = [record for placed in folds.values() for record in placed]
     manifest = Manifest(
         protocol=config.protocol,
         seed=config.seed,
@@ -121,26 +123,26 @@ def _place(
     config: Conversion, slices: list[SpooledSlice], given_folds: Mapping[str, int]
 ) -> dict[FoldName, list[_Placed]]:
     group_ids = group_slices(
-        [it.source_id for it in slices],
-        patients=[it.patient for it in slices],
-        hashes=[None if it.patient_given else it.dhash for it in slices],
-        turned=[it.turned for it in slices],
+        [spooled.source_id for spooled in slices],
+        patients=[spooled.patient for spooled in slices],
+        hashes=[None if spooled.patient_given else spooled.dhash for spooled in slices],
+        turned=[spooled.turned for spooled in slices],
     )
     records = [
-        (it, copy, group_id)
-        for it, group_id in zip(slices, group_ids, strict=True)
-        for copy in range(len(it.records))
+        (spooled, copy, group_id)
+        for spooled, group_id in zip(slices, group_ids, strict=True)
+        for copy in range(len(spooled.records))
     ]
     trained = [record for record in records if record[0].stage is None]
     numbers = _fold_numbers(config, trained, given_folds)
     folds: dict[FoldName, list[_Placed]] = {name: [] for name in (*range(FOLDS), *STAGE_FOLDS)}
-    for (it, copy, group_id), number in zip(trained, numbers, strict=True):
-        folds[int(number)].append(_Placed(it, copy, group_id, int(number)))
-    for it, copy, group_id in records:
-        if it.stage is not None and copy == 0:
-            folds[it.stage].append(_Placed(it, copy, group_id, it.stage))
+    for (spooled, copy, group_id), number in zip(trained, numbers, strict=True):
+        folds[int(number)].append(_Placed(spooled, copy, group_id, int(number)))
+    for spooled, copy, group_id in records:
+        if spooled.stage is not None and copy == 0:
+            folds[spooled.stage].append(_Placed(spooled, copy, group_id, spooled.stage))
     return {
-        name: sorted(placed, key=lambda it: (it.spooled.source_id, it.copy))
+        name: sorted(placed, key=lambda record: (record.spooled.source_id, record.copy))
         for name, placed in folds.items()
         if placed or isinstance(name, int)
     }
@@ -149,30 +151,30 @@ def _place(
 def _fold_numbers(
     config: Conversion, trained: list[tuple[SpooledSlice, int, str]], given_folds: Mapping[str, int]
 ) -> Sequence[int] | np.ndarray:
-    """Returns the folds of records: those given, which must keep groups under `clean`, or dealt."""
-    ids = [it.source_id for it, _, _ in trained]
+    """Returns the fold of each record, given or dealt; `clean` keeps every group in one fold."""
+    ids = [spooled.source_id for spooled, _, _ in trained]
     groups = [group_id for _, _, group_id in trained]
     if isinstance(config.folds, Path) or given_folds:
         if config.protocol == "clean":
             check_clean(ids, given_folds, groups)
         return [given_folds[source_id] for source_id in ids]
     return assign_folds(
-        [it.stroke_type for it, _, _ in trained],
+        [spooled.stroke_type for spooled, _, _ in trained],
         groups,
         protocol=config.protocol,
         seed=config.seed,
         count=config.folds,
-        patients=[it.patient for it, _, _ in trained],
+        patients=[spooled.patient for spooled, _, _ in trained],
     )
 
 
 def _shard_tasks(
     config: Conversion, begun: _ShardTask, name: FoldName, placed: list[_Placed]
 ) -> Iterator[_ShardTask]:
-    """Cuts one fold into shards of nearly equal bytes; `begun` has what they have in common."""
+    """Cuts one fold into shards of nearly equal bytes; `begun` has their common fields."""
     if not placed:
         return
-    sizes = [_stored_bytes(it) for it in placed]
+    sizes = [_stored_bytes(record) for record in placed]
     total = sum(sizes)
     count = config.shards or -(-total // (config.shard_mb * 1_000_000))
     count = min(count, len(placed))
@@ -199,44 +201,44 @@ def _stored_bytes(placed: _Placed) -> int:
 def _write_task(task: _ShardTask) -> Shard:
     if task.path.exists():
         return describe_shard(task.path, records=len(task.placed))
-    records = (encode_record(_record(task, it)) for it in task.placed)
+    records = (encode_record(_record(task, placed)) for placed in task.placed)
     return write_shard(task.path, records, compression=task.compression, scratch=task.partial)
 
 
 def _record(task: _ShardTask, placed: _Placed) -> Record:
-    it = placed.spooled
-    image, mask = read_spooled(task.partial, it.records[placed.copy])
+    spooled = placed.spooled
+    image, mask = read_spooled(task.partial, spooled.records[placed.copy])
     return Record(
         image=image,
         mask=mask,
-        stroke_type=it.stroke_type,
-        source_id=it.source_id,
+        stroke_type=spooled.stroke_type,
+        source_id=spooled.source_id,
         group_id=placed.group_id,
         fold=fold_number(placed.fold),
         copy=placed.copy,
         source=task.source,
-        pixels=it.pixels,
-        height=it.height,
-        width=it.width,
+        pixels=spooled.pixels,
+        height=spooled.height,
+        width=spooled.width,
     )
 
 
 def _count_classes(placed: Iterable[_Placed]) -> dict[str, int]:
-    counts = Counter(it.spooled.stroke_type for it in placed)
+    counts = Counter(record.spooled.stroke_type for record in placed)
     always = StrokeType.NONE, StrokeType.ISCHEMIA, StrokeType.HEMORRHAGE
     return {kind.name: counts[kind] for kind in StrokeType if kind in always or counts[kind]}
 
 
 def _pixels(slices: Iterable[SpooledSlice]) -> Pixels | Literal["mixed"]:
-    kinds = {it.pixels for it in slices}
+    kinds = {spooled.pixels for spooled in slices}
     return kinds.pop() if len(kinds) == 1 else "mixed"
 
 
 def _grouping(slices: Iterable[SpooledSlice]) -> str:
-    """How groups were found: from named patients, from near-duplicates, or from both."""
-    if all(it.patient_given for it in slices):
+    """Returns how groups were found: from named patients, from near-duplicates, or from both."""
+    if all(spooled.patient_given for spooled in slices):
         return "patient"
-    if any(it.patient is not None for it in slices):
+    if any(spooled.patient is not None for spooled in slices):
         return "patient and near-duplicate"
     return "near-duplicate"
 

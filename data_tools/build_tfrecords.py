@@ -37,7 +37,7 @@ def main(config: Conversion) -> int:
         return 1
     except OSError as error:
         raise OSError(f"{error}. Finished work is kept: run again to continue") from error
-    no_slices = [it for it in manifest.rejected if not it.is_fault]
+    no_slices = [rejected for rejected in manifest.rejected if not rejected.is_fault]
     for left_out in no_slices[:_NAMED]:
         print(f"Left out: {left_out.file}: {left_out.reason}", file=sys.stderr)
     if len(no_slices) > _NAMED:

@@ -1,6 +1,6 @@
-"""The layouts with a folder for each class: finds the folders by words of their names, reads them.
+"""Layouts with a folder for each class: finds the folders by words in their names and reads them.
 
-Knows how such folders stand, not which words there are: `sources.py` names those.
+Owns how such folders are arranged. The words themselves are in `sources.py`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Words:
         return self._done[key]
 
     def classes_of(self, name: str) -> set[StrokeType]:
-        """Returns the classes that a folder's name says: one, or none, or several."""
+        """Returns the classes that a folder's name states: none, one or several."""
         words = self.split(name)
         found = {self.classes[word] for word in words if word in self.classes}
         if found and not {*self.only_none}.isdisjoint(words):
@@ -72,12 +72,12 @@ class Words:
         return found
 
     def says_stroke_alone(self, name: str) -> bool:
-        """Returns whether a folder's name says that it is of strokes, and nothing else."""
+        """Returns whether a folder's name says stroke and nothing else."""
         words = [word for word in self.split(name) if not word.isdigit()]
         return bool(words) and {*words} <= {*self.only_stroke}
 
     def kinds_of(self, name: str) -> set[Kind]:
-        """Returns the kinds of files that a class folder's name says, pictures aside."""
+        """Returns the kinds of files that a class folder's name states, without pictures."""
         kinds = {self.kinds[word] for word in self.split(name) if word in self.kinds}
         return kinds - {"picture"}
 
@@ -91,7 +91,7 @@ class Words:
         return not {*self.held_out}.isdisjoint(self.split(name))
 
     def _split(self, key: str) -> list[str] | None:
-        """Returns the words that a key is made of, long ones first; None where there are none."""
+        """Returns the words that make up a key, the longest tried first; None if no words do."""
         if not key:
             return []
         number = re.match(r"\d+", key)
@@ -132,7 +132,13 @@ class Home:
 
 @dataclass
 class Found:
-    """The homes below a root, and the folders with pictures that are none, with the rule."""
+    """The class and session folders below a root.
+
+    Attributes:
+        homes: These folders.
+        unused: Other folders, each with the rule that it breaks.
+        passed: Folders above a home.
+    """
 
     homes: list[Home] = field(default_factory=list)
     unused: dict[str, str] = field(default_factory=dict)
@@ -142,13 +148,13 @@ class Found:
 def fit_class_folders(
     scan: Scan, base: str, *, words: Words, names: Iterable[str] = (), flat: bool | None = None
 ) -> int:
-    """Returns how many class folders there are, in hundreds; 0 means that the layout does not fit.
+    """Returns a score, about 100 for each class folder; 0 means that the layout does not fit.
 
     Args:
         scan: What is known of the data set.
         base: The folder; only the root, from which all class folders are found, can fit.
         words: The words of folder names.
-        names: The names of the layout, exact spelling deciding between equals; none takes any name.
+        names: The folder names of the layout; an exact spelling scores more. Empty takes any name.
         flat: Whether the pictures lie in the class folders; None takes both.
     """
     keys, spellings = set(map(key_of, names)), set(map(fold_name, names))
@@ -193,7 +199,7 @@ def find_homes(scan: Scan, words: Words) -> Found:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A folder that is searched: what its name says, and how many wrapping ones may follow."""
+    """A folder to search, what its path says, and how many wrapping folders may follow."""
 
     folder: str
     classes: frozenset[StrokeType]
@@ -202,7 +208,7 @@ class _Place:
 
 
 def _search(scan: Scan, words: Words, found: Found, place: _Place) -> str:
-    """Finds the homes below a folder; where there are none, returns the rule that it breaks."""
+    """Finds the homes below a folder; returns the rule that is broken, or "" if any is found."""
     before = len(found.homes)
     broken = {
         join(place.folder, name): _look(scan, words, found, place, name)
@@ -216,7 +222,7 @@ def _search(scan: Scan, words: Words, found: Found, place: _Place) -> str:
 
 
 def _look(scan: Scan, words: Words, found: Found, place: _Place, name: str) -> str:
-    """Finds the homes at and below a folder; where there are none, the rule that it breaks."""
+    """Finds the homes at and below a folder; returns the broken rule, or "" if any is found."""
     folder = join(place.folder, name)
     if stage := words.session_of(name):
         found.homes.append(_session(scan, words, folder, stage))
@@ -224,7 +230,7 @@ def _look(scan: Scan, words: Words, found: Found, place: _Place, name: str) -> s
     said = words.classes_of(name)
     flat, nested = _holds(scan, words, folder)
     if (flat or nested) and words.says_stroke_alone(name):  # else a wrapper: `stroke`, `inme`
-        beside = [words.classes_of(it) for it in scan.listing(place.folder)[0]]
+        beside = [words.classes_of(other) for other in scan.listing(place.folder)[0]]
         said = {StrokeType.UNSPECIFIED} if {StrokeType.NONE} in beside else said
     classes = said | place.classes
     held_out = place.held_out or words.is_held_out(name)
@@ -256,7 +262,7 @@ def _holds_dicom(scan: Scan, top: str) -> bool:
 
 def _session(scan: Scan, words: Words, folder: str, stage: Stage) -> Home:
     """Returns the home of a session: its folder, or one below that holds the folders of kinds."""
-    inner = (it for it in scan.folders(2, folder) if _holds(scan, words, it)[1])
+    inner = (below for below in scan.folders(2, folder) if _holds(scan, words, below)[1])
     home = next(inner, folder)
     parts = home.split("/")
     depth = folder.count("/")
@@ -287,7 +293,7 @@ def _reject_pictures(scan: Scan, folder: str, rule: str) -> None:
 
 
 def _reject_beside(scan: Scan, parent: str, child: str) -> None:
-    """Rejects what stands beside the folder that leads on to the folders of kinds."""
+    """Rejects pictures and folders beside `child`, which leads to the folders of kinds."""
     _reject_pictures(scan, parent, "a picture must be in a folder of a kind, such as PNG")
     for name in scan.listing(parent)[0]:
         if join(parent, name) != child:

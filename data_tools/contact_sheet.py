@@ -24,7 +24,7 @@ def contact_sheet(source: Source, source_ids: Sequence[str], reading: Reading) -
 
     All must be readable. The picture is uint8 BGR, shape (H, W, 3).
     """
-    files = {it.source_id: it for it in source.slices}
+    files = {slice_.source_id: slice_ for slice_ in source.slices}
     count = min(2 * _COLUMNS, len(source_ids))
     picked = np.unique(np.linspace(0, len(source_ids) - 1, count).round().astype(int))
     tiles = [_thumbnail(source, files, source_ids[index], reading) for index in picked]

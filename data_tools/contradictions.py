@@ -1,6 +1,6 @@
 """Finds pictures that stand under two classes: one of their labels is wrong.
 
-Knows hashes and labels; how pixels are read again is the caller's.
+Knows hashes and labels. The caller reads the pixels.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def contradictions(
 
 
 def _grouped(numbers: Sequence[int], key: Callable[[int], bytes]) -> Iterator[list[int]]:
-    """Yields the numbers of one key, where there are two and more."""
+    """Yields the numbers that share a key, where two or more do."""
     groups: dict[bytes, list[int]] = defaultdict(list)
     for number in numbers:
         groups[key(number)].append(number)

@@ -1,4 +1,4 @@
-"""The conversion of a folder of slices to folds of TFRecords: both passes, resumed where they were.
+"""Converts a folder of slices to folds of TFRecords, in two passes that can be resumed.
 
 Owns the output folder: who may write to it, what is kept after a kill, what is refused.
 """
@@ -59,7 +59,7 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
     """Converts a folder of slices to folds of TFRecords.
 
     Args:
-        config: What to convert and how.
+        config: Settings of the conversion.
         progress: Called as the work goes on.
 
     Returns:
@@ -72,7 +72,7 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
         OSError: If the output cannot be written; what is finished stays, a rerun continues.
     """
     _check(config)
-    # For dealing folds: a second and a half that pass while worker processes start.
+    # scikit-learn deals the folds. Its import takes 1.5 s, while worker processes start.
     Thread(target=import_module, args=("sklearn.model_selection",), daemon=True).start()
     report = progress or (lambda what, done, total: None)
     source = take_in(config)
@@ -102,14 +102,14 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
             logging.info("%s holds the records of these slices already: kept", config.out)
         shutil.rmtree(partial)
     manifest = read_manifest(config.out)
-    _check_faults(manifest.rejected, config.max_bad)  # when it was converted, more were allowed
+    _check_faults(manifest.rejected, config.max_bad)  # an earlier run may have allowed more
     return manifest
 
 
 def _first_pass(
     config: Conversion, source: Source, partial: Path, report: Progress
 ) -> tuple[list[SpooledSlice], list[Rejected], str]:
-    """Returns what `_read_all` does of a source that may be converted; warns of what is doubtful.
+    """Reads and checks all slices; returns the same as `_read_all`, and logs warnings.
 
     Raises:
         ValueError: If there are too many faults or no labels.
@@ -124,22 +124,24 @@ def _first_pass(
     slices, faults = _without_contradictions(partial, slices, faults)
     _check_faults(faults, config.max_bad)
     _tell_repairs(slices)
-    if coloured := [it.file for it in slices if it.coloured]:
+    if coloured := [spooled.file for spooled in slices if spooled.coloured]:
         count = len(coloured)
         logging.warning("%d coloured pictures were read as grey, such as %s", count, coloured[0])
-    if config.protocol == "clean" and all(it.patient is None for it in slices):
+    if config.protocol == "clean" and all(spooled.patient is None for spooled in slices):
         logging.warning(no_patients(source))
     return slices, faults, sha256
 
 
 def _tell_repairs(slices: Sequence[SpooledSlice]) -> None:
-    for repair, count in sorted(Counter(it.repair for it in slices if it.repair).items()):
-        first = next(it.file for it in slices if it.repair == repair)
+    for repair, count in sorted(
+        Counter(spooled.repair for spooled in slices if spooled.repair).items()
+    ):
+        first = next(spooled.file for spooled in slices if spooled.repair == repair)
         logging.warning("%d DICOM files were read as %s, such as %s", count, repair, first)
 
 
 def _check_faults(rejected: Sequence[Rejected], max_bad: int) -> None:
-    faults = [it for it in rejected if it.is_fault]
+    faults = [fault for fault in rejected if fault.is_fault]
     if len(faults) > max_bad:
         raise BadInputError(faults, max_bad)
 
@@ -162,10 +164,10 @@ def _check(config: Conversion) -> None:
 
 @contextlib.contextmanager
 def _claimed(config: Conversion, plan: Mapping[str, object]) -> Iterator[tuple[Path, bool]]:
-    """Yields the folder of unfinished work in `config.out`, held by this process alone.
+    """Locks `config.out` for this process and yields its folder of unfinished work.
 
-    And whether it holds finished records of files that have other times now. Nothing stays behind
-    where the input is refused.
+    Also yields whether there are finished records of files whose times have changed since. If the
+    input is refused, unfinished work is deleted.
     """
     partial = config.out / _PARTIAL
     if config.out.is_dir() and not (config.out / _PLAN_NAME).exists():
@@ -191,7 +193,7 @@ def _clear(out: Path) -> None:
 
 
 def _continue_or_start(config: Conversion, plan: Mapping[str, object], partial: Path) -> bool:
-    """Keeps what the same conversion finished; starts anew where its input was mended since.
+    """Keeps the finished work of the same conversion; starts anew if its input has changed since.
 
     Returns whether the records are finished and the times of their files have changed since.
     """
@@ -228,19 +230,26 @@ def _another(config: Conversion, differs: Sequence[str]) -> ValueError:
 
 
 def _plan(config: Conversion, source: Source) -> dict[str, object]:
-    """What must be the same for a rerun to continue: settings, files' names, sizes and times."""
+    """Returns all that a rerun must share to continue: settings, files' names, sizes and times."""
     settings = dataclasses.asdict(config)
     for name in ("data", "table", "out", "jobs", "max_bad", "groups"):
         del settings[name]
     settings["folds"] = config.folds if isinstance(config.folds, int) else "file"
     listing, times = hashlib.sha256(), hashlib.sha256()
-    for it in source.slices:
-        fold = source.folds.get(it.source_id)
-        said = (it.stage, it.stroke_type, it.patient, it.mask_kind, it.mask_values, fold)
-        listing.update(f"{it.source_id}\t{said}\n".encode())
-        for file in filter(None, (it.picture, it.dicom, it.mask, it.overlay)):
+    for files in source.slices:
+        fold = source.folds.get(files.source_id)
+        said = (
+            files.stage,
+            files.stroke_type,
+            files.patient,
+            files.mask_kind,
+            files.mask_values,
+            fold,
+        )
+        listing.update(f"{files.source_id}\t{said}\n".encode())
+        for file in filter(None, (files.picture, files.dicom, files.mask, files.overlay)):
             size, time = _size_and_time(source.root / file)
-            listing.update(f"{it.source_id}\t{readable(file)}\t{size}\n".encode())
+            listing.update(f"{files.source_id}\t{readable(file)}\t{size}\n".encode())
             times.update(f"{time}\n".encode())
     return {
         **plain(settings),
@@ -259,7 +268,7 @@ def _size_and_time(path: Path) -> tuple[int, int]:
 
 
 def _patient_key(partial: Path) -> bytes:
-    """A key known to this conversion alone: with it gone, patient hashes cannot be turned back."""
+    """Returns this conversion's secret key; once deleted, no hash leads back to a patient."""
     path = partial / "key"
     if not path.exists():
         path.touch(mode=0o600)
@@ -306,11 +315,11 @@ def _without_contradictions(
 ) -> tuple[list[SpooledSlice], list[Rejected]]:
     """Moves the slices whose picture is in two classes to the faults, and sorts these."""
     found = contradictions(
-        [it.file for it in slices],
-        [StrokeType(it.stroke_type) for it in slices],
-        [it.dhash for it in slices],
+        [spooled.file for spooled in slices],
+        [StrokeType(spooled.stroke_type) for spooled in slices],
+        [spooled.dhash for spooled in slices],
         lambda number: read_spooled(partial, slices[number].records[0])[0],
     )
-    kept = [it for number, it in enumerate(slices) if number not in found]
+    kept = [spooled for number, spooled in enumerate(slices) if number not in found]
     faults = sorted([*faults, *found.values()], key=lambda fault: (fault.file, fault.reason))
     return kept, faults

@@ -1,4 +1,4 @@
-"""Many faults in few lines: equal ones together, all of them in a CSV file."""
+"""Reports of faults: faults of one kind in one line, and all faults in a CSV file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ _NUMBER = re.compile(r"\d+")
 
 
 def fault_rows(faults: Iterable[Rejected]) -> list[tuple[str, str, str]]:
-    """Returns a row for each kind of fault: how many, the rule, the first files (2 before 10).
+    """Returns a row for each kind of fault: count, rule, first files (file 2 before file 10).
 
-    Faults are equal when their rules are, numbers aside; one alone keeps what was received.
+    Faults are of one kind if their rules differ at most in numbers. A single fault keeps the value
+    that was received.
     """
     kinds: dict[str, list[Rejected]] = {}
     for fault in sorted(
-        faults, key=lambda it: _NUMBER.sub(lambda found: found[0].zfill(20), it.file)
+        faults, key=lambda rejected: _NUMBER.sub(lambda found: found[0].zfill(20), rejected.file)
     ):
         rule = fault.reason.partition(_RECEIVED)[0]
         kinds.setdefault(_NUMBER.sub("#", rule), []).append(fault)

@@ -1,4 +1,4 @@
-"""Folds that others have dealt, given to slices."""
+"""Gives slices the folds that a file names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from data_tools.names import fold_name, split_name, whole_number
 from data_tools.sources import Source
 from stroke_tf.manifest import FOLDS, Rejected
 
-_WORDS = {  # the folds that trainings take for these by themselves
+_WORDS = {  # the folds that trainings use for these by default
     **dict.fromkeys(("train", "training"), 0),
     **dict.fromkeys(("val", "valid", "validation", "dev"), FOLDS - 2),
     **dict.fromkeys(("test", "testing"), FOLDS - 1),
@@ -20,20 +20,20 @@ _WORDS = {  # the folds that trainings take for these by themselves
 def with_folds(source: Source, names: Mapping[str, str], *, name: str) -> Source:
     """Returns the source with the folds that a file names.
 
-    Ids are those of slices or volumes, with or without an ending. An id without a slice, a slice
-    for training without a fold, and a fold of another name than 0 to 9, train, val or test are
-    faults, and such slices are left out. `name` is how messages call the file.
+    Ids are those of slices or volumes, with or without an ending. Faults are an id without a slice,
+    a slice for training without a fold, and a fold that is not 0 to 9, train, val or test. Slices
+    with a fault are left out. Messages call the file `name`.
     """
-    trained = [it for it in source.slices if it.stage is None]
+    trained = [slice_ for slice_ in source.slices if slice_.stage is None]
     members: dict[str, list[str]] = {}
-    for it in trained:
-        for known in {it.source_id, it.case}:
-            members.setdefault(known, []).append(it.source_id)
+    for slice_ in trained:
+        for known in {slice_.source_id, slice_.case}:
+            members.setdefault(known, []).append(slice_.source_id)
     folds: dict[str, int | None] = {}
     faults: list[Rejected] = []
     for given, fold in names.items():
         spellings = given, split_name(given)[0], split_name(given.rpartition("/")[2])[0]
-        ids = next((members[it] for it in spellings if it in members), [])
+        ids = next((members[spelling] for spelling in spellings if spelling in members), [])
         number = _number(fold)
         folds |= dict.fromkeys(ids, number)
         if not ids:
@@ -42,12 +42,14 @@ def with_folds(source: Source, names: Mapping[str, str], *, name: str) -> Source
             rule = f"a fold must be 0 to {FOLDS - 1}, train, val or test. Received: {fold}"
             faults.append(Rejected(name, f"{rule} for id {given}"))
     rule = f"must have a fold in {name}. Received: none for id"
-    lacking = (it for it in trained if it.source_id not in folds)
-    faults.extend(Rejected(it.first, f"{rule} {it.source_id}") for it in lacking)
+    lacking = (slice_ for slice_ in trained if slice_.source_id not in folds)
+    faults.extend(Rejected(slice_.first, f"{rule} {slice_.source_id}") for slice_ in lacking)
     sound = {source_id: fold for source_id, fold in folds.items() if fold is not None}
     return replace(
         source,
-        slices=tuple(it for it in source.slices if it.stage or it.source_id in sound),
+        slices=tuple(
+            slice_ for slice_ in source.slices if slice_.stage or slice_.source_id in sound
+        ),
         faults=(*source.faults, *faults),
         folds=sound,
     )

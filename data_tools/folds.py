@@ -26,8 +26,8 @@ def group_slices(
     Args:
         source_ids: Id of each slice; ids that name copies of another one are of its group.
         patients: Patient of each slice, None where unknown.
-        hashes: 32-byte dHash of each slice, None where near-duplicates need not be looked for.
-        turned: Its hashes in eight orientations, None or nothing where turned copies need not be.
+        hashes: 32-byte dHash of each slice; None: no search for near-duplicates of the slice.
+        turned: Its hashes in eight orientations; None or empty: no search for turned copies.
 
     Returns:
         The group id of each slice.

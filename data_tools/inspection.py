@@ -1,4 +1,4 @@
-"""What a folder of slices holds: facts of every slice, tables of them, and a page."""
+"""Inspection of a folder of slices: facts of every slice, tables of these, and a page."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _Task: TypeAlias = tuple[Path, tuple[SliceFiles, ...], Reading]
 
 @dataclass(frozen=True, slots=True)
 class SliceFacts:
-    """What is counted of one good slice."""
+    """Facts of one slice that has no faults."""
 
     source_id: str
     stage: str
@@ -65,15 +65,15 @@ class SliceFacts:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a source holds.
+    """Findings of one inspection.
 
     Attributes:
-        source: Where its slices are.
-        facts: Facts of its good slices.
-        faults: Every fault.
-        refusals: Why it cannot be converted, faults aside.
-        warnings: What is doubtful.
-        reading: How its slices are read.
+        source: The inspected source.
+        facts: Facts of its slices without faults.
+        faults: All faults.
+        refusals: Reasons, besides faults, why the source cannot be converted.
+        warnings: Sentences about doubtful content.
+        reading: How slices are read.
     """
 
     source: Source
@@ -96,7 +96,7 @@ def inspect_folder(config: Inspection, *, progress: Progress | None = None) -> F
     done = 0
     reading = reading_of(config, secrets.token_bytes(32))
     starts = range(0, len(source.slices), _CHUNK)
-    tasks = ((source.root, source.slices[it : it + _CHUNK], reading) for it in starts)
+    tasks = ((source.root, source.slices[start : start + _CHUNK], reading) for start in starts)
     for good, bad in run_tasks(_gather, tasks, jobs=config.jobs):
         facts.extend(good)
         faults.extend(bad)
@@ -105,14 +105,14 @@ def inspect_folder(config: Inspection, *, progress: Progress | None = None) -> F
             progress("read and check slices", done, len(source.slices))
     facts, found = _without_contradictions(facts)
     faults.extend(found)
-    facts.sort(key=lambda it: (it.stage, it.source_id))
+    facts.sort(key=lambda slice_: (slice_.stage, slice_.source_id))
     if reason := no_labels(source):
-        alike = {unlabelled(it) for it in source.slices}
-        faults = [it for it in faults if it not in alike]
+        alike = {unlabelled(slice_) for slice_ in source.slices}
+        faults = [fault for fault in faults if fault not in alike]
     return Findings(
         source=source,
         facts=tuple(facts),
-        faults=tuple(sorted(faults, key=lambda it: (it.file, it.reason))),
+        faults=tuple(sorted(faults, key=lambda fault: (fault.file, fault.reason))),
         refusals=(reason,) if reason else tuple(_refusals(config, source, facts)),
         warnings=tuple(_warnings(config, source, facts)),
         reading=reading,
@@ -120,16 +120,18 @@ def inspect_folder(config: Inspection, *, progress: Progress | None = None) -> F
 
 
 def _refusals(config: Inspection, source: Source, facts: list[SliceFacts]) -> Iterator[str]:
-    trained = [it for it in facts if it.stage == _TRAINING and it.label != _UNLABELLED]
-    ids, groups = [it.source_id for it in trained], _groups(trained)
+    trained = [
+        slice_ for slice_ in facts if slice_.stage == _TRAINING and slice_.label != _UNLABELLED
+    ]
+    ids, groups = [slice_.source_id for slice_ in trained], _groups(trained)
     try:
         if isinstance(config.folds, int) and not source.folds:
             check_enough(
-                [StrokeType[it.label] for it in trained],
+                [StrokeType[slice_.label] for slice_ in trained],
                 groups,
                 protocol=config.protocol,
                 count=config.folds,
-                patients=[it.patient for it in trained],
+                patients=[slice_.patient for slice_ in trained],
             )
         elif config.protocol == "clean":
             check_clean(ids, source.folds, groups)
@@ -140,17 +142,17 @@ def _refusals(config: Inspection, source: Source, facts: list[SliceFacts]) -> It
 def _groups(facts: Sequence[SliceFacts]) -> list[str]:
     """Returns the group of each slice, as the conversion deals them."""
     return group_slices(
-        [it.source_id for it in facts],
-        patients=[it.patient for it in facts],
-        hashes=[None if it.patient_given else it.dhash for it in facts],
-        turned=[None if it.patient_given else it.turned for it in facts],
+        [slice_.source_id for slice_ in facts],
+        patients=[slice_.patient for slice_ in facts],
+        hashes=[None if slice_.patient_given else slice_.dhash for slice_ in facts],
+        turned=[None if slice_.patient_given else slice_.turned for slice_ in facts],
     )
 
 
 def _warnings(config: Inspection, source: Source, facts: list[SliceFacts]) -> Iterator[str]:
-    if coloured := [it.source_id for it in facts if it.coloured]:
+    if coloured := [slice_.source_id for slice_ in facts if slice_.coloured]:
         yield f"{len(coloured)} coloured pictures are read as grey, such as {coloured[0]}"
-    if config.protocol == "clean" and all(it.patient is None for it in facts):
+    if config.protocol == "clean" and all(slice_.patient is None for slice_ in facts):
         yield no_patients(source)
 
 
@@ -159,18 +161,20 @@ def tables(findings: Findings) -> dict[str, list[tuple[str, ...]]]:
     facts = findings.facts
     return {
         "Slices": _slice_rows(facts),
-        "Files": [("kind", "files"), *_counted(kind for it in facts for kind in it.files)],
+        "Files": [("kind", "files"), *_counted(kind for slice_ in facts for kind in slice_.files)],
         "Sizes": [
             ("rows x columns", "slices"),
-            *_counted("{} x {}".format(*it.shape) for it in facts),
+            *_counted("{} x {}".format(*slice_.shape) for slice_ in facts),
         ],
         "DICOM windows (centre, width)": [
             ("window", "slices"),
-            *_counted(f"{centre:g}, {width:g}" for it in facts for centre, width in it.windows),
+            *_counted(
+                f"{centre:g}, {width:g}" for slice_ in facts for centre, width in slice_.windows
+            ),
         ],
         "DICOM read otherwise than the header says": [
             ("read as", "slices"),
-            *_counted(it.repair for it in facts if it.repair),
+            *_counted(slice_.repair for slice_ in facts if slice_.repair),
         ],
         "Groups": _group_rows(facts),
         "Leaks between the given folds": _leak_rows(findings),
@@ -195,12 +199,15 @@ def _gather(task: _Task) -> tuple[list[SliceFacts], list[Rejected]]:
 
 def _without_contradictions(facts: list[SliceFacts]) -> tuple[list[SliceFacts], list[Rejected]]:
     found = contradictions(
-        [it.file for it in facts],
-        [StrokeType.__members__.get(it.label) for it in facts],
-        [it.dhash for it in facts],
+        [slice_.file for slice_ in facts],
+        [StrokeType.__members__.get(slice_.label) for slice_ in facts],
+        [slice_.dhash for slice_ in facts],
         lambda number: facts[number].pixels,
     )
-    return [it for number, it in enumerate(facts) if number not in found], list(found.values())
+    return (
+        [slice_ for number, slice_ in enumerate(facts) if number not in found],
+        list(found.values()),
+    )
 
 
 def _facts(files: SliceFiles, read: Slice) -> SliceFacts:
@@ -228,8 +235,8 @@ def _facts(files: SliceFiles, read: Slice) -> SliceFacts:
 
 
 def _slice_rows(facts: tuple[SliceFacts, ...]) -> list[tuple[str, ...]]:
-    slices = Counter((it.stage, it.label) for it in facts)
-    masks = Counter((it.stage, it.label) for it in facts if it.has_mask)
+    slices = Counter((slice_.stage, slice_.label) for slice_ in facts)
+    masks = Counter((slice_.stage, slice_.label) for slice_ in facts if slice_.has_mask)
     rows = [
         (stage, label, str(count), str(masks[stage, label]))
         for (stage, label), count in sorted(slices.items(), reverse=True)
@@ -238,18 +245,20 @@ def _slice_rows(facts: tuple[SliceFacts, ...]) -> list[tuple[str, ...]]:
 
 
 def _group_rows(facts: tuple[SliceFacts, ...]) -> list[tuple[str, ...]]:
-    ids, nobody = [it.source_id for it in facts], [None] * len(facts)
-    hashes = [it.dhash for it in facts]
+    ids, nobody = [slice_.source_id for slice_ in facts], [None] * len(facts)
+    hashes = [slice_.dhash for slice_ in facts]
     groups = Counter(_groups(facts))
     near = Counter(group_slices(ids, patients=nobody, hashes=hashes))
     copies = Counter(
-        group_slices(ids, patients=nobody, hashes=hashes, turned=[it.turned for it in facts])
+        group_slices(
+            ids, patients=nobody, hashes=hashes, turned=[slice_.turned for slice_ in facts]
+        )
     )
     doubled = [count for count in near.values() if count > 1]
     turns = sum(count for count in copies.values() if count > 1) - sum(doubled)
     return [
         ("what", "number"),
-        ("slices whose patient is known", str(sum(it.patient is not None for it in facts))),
+        ("slices whose patient is known", str(sum(slice_.patient is not None for slice_ in facts))),
         ("near-duplicate groups of two or more slices", str(len(doubled))),
         ("slices in them", str(sum(doubled))),
         ("further slices with a flipped or turned copy", str(turns)),
@@ -259,22 +268,22 @@ def _group_rows(facts: tuple[SliceFacts, ...]) -> list[tuple[str, ...]]:
 
 
 def _fault_rows(findings: Findings, *, is_fault: bool) -> list[tuple[str, ...]]:
-    found = [it for it in findings.faults if it.is_fault == is_fault]
+    found = [fault for fault in findings.faults if fault.is_fault == is_fault]
     return [("faults" if is_fault else "left out", "rule", "files"), *fault_rows(found)]
 
 
 def _leak_rows(findings: Findings) -> list[tuple[str, ...]]:
     heading = ("what", "groups in several folds", "their slices", "such as")
-    trained = [it for it in findings.facts if it.stage == _TRAINING]
+    trained = [slice_ for slice_ in findings.facts if slice_.stage == _TRAINING]
     if not findings.source.folds:
         return [heading]
-    ids = [it.source_id for it in trained]
+    ids = [slice_.source_id for slice_ in trained]
     related = relations(
         ids,
-        patients=[it.patient for it in trained],
-        pictures=[it.pixels for it in trained],
-        hashes=[it.dhash for it in trained],
-        turned=[it.turned for it in trained],
+        patients=[slice_.patient for slice_ in trained],
+        pictures=[slice_.pixels for slice_ in trained],
+        hashes=[slice_.dhash for slice_ in trained],
+        turned=[slice_.turned for slice_ in trained],
     )
     return [heading, *audit_folds(ids, findings.source.folds, related)]
 
@@ -284,7 +293,7 @@ def _counted(values: Iterator[str]) -> list[tuple[str, str]]:
 
 
 def print_tables(findings: Findings) -> None:
-    """Prints the tables to the terminal, then what is doubtful or refused."""
+    """Prints the tables to the terminal, then the warnings and refusals."""
     console = Console()
     for title, (heading, *rows) in tables(findings).items():
         if rows:
@@ -313,8 +322,8 @@ def write_page(findings: Findings, path: Path, *, title: str) -> None:
 def _contact_sheets(findings: Findings, folder: Path) -> Iterator[str]:
     """Draws the sheets into a folder and yields the Markdown that shows them."""
     kinds: dict[tuple[str, str], list[str]] = {}
-    for it in findings.facts:
-        kinds.setdefault((it.stage, it.label), []).append(it.source_id)
+    for slice_ in findings.facts:
+        kinds.setdefault((slice_.stage, slice_.label), []).append(slice_.source_id)
     for number, ((stage, label), ids) in enumerate(sorted(kinds.items(), reverse=True)):
         sheet = contact_sheet(findings.source, ids, findings.reading)
         cv2.imwrite(str(folder / f"{number}.png"), sheet)

@@ -1,4 +1,4 @@
-"""The source that settings name, taken in alike by the conversion and the inspection."""
+"""Reads the source that settings name, for the conversion and the inspection alike."""
 
 from __future__ import annotations
 
@@ -51,9 +51,11 @@ def take_in(settings: Input) -> Source:
 
 def no_labels(source: Source) -> str:
     """Returns why a source without any label or mask cannot be converted; "" for others."""
-    if any(it.stroke_type is not None or it.mask or it.overlay for it in source.slices):
+    if any(
+        slice_.stroke_type is not None or slice_.mask or slice_.overlay for slice_ in source.slices
+    ):
         return ""
-    folders = dict.fromkeys(it.first.rpartition("/")[0] or "." for it in source.slices)
+    folders = dict.fromkeys(slice_.first.rpartition("/")[0] or "." for slice_ in source.slices)
     more = f" and {len(folders) - 5} more folders" if len(folders) > 5 else ""
     seen = f"{len(source.slices)} pictures in {[*folders][:5]}{more}"
     return (
@@ -63,7 +65,7 @@ def no_labels(source: Source) -> str:
 
 
 def no_patients(source: Source) -> str:
-    """Returns a warning for `clean` folds of slices whose patients nobody knows."""
+    """Returns a warning for `clean` folds of slices whose patients are unknown."""
     tables = sorted(_patient_tables(source), key=lambda text: "--groups" not in text)
     hint = tables[0] if tables else "--groups takes a CSV with the columns id and patient"
     return (
@@ -73,8 +75,8 @@ def no_patients(source: Source) -> str:
 
 
 def _patient_tables(source: Source) -> Iterator[str]:
-    """Yields what the tables in a source's folder say of patients."""
-    ids = {it.source_id for it in source.slices}
+    """Yields a hint for each table in a source's folder that seems to name patients."""
+    ids = {slice_.source_id for slice_ in source.slices}
     for path in sorted(source.root.glob("*.[ct]sv")):
         with contextlib.suppress(OSError, ValueError):
             columns = read_columns(path)
@@ -90,7 +92,7 @@ def _patient_tables(source: Source) -> Iterator[str]:
 
 
 def reading_of(settings: Input, patient_key: bytes) -> Reading:
-    """Returns how the settings have slices read."""
+    """Returns how slices are to be read, by the settings."""
     return Reading(
         prefer=settings.prefer,
         mask_method=settings.mask_method,

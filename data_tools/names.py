@@ -70,5 +70,5 @@ def fold_name(name: str) -> str:
 
 @lru_cache
 def key_of(name: str) -> str:
-    """Returns what folder names are matched by: the letters and digits of `fold_name`."""
+    """Returns the key to compare folder names by: the letters and digits of `fold_name`."""
     return re.sub(r"[\W_]", "", fold_name(name))

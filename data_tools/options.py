@@ -11,7 +11,7 @@ from stroke_tf.machine import usable_cores
 from stroke_tf.manifest import FOLDS, Compression, Protocol
 
 CopiesFor = Literal["detect", "segment"]
-"""What copies augmented before folding are for."""
+"""The task that copies augmented before folding are for."""
 
 Prefer = Literal["png", "dicom"]
 """Which file gives the pixels where a slice has both."""
@@ -25,7 +25,7 @@ MaskMethod = Literal["difference", "usth-hsv"]
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """Slices, and what is said of them.
+    """Settings of the input: slices, labels, patients and folds.
 
     Attributes:
         data: Folder of slices, in one of the known layouts; with --table, where its paths start.
@@ -71,7 +71,7 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion(Input):
-    """What to convert and how.
+    """Settings of one conversion.
 
     Attributes:
         out: Folder to write: new, empty, or begun by this same conversion.
@@ -97,13 +97,13 @@ class Conversion(Input):
 
     @property
     def copies(self) -> CopiesFor | Literal["none"]:
-        """What copies are augmented before folding, if any."""
+        """The task of the copies augmented before folding; "none" if there are no copies."""
         return self.copies_for if self.augment_before_folding else "none"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection(Input):
-    """What to inspect.
+    """Settings of one inspection.
 
     Attributes:
         out: The page to write.
@@ -114,7 +114,7 @@ class Inspection(Input):
 
 @dataclass(frozen=True)
 class PhantomConfig:
-    """What to make.
+    """Settings of one phantom set.
 
     Attributes:
         out: Folder to write; new or empty, or already made with the same values.

@@ -183,7 +183,7 @@ def _mask_by_difference(
         return mask
     painted = painted[box]
     red, green, blue = channels(overlay[box])
-    # Red over grey leaves green and blue alike; a border, also one that red shines through, not.
+    # Red over grey leaves green and blue equal. A border does not, even under transparent red.
     fill = painted & (red > green) & (cv2.absdiff(green, blue) < PAINT_MIN)
     ischemia, hemorrhage = (np.uint8(one) for one in LESION_CLASSES)
     classes = np.where(blue >= green, ischemia, hemorrhage)
@@ -252,8 +252,9 @@ def _lesions(
 def _deduced(layer: _Layer, sure: np.ndarray, possible: np.ndarray, style: _Style) -> np.ndarray:
     """Returns `possible` without the pixels that cannot be lesion.
 
-    Border is no fill, so some pixel within `inner` of it is no lesion: if one open pixel alone
-    is left, that one. Likewise, paint has lesion within `outer`. Each answer may settle others.
+    A border pixel is not fill, so at least one pixel within `inner` of it is not lesion. If a
+    single open pixel is left there, it is that one. In the same way, a painted pixel has lesion
+    within `outer`. Each answer may decide further pixels.
     """
     while True:
         open_ = possible & ~sure

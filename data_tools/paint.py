@@ -1,4 +1,4 @@
-"""Where an overlay is painted, and whether it is of its picture and was stored without loss.
+"""Finds the paint of an overlay; checks that it shows its picture and was stored without loss.
 
 Works on decoded arrays. It must not know of files, folders, classes or borders.
 """
@@ -11,7 +11,8 @@ import numpy as np
 PAINT_MIN = 24  # spread of RGB from which a pixel is painted: red or border at 10 % opacity
 FAINT_MAX = 0.001  # faintly coloured pixels by painted ones; JPEG makes 0.01 to 3, no loss none
 ALIKE_MIN = 0.98  # least correlation ratio of overlay and picture; neighbouring slices reach 0.975
-# A closed line around bare picture is no lesion if so little of it is thicker than a border.
+# A closed line around bare picture is not a filled lesion if less than this share of the line is
+# thicker than a border.
 _THICK, _THICK_MIN = np.ones((5, 5), np.uint8), 0.05
 _STEP = 2  # every second pixel of a row and a column is enough to see another slice
 
@@ -19,7 +20,7 @@ Box = tuple[slice, slice]
 
 
 def find_paint(overlay: np.ndarray, picture: np.ndarray | None, *, name: str) -> np.ndarray:
-    """Returns where an overlay is coloured, after a look at whether it can be trusted.
+    """Returns where an overlay is coloured, after checks that it can be trusted.
 
     Args:
         overlay: uint8 RGB, shape (H, W, 3): a grey slice with coloured paint.
@@ -53,7 +54,7 @@ def find_paint(overlay: np.ndarray, picture: np.ndarray | None, *, name: str) ->
 
 
 def bounding_box(region: np.ndarray, *, margin: int = 0) -> Box | None:
-    """Returns the smallest box around a region and a margin, within the picture; None of none."""
+    """Returns the smallest box around a region and a margin, within the picture; None if empty."""
     rows, columns = (np.flatnonzero(region.any(axis=axis)) for axis in (1, 0))
     if not rows.size:
         return None
@@ -111,7 +112,7 @@ def _check_same_slice(
 def explained(given: np.ndarray, values: np.ndarray) -> float:
     """Returns the correlation ratio: the share of the variance that `given` (>= 0) explains.
 
-    Of values that are all equal it is 1 if what is given is too, and else 0.
+    If all values are equal, the ratio is 1 where all of `given` are equal too, else 0.
     """
     numbers = np.bincount(given)
     sums = np.bincount(given, weights=values)
@@ -140,7 +141,7 @@ def check_filled(painted: np.ndarray, *, name: str) -> None:
     areas = np.bincount(regions.ravel())
     thick = cv2.erode(paint, _THICK).view(bool)
     thin = np.bincount(regions[thick], minlength=len(areas)) < _THICK_MIN * areas
-    thin[0] = False  # what is bare
+    thin[0] = False  # the bare picture
     for number in np.flatnonzero(thin):
         outlines, _ = cv2.findContours(
             (regions == number).view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE

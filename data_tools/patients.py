@@ -1,6 +1,6 @@
-"""Whose each slice is, as a `--groups` file or a table says: read, joined and checked.
+"""Patients of slices, from a `--groups` file or a table: read, joined and checked.
 
-A patient that is known of some slices only would come into several folds unseen.
+If only some slices of a patient named the patient, the others could be in another fold unnoticed.
 """
 
 from __future__ import annotations
@@ -19,20 +19,23 @@ def with_patients(source: Source, patients: Mapping[str, str], *, name: str = "-
     """Returns the source with the patients of a `--groups` file; others stay.
 
     Ids are those of slices or volumes. An id without a slice is a fault, and so is a slice that
-    `only_with_patients` leaves out. `name` is how messages call the file.
+    `only_with_patients` leaves out. Messages call the file `name`.
 
     Raises:
         ValueError: If no slice has an id of the file.
     """
-    known = {name for it in source.slices for name in (it.source_id, it.case)}
+    known = {name for slice_ in source.slices for name in (slice_.source_id, slice_.case)}
     if source.slices and known.isdisjoint(patients):
         raise ValueError(
             f"{name} must name slices by their ids, such as {source.slices[0].source_id!r}. "
             f"Received: {sorted(patients)[:3]}, of which no slice has any"
         )
     slices = (
-        replace(it, patient=patients.get(it.source_id, patients.get(it.case, it.patient)))
-        for it in source.slices
+        replace(
+            slice_,
+            patient=patients.get(slice_.source_id, patients.get(slice_.case, slice_.patient)),
+        )
+        for slice_ in source.slices
     )
     found = only_with_patients(replace(source, slices=tuple(slices)), name)
     left_out = {split_name(fault.file.rpartition("/")[2])[0] for fault in source.faults}
@@ -45,17 +48,21 @@ def with_patients(source: Source, patients: Mapping[str, str], *, name: str = "-
 def only_with_patients(source: Source, name: str) -> Source:
     """Returns the source without slices for training that have no patient, while others have one.
 
-    They are faults, for they might come into another fold than the rest of their patient. `name` is
-    how messages call the file that names patients.
+    These slices are faults: they could be in another fold than the other slices of their patient.
+    Messages call the file that names patients `name`.
     """
-    trained = [it for it in source.slices if it.stage is None]
-    if not any(it.patient for it in trained):
+    trained = [slice_ for slice_ in source.slices if slice_.stage is None]
+    if not any(slice_.patient for slice_ in trained):
         return source
     rule = f"must have a patient in {name}, as other slices have. Received: none for id"
-    faults = (Rejected(it.first, f"{rule} {it.source_id}") for it in trained if not it.patient)
+    faults = (
+        Rejected(slice_.first, f"{rule} {slice_.source_id}")
+        for slice_ in trained
+        if not slice_.patient
+    )
     return replace(
         source,
-        slices=tuple(it for it in source.slices if it.stage or it.patient),
+        slices=tuple(slice_ for slice_ in source.slices if slice_.stage or slice_.patient),
         faults=(*source.faults, *faults),
     )
 

@@ -1,4 +1,4 @@
-"""The layout of any folders of pictures or DICOM files: no classes, no patients but in headers."""
+"""The layout of any folders of pictures or DICOM files, without classes; patients from headers."""
 
 from __future__ import annotations
 

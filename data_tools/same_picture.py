@@ -1,4 +1,4 @@
-"""Whether a PNG or JPEG shows the slice that a DICOM file of the same id holds."""
+"""Checks whether a PNG or JPEG shows the slice of the DICOM file with the same id."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BIN_OF_HU = np.searchsorted(_EDGES, np.arange(-(1 << 15), 1 << 15), side="right
 
 
 def check_same_picture(hu: np.ndarray, grey: np.ndarray, *, name: str) -> None:
-    """Checks that a grey picture is the slice through some window, whichever it is.
+    """Checks that a grey picture shows the slice, through any window.
 
     The measure is the correlation ratio: the share of the picture's variance that HU explain.
 
@@ -29,7 +29,7 @@ def check_same_picture(hu: np.ndarray, grey: np.ndarray, *, name: str) -> None:
         name: File name of the picture for error messages.
 
     Raises:
-        ValueError: If HU explain too little of it, or more when mirrored or turned.
+        ValueError: If HU explain too little of the picture, or more when mirrored or turned.
     """
     rows, columns = grey.shape
     if abs(rows * hu.shape[1] - columns * hu.shape[0]) > max(rows, columns):
@@ -39,13 +39,13 @@ def check_same_picture(hu: np.ndarray, grey: np.ndarray, *, name: str) -> None:
     resized = grey.shape != hu.shape
     if resized:
         hu, grey = (
-            cv2.resize(it, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) for it in (hu, grey)
+            cv2.resize(array, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) for array in (hu, grey)
         )
     sample = _thin_out(grey)
     same = _explained(hu, sample)
     if same >= _SURE:
         return
-    turned = {turn: _explained(it, sample) for turn, it in _turned(hu)}
+    turned = {turn: _explained(view, sample) for turn, view in _turned(hu)}
     best = max(turned, key=lambda turn: turned[turn])
     if same < (_SAME_RESIZED if resized else _SAME) or turned[best] > same:
         hint = f", {turned[best]:.2f} {best}" if turned[best] > same else ""

@@ -50,7 +50,7 @@ class SliceFiles:
         mask: Its mask.
         overlay: The picture with the lesion drawn in; never an input.
         mask_kind: "class-colours" as the competition draws them; "binary": white is the slice's
-            own class; "values": as `mask_values` says; "any": of these two whichever it is.
+            own class; "values": as `mask_values` says; "any": one of the first two.
         patient: The patient, where the layout names one.
         stage: The competition session, or None for training slices.
         mask_values: The class of each value of the mask.
@@ -73,7 +73,7 @@ class SliceFiles:
 
     @property
     def case(self) -> str:
-        """The id of its volume, or its own."""
+        """The id of the slice's volume; its own id if it is of no volume."""
         return self.source_id if self.plane is None else self.source_id.rpartition("-")[0]
 
     @property
@@ -138,9 +138,9 @@ class Group:
         label: StrokeType | None = None,
         patient: str | None = None,
     ) -> None:
-        """Adds one file; its name is the id of the slice, or of its twin.
+        """Adds one file; `name` is the id of the slice, or of its twin.
 
-        An id must not have two homes, which are class folders.
+        An id in two homes (class folders) is a fault.
         """
         source_id = one_spelling(_TWIN.sub("", name))
         draft = self._drafts.get(source_id)
@@ -197,13 +197,13 @@ class Group:
 
 @dataclass
 class Scan:
-    """What has been found under a root so far; all paths are relative to it.
+    """The slices and faults found under a root so far; all paths are relative to the root.
 
     Attributes:
         root: The folder.
         labels: The classes that `--labels` states.
         slices: The slices.
-        faults: What is left out and why.
+        faults: The files left out, with reasons.
     """
 
     root: Path
@@ -239,7 +239,7 @@ class Scan:
         return self._listings.setdefault(folder, (sorted(folders), sorted(files)))
 
     def find(self, path: str) -> str | None:
-        """Returns a file's path as the disk spells it, whatever the Unicode form, or None."""
+        """Returns a file's path as spelled on the disk, in any Unicode form; None if missing."""
         if (self.root / path).is_file():
             return path
         folder, _, name = path.rpartition("/")
@@ -248,7 +248,7 @@ class Scan:
             with contextlib.suppress(OSError):
                 entries = list_folder(self.root / folder)
                 files = (name for name, is_folder in entries if not is_folder)
-                self._spellings[folder] = {one_spelling(it): it for it in files}
+                self._spellings[folder] = {one_spelling(file): file for file in files}
         found = self._spellings[folder].get(one_spelling(name))
         return found and join(folder, found)
 
@@ -260,9 +260,9 @@ class Scan:
         if path.with_suffix("").is_dir() or archive_of(path.parent):
             return False
         try:
-            if holds(path, lambda it: split_name(it)[1] in PICTURE_SUFFIXES):
+            if holds(path, lambda file: split_name(file)[1] in PICTURE_SUFFIXES):
                 return False
-            return any(is_dicom(path / it) for it in files_of(path))
+            return any(is_dicom(path / file) for file in files_of(path))
         except OSError as error:
             self.reject(join(folder, name), f"must be readable. Received: {error.strerror}")
         except ValueError as error:
@@ -270,7 +270,7 @@ class Scan:
         return False
 
     def walk(self, top: str) -> Iterator[tuple[str, list[str]]]:
-        """Yields each folder at and below `top` once, however links go, with its file names."""
+        """Yields each folder at and below `top`, only once despite links, with its file names."""
         seen, stack = set(), [top]
         while stack:
             folder = stack.pop()

@@ -54,7 +54,7 @@ def write_shard(
 
 
 def describe_shard(path: Path, *, records: int) -> Shard:
-    """Returns what `write_shard` gave for a finished file that holds `records` records."""
+    """Describes a finished file of `records` records, with the same result as `write_shard`."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Shard(name=path.name, records=records, bytes=path.stat().st_size, sha256=digest)

@@ -1,6 +1,6 @@
-"""One's own set by one table: a row names the picture of a slice, and what is said of it.
+"""A data set given by one table: a row names a slice's picture, label, mask and patient.
 
-Owns the columns and how a row is checked. Words for classes come from outside.
+Owns the columns and how a row is checked. The caller gives the words for classes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FIELD = re.compile(r"\{(\w+)")
 
 @dataclass(frozen=True)
 class TableTerms:
-    """What the cells of a table mean.
+    """The meaning of a table's cells.
 
     Attributes:
         columns: For each of `COLUMNS` that has another name in the table, that name or a text with
@@ -39,10 +39,10 @@ class TableTerms:
 
 
 def parse_pairs(flag: str, pairs: Sequence[str]) -> dict[str, str]:
-    """Returns what a flag says as `name=value` pairs.
+    """Returns the `name=value` pairs of a flag as a dict.
 
     Raises:
-        ValueError: If a pair is none, or a name stands twice.
+        ValueError: If a pair is not `name=value`, or a name occurs twice.
     """
     found: dict[str, str] = {}
     for pair in pairs:
@@ -113,7 +113,7 @@ class _Reader:
         where = f"{self.table}:{line}"
         before = len(self.scan.faults)
         image = self._file(where, "image", row["image"])
-        mask, overlay = (self._file(where, it, row[it]) for it in ("mask", "overlay"))
+        mask, overlay = (self._file(where, column, row[column]) for column in ("mask", "overlay"))
         source_id = one_spelling(row["id"] or split_name(row["image"])[0])
         label = self._label(where, row["label"])
         self._once(where, "id", source_id, self.drafts.get(source_id))
@@ -141,7 +141,7 @@ class _Reader:
         )
 
     def finish(self) -> dict[str, str]:
-        """Adds the slices to the scan; a series stands for its patient where none is named."""
+        """Adds the slices to the scan; without a named patient, a series counts as one."""
         for source_id, files in self.drafts.items():
             series = self.series[source_id]
             series = series and f"series {series}"
@@ -155,7 +155,7 @@ class _Reader:
         self.scan.reject(where, f"{rule}. Received: {received}")
 
     def _file(self, where: str, column: str, path: str) -> str | None:
-        """Returns a path as it stands on the disk; None where it is empty or a fault."""
+        """Returns a path as spelled on the disk; None if the cell is empty or wrong."""
         if not path:
             if column == "image":
                 self._reject(where, "`image` must be given", "an empty cell")

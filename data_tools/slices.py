@@ -48,7 +48,7 @@ class Reading:
         mask_method: How a mask is taken from an overlay where there is no mask file.
         patient_key: Key of the patient hashes.
         colour: Whether coloured pictures are refused or read as grey.
-        hu_offset: What pictures of 16 bits hold more than HU.
+        hu_offset: The number that pictures of 16 bits add to HU.
     """
 
     prefer: Prefer = "png"
@@ -90,23 +90,23 @@ class Slice:
 
     @property
     def pixels(self) -> Pixels:
-        """What the image holds, as a record names it."""
+        """The kind of values in the image, as a record names it."""
         return "gray8" if self.image.dtype == np.uint8 else "hu16"
 
 
 def read_slices(
     root: Path, files: SliceFiles, reading: Reading
 ) -> Iterator[tuple[str, Slice | list[Rejected]]]:
-    """Yields the id of each slice and the slice, or all faults of one that has any.
+    """Yields the id of each slice with the slice, or with all its faults.
 
-    There are several only where a DICOM file has several frames: then the ids are `id#1` and so on.
-    The paths of files are relative to `root`.
+    Only a DICOM file of several frames gives several slices; their ids are `id#1`, `id#2` and so
+    on. The paths of files are relative to `root`.
     """
     return _Reader(root, files, reading).read()
 
 
 def unlabelled(files: SliceFiles) -> Rejected:
-    """Returns the fault of a slice of which neither a label nor a mask says what it shows."""
+    """Returns the fault of a slice that has neither a label nor a mask."""
     row = f" ({files.row})" if files.row else ""
     return Rejected(files.first, f"must have a label or a mask. Received: neither{row}")
 
@@ -173,7 +173,9 @@ class _Reader:
         from stroke_tf.reading.dicom import open_dicom  # pictures need no pydicom, no SciPy
 
         file = open_dicom(data, name=name, key=self.reading.patient_key)
-        beside = [it for it in (self.files.picture, self.files.mask, self.files.overlay) if it]
+        beside = [
+            path for path in (self.files.picture, self.files.mask, self.files.overlay) if path
+        ]
         if file.frames > 1 and beside:
             raise ValueError(
                 f"{name}: must have one frame where another file is of its id, {beside[0]}. "
@@ -291,7 +293,7 @@ class _Reader:
         )
 
     def _stroke_type(self, mask: np.ndarray | None) -> StrokeType | None:
-        """The label, checked against the mask; where there is none, what the mask shows."""
+        """Returns the label, checked against the mask; without a label, the class in the mask."""
         label = self.files.stroke_type
         if mask is None:
             return label
@@ -328,7 +330,7 @@ class _Reader:
 
     @contextlib.contextmanager
     def _noting(self, file: str) -> Iterator[None]:
-        """Takes what goes wrong in the block for a fault of the file."""
+        """Turns an error in the block into a fault of the file."""
         try:
             yield
         except OSError as error:
@@ -345,7 +347,7 @@ class _Reader:
 
 
 def _is_companion(files: SliceFiles, error: ValueError) -> bool:
-    """Returns whether a file only goes along with slices: a scout, or a report in a series.
+    """Returns whether a file only accompanies slices, such as a scout or a report in a series.
 
     A file with a picture, mask or overlay of its id was meant to be a slice, and so was a labelled
     file that stands by itself.

@@ -26,8 +26,8 @@ def smoke_records(
 
     Args:
         records: Folders of records.
-        copies: What copies the records of `as-published` hold, one folder for each: of the task
-            "detect" or "segment", or "none".
+        copies: The task of the copies in the records of `as-published`, one folder for each task:
+            "detect", "segment", or "none" for no copies.
         out: Folder of results, which phantoms and their records are made in: slices and patients
             under `smoke-data/slices`, one folder of records for each protocol beside it.
 
@@ -35,25 +35,27 @@ def smoke_records(
         OSError: If something cannot be written.
         ValueError: If the folder holds something else.
     """
-    # Here, for `--help` of every experiment must not wait for them.
+    # Imported here, so that `--help` of an experiment does not wait for them.
     from data_tools.conversion import build_tfrecords
     from data_tools.options import Conversion, PhantomConfig
     from data_tools.phantom.data_set import PATIENTS_NAME, make_phantom
+    from stroke_tf.files import locked
 
     if any(path.exists() for path in records):
         return records
     logging.info("No records at %s: phantoms take their place", ", ".join(map(str, records)))
     folder = out / SMOKE_DATA
     slices = folder / "slices"
-    make_phantom(PhantomConfig(slices, patients=_PATIENTS, size=_SIZE))
     made: list[tuple[Protocol, CopiesFor | Literal["none"]]] = [("clean", "none")]
     made += [("as-published", task) for task in copies]
     paths = tuple(folder / f"{protocol}-{task}".removesuffix("-none") for protocol, task in made)
-    for path, (protocol, task) in zip(paths, made, strict=True):
-        conversion = Conversion(
-            data=slices, out=path, protocol=protocol, groups=slices / PATIENTS_NAME, size=_SIZE
-        )
-        if task != "none":
-            conversion = replace(conversion, augment_before_folding=True, copies_for=task)
-        build_tfrecords(conversion)
+    with locked(folder, wait=True):  # another smoke run in the same folder makes the same
+        make_phantom(PhantomConfig(slices, patients=_PATIENTS, size=_SIZE))
+        for path, (protocol, task) in zip(paths, made, strict=True):
+            conversion = Conversion(
+                data=slices, out=path, protocol=protocol, groups=slices / PATIENTS_NAME, size=_SIZE
+            )
+            if task != "none":
+                conversion = replace(conversion, augment_before_folding=True, copies_for=task)
+            build_tfrecords(conversion)
     return paths

@@ -1,4 +1,4 @@
-"""Finds the slices of a data set: which files make a slice, what it is labelled, what is amiss.
+"""Finds the slices of a data set: the files of each slice, its label, and the faults.
 
 Owns the folder layouts and their names. Looks at names, label files and tables only; no picture is
 opened. Paths are POSIX strings relative to the data set's root, spelled as on the disk.
@@ -30,7 +30,7 @@ class Source:
         root: Its folder.
         layout: A key of `LAYOUTS`.
         slices: Its slices by stage (training first), then id.
-        faults: What was left out and why, by file.
+        faults: The files left out, with reasons, by file.
         folds: The fold of each slice for training, by id; empty where they are yet to be dealt.
     """
 
@@ -46,8 +46,8 @@ class Layout:
     """One way to arrange a data set in folders.
 
     Attributes:
-        shape: What it looks like, for messages.
-        fit: Given a folder under the root, how well that fits; 0 means not at all.
+        shape: Description of its folders, for messages.
+        fit: Returns how well a folder under the root fits; 0 means not at all.
         read: Adds the slices and faults of that folder to the scan.
     """
 
@@ -130,7 +130,7 @@ def parse_classes(flag: str, pairs: Sequence[str]) -> dict[str, StrokeType]:
     """Returns the classes that a flag states as `label=class` pairs.
 
     Raises:
-        ValueError: If a pair is none, or names no class.
+        ValueError: If a pair is not `label=class`, or its class is unknown.
     """
     stated = parse_pairs(flag, pairs)
     classes = {whole_number(label): class_named(name) for label, name in stated.items()}

@@ -1,4 +1,4 @@
-"""The first pass of a conversion: reads and checks slices, and spools what records will hold.
+"""The first pass of a conversion: reads and checks slices, and spools the contents of records.
 
 Folds can be dealt only when all slices are known, and decoding is most of the work. So each slice
 is decoded once: worker processes write the encoded images and masks of a chunk of slices to one
@@ -30,7 +30,7 @@ from stroke_tf.square import fit_mask, fit_square
 
 CHUNK_SLICES = 32
 ENCODING_VERSION = 4
-"""Raised when equal sources give other records: what was converted before is not continued."""
+"""Increased when equal sources give other records; older conversions are then not continued."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def spool_chunk(task: ChunkTask) -> int:
                 else:
                     this = replace(files, source_id=source_id)
                     slices.append(_spool_slice(spool, this, read, task.config))
-    text = json.dumps({"slices": slices, "faults": [astuple(it) for it in faults]})
+    text = json.dumps({"slices": slices, "faults": [astuple(fault) for fault in faults]})
     write_text(index, text)
     return len(task.slices)
 
@@ -116,7 +116,7 @@ def read_index(
         digest.update(f"{value['source_id']}\t{value['stage']}\t{value.pop('sha256')}\n".encode())
         for name in ("dhash", "turned"):
             value[name] = value[name] and bytes.fromhex(value[name])
-        for name in ("stage", "pixels", "patient", "repair"):  # few that are different, many slices
+        for name in ("stage", "pixels", "patient", "repair"):  # few different values, many slices
             value[name] = value[name] and sys.intern(value[name])
         slices.append(SpooledSlice(**value, records=tuple(records)))
     return slices, [Rejected(*fault) for fault in values["faults"]]

@@ -11,7 +11,7 @@ from stroke_tf.reading.nifti import SUFFIXES, count_planes
 
 
 def planes(scan: Scan, files: SliceFiles) -> Iterator[SliceFiles]:
-    """Yields the slices of a volume, or the slice itself; a volume that is none is a fault."""
+    """Yields the slices of a volume, or the slice itself; an unreadable volume is a fault."""
     path = files.picture or ""
     if split_name(path)[1] not in SUFFIXES:
         yield files

@@ -21,10 +21,9 @@ _WAITING_PER_JOB = 4
 
 
 def start_ahead() -> None:
-    """Has worker processes be ready sooner: their imports go on beside those of this process.
+    """Starts the server that forks worker processes, so that it imports while this process does.
 
-    Workers are forked from a small server that has the imports: no second import for each worker,
-    and no fork of a process that runs threads.
+    Workers then need no imports of their own, and no process that runs threads is forked.
     """
     multiprocessing.set_forkserver_preload(["data_tools.spool", "tyro"])  # tyro: of every command
     with left_to_this_process():
@@ -38,7 +37,7 @@ def run_tasks(
 
     Args:
         function: A function of a module, so that worker processes can import it.
-        tasks: What to call it with.
+        tasks: The arguments of the calls.
         jobs: Worker processes; 1 runs in this process.
 
     Raises:
@@ -53,7 +52,7 @@ def run_tasks(
         waiting: set[Future[_Result]] = set()
         try:
             for task in tasks:
-                with held():  # it may start a worker
+                with held():  # `submit` may start a worker
                     waiting.add(pool.submit(function, task))
                 if len(waiting) >= jobs * _WAITING_PER_JOB:
                     done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -71,7 +70,7 @@ def run_tasks(
 
 
 def _start_worker() -> None:
-    import cv2  # here, so that `--help` need not wait for it
+    import cv2  # imported here, so that `--help` does not wait for it
 
     cv2.setNumThreads(1)
     reuse_memory()

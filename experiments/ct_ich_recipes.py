@@ -1,4 +1,4 @@
-r"""What each choice of the CT-ICH recipe is worth, one change at a time.
+r"""Ablation of the CT-ICH recipe: each row changes one choice.
 
     python -m experiments.ct_ich_recipes --records records/ct-ich \
         --weights efficientnet_lite0_no_top.weights.h5

@@ -34,7 +34,7 @@ _WEIGHTS_FILE = "mobilenet_v2_1.0_224_no_top.weights.h5"
 
 @dataclass(frozen=True)
 class Demo:
-    """What to show.
+    """Settings of the demo.
 
     Attributes:
         data: Folder of slices; phantoms when there is none.
@@ -64,7 +64,7 @@ class Demo:
 
     @property
     def experiment(self) -> str:
-        """What the runs are kept under: data of another name has a folder of its own."""
+        """Name that the runs are kept under. Data of another name has a folder of its own."""
         return EXPERIMENT if self.data is None else f"{EXPERIMENT}-{self.data.resolve().name}"
 
 

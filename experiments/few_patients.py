@@ -1,4 +1,4 @@
-r"""What the shipped model is worth as a start, where another hospital has few patients.
+r"""The shipped model as initial weights for another hospital with few patients.
 
     stroke-tf convert --data phe_sich --table phe_sich/manifest.csv --out records/phe-sich \
         --size 192 --max-bad 292 --columns 'image=Patients_CT/{id.parent}/brain/{id.name}.png' \
@@ -31,12 +31,12 @@ RUN = ClassifierRun(
     image_size=192,
     test_folds=(5, 6, 7, 8, 9),
 )
-"""What all rows share."""
+"""Settings that all rows share."""
 
 
 @dataclass(frozen=True)
 class FewPatients:
-    """What to compare, and on what.
+    """Settings of the comparison.
 
     Attributes:
         records: Folder of records.

@@ -34,7 +34,7 @@ RUN = replace(
 
 @dataclass(frozen=True)
 class MakeZoo:
-    """What to make the model of.
+    """Settings of the shipped model's training.
 
     Attributes:
         records: Folder of records of CT-ICH.
@@ -80,7 +80,7 @@ def main(config: MakeZoo) -> int:
     known = calibration(load_model(trained), run.records, run.val_folds)
     known |= {"limits": shipped.limits, "sources": shipped.sources}
     save_model([trained], config.out, licence=shipped.licence, half=True, **known)
-    print(f"{config.out}: {sum(it.stat().st_size for it in config.out.iterdir()) / 1e6:.1f} MB")
+    print(f"{config.out}: {sum(path.stat().st_size for path in config.out.iterdir()) / 1e6:.1f} MB")
     return 0
 
 

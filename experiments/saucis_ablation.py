@@ -1,4 +1,4 @@
-r"""What each improvement of the SAUCIS U-Net is worth, and each loss that the paper names.
+r"""Ablation of the SAUCIS U-Net: its improvements, and the losses that the paper names.
 
     python -m experiments.saucis_ablation --records records --out results
 

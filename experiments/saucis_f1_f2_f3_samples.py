@@ -21,7 +21,7 @@ from stroke_tf.tables.settings import ExperimentRun
 
 @dataclass(frozen=True)
 class Samples(ExperimentRun):
-    """What to show.
+    """Settings of the sample figures.
 
     Attributes:
         columns: Most slices of each class.

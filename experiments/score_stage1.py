@@ -25,7 +25,7 @@ EXPERIMENT = "score-stage1"
 
 @dataclass(frozen=True)
 class Stage1:
-    """What to write and to score.
+    """Settings of the stage-1 answers and their score.
 
     Attributes:
         truth: The true answers.

@@ -25,7 +25,7 @@ EXPERIMENT = "score-stage2"
 
 @dataclass(frozen=True)
 class Stage2:
-    """What to draw and to score.
+    """Settings of the stage-2 masks and their score.
 
     Attributes:
         predicted: Folder of predicted masks; with --smoke a folder of results.

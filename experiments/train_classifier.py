@@ -26,7 +26,7 @@ def main(config: ClassifierTraining, *, args: Sequence[str] = ()) -> int:
 
     Args:
         config: The run's settings.
-        args: The command line: what it sets is not chosen.
+        args: The command line: `--auto` does not choose what it sets.
     """
     run = config.run
     if config.smoke:

@@ -27,9 +27,9 @@ def main(config: UnetTraining, *, args: Sequence[str] = ()) -> int:
     """Trains and tests, prints the result; returns the exit code.
 
     Args:
-        config: The run's settings, and who trains. The test is this process's, on host 0.
-        args: The command line, for the processes of a training over several hosts; and what it sets
-            is not chosen.
+        config: The run's settings, and who trains. This process, on host 0, runs the test.
+        args: The command line. Processes of a training over several hosts get it too. `--auto` does
+            not choose what it sets.
     """
     run, number = config.run, host_number()
     if config.smoke:

@@ -175,16 +175,20 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Locks a folder for this process inside the block; the lock also ends when the process does.
 
+    Args:
+        folder: It is made if it is missing.
+        wait: Wait until no other process has the folder open.
+
     Raises:
-        RuntimeError: If another process has the folder open.
+        RuntimeError: If another process has the folder open, without `wait`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise RuntimeError(f"{folder} must not be open in another process") from error
         yield

@@ -34,7 +34,8 @@ def render_page(markdown: str, folder: Path, *, title: str) -> str:
     """Returns a page of its own: figures become data URIs, links plain text.
 
     Args:
-        markdown: The text; raw HTML in it shows as text.
+        markdown: The text; raw HTML in it shows as text. A fenced block whose info string has a
+            second word, such as "json Settings", is folded under that word.
         folder: Folder that the paths of figures are relative to; others are left out.
         title: Title of the page, plain text.
     """
@@ -49,6 +50,16 @@ def render_page(markdown: str, folder: Path, *, title: str) -> str:
         data = base64.b64encode(path.read_bytes()).decode()
         return f'<img alt="{alternative}" src="data:image/png;base64,{data}">'
 
+    fence = rules["fence"]
+
+    def folded(tokens: Any, index: int, *rest: Any) -> str:
+        block = str(fence(tokens, index, *rest))
+        _, _, name = tokens[index].info.strip().partition(" ")
+        if not name:
+            return block
+        return f"<details><summary>{html.escape(name)}</summary>{block}</details>\n"
+
+    rules["fence"] = folded
     rules["image"] = image
     rules["table_open"] = lambda *_: '<div class="scroll" tabindex="0"><table>'
     rules["table_close"] = lambda *_: "</table></div>"

@@ -2,7 +2,7 @@
 
     python tests/bad_inputs.py
 
-prints what becomes of each.
+prints the outcome of each.
 """
 
 import io
@@ -29,13 +29,13 @@ Outcome = Literal["fault", "left out", "note"]
 
 @dataclass(frozen=True)
 class BadInput:
-    """One kind.
+    """One kind of bad input.
 
     Attributes:
         make: Writes it into a folder; returns the name that a user must be told.
-        outcome: What becomes of it.
-        told: What is said of it.
-        pixels: What the model was trained on.
+        outcome: The result for the input.
+        told: Text that the message must hold.
+        pixels: Kind of pixels that the model was trained on.
     """
 
     make: Callable[[Path], str]
@@ -284,7 +284,7 @@ def inputs_of(kind: str, base: Path) -> tuple[str, tuple[Path, ...]]:
 
 
 def print_table() -> None:
-    """Prints what becomes of each kind as a table in Markdown."""
+    """Prints the outcome of each kind as a table in Markdown."""
     print("| input | exit code | with --keep-going | what is said |\n|---|---|---|---|")
     for kind, bad in BAD_INPUTS.items():
         codes = []

@@ -82,7 +82,7 @@ class Bench:
         options = {"capture_output": True, "text": True, "errors": "backslashreplace"}
         done = subprocess.run([*map(str, command)], cwd=ROOT, env=env, **options)
         said = (done.stderr + done.stdout).splitlines()
-        return Done(done.returncode, "\n".join(it for it in said if not _NOISE.match(it)))
+        return Done(done.returncode, "\n".join(line for line in said if not _NOISE.match(line)))
 
     def convert(
         self, data: Path, *flags: str | Path, size: int = SIDE, out: Path | None = None
@@ -95,7 +95,9 @@ class Bench:
             return self.convert(data, *flags, "--folds", "5", size=size, out=out)
         if not done.code:
             records = (
-                decode_record(it) for path in out.glob("*.tfrecord") for it in _examples(path)
+                decode_record(example)
+                for path in out.glob("*.tfrecord")
+                for example in _examples(path)
             )
             done.records = {record.source_id: record for record in records}
         return done

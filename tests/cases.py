@@ -147,7 +147,10 @@ def _shift(bench: Bench) -> Iterator[Outcome]:
     done = bench.convert(bench.tree(_BLEED), size=512)
     record = done.records["99"]
     disc, mask = (decode(png).astype(float) for png in (record.image, record.mask))
-    centres = [np.array(np.nonzero(it)) @ it[it > 0] / it.sum() for it in (disc, mask)]
+    centres = [
+        np.array(np.nonzero(picture)) @ picture[picture > 0] / picture.sum()
+        for picture in (disc, mask)
+    ]
     apart = float(np.abs(centres[0] - centres[1]).max())
     yield Outcome("650 to 512", f"centroids {apart:.3f} px apart", apart < 0.1)
 
@@ -155,18 +158,21 @@ def _shift(bench: Bench) -> Iterator[Outcome]:
 def _ministry(bench: Bench) -> Iterator[Outcome]:
     done = bench.convert(bench.unpack("tree.tar.gz"), size=48)
     kinds = [
-        sum(it.stroke_type == kind and it.fold >= 0 for it in done.records.values())
+        sum(record.stroke_type == kind and record.fold >= 0 for record in done.records.values())
         for kind in range(3)
     ]
-    lost = sum(it.stroke_type > 0 and it.fold >= 0 and not it.mask for it in done.records.values())
-    session = sum(it.fold == -1 for it in done.records.values())
+    lost = sum(
+        record.stroke_type > 0 and record.fold >= 0 and not record.mask
+        for record in done.records.values()
+    )
+    session = sum(record.fold == -1 for record in done.records.values())
     right = kinds == [8, 2, 2] and session == 4 and not lost
     yield Outcome("tree", f"{done}: {kinds}, session {session}", right)
 
 
 def _spellings(bench: Bench) -> Iterator[Outcome]:
     done = bench.convert(bench.unpack("tree.tar.gz"), size=48)
-    masked = [name for name, it in done.records.items() if name.startswith("ç") and it.mask]
+    masked = [name for name, record in done.records.items() if name.startswith("ç") and record.mask]
     yield Outcome("tree", f"{done}, mask of {masked}", len(masked) == 1)
 
 
@@ -267,7 +273,7 @@ def _keras(bench: Bench) -> Iterator[Outcome]:
 
 
 class Case(NamedTuple):
-    """What is right, in a phrase, and how it is seen."""
+    """One case: the right result in a phrase, and the function that checks it."""
 
     expected: str
     check: Callable[[Bench], Iterator[Outcome]]

@@ -13,7 +13,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 
 def pytest_configure() -> None:
-    """Has Ctrl-C interrupt tests also where they run behind a shell, which has them ignore it."""
+    """Makes Ctrl-C interrupt tests, even under a shell that starts them with it ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

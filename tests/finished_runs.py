@@ -29,15 +29,15 @@ def tiny_network(answers, *, seed=0, size=SIZE):
 
 
 def write_run(config, network, *, pixels="gray8", threshold=None, files=None, predictions=None):
-    """Writes the folder of a run as it is when the run is done, and returns its path.
+    """Writes the folder of a finished run and returns its path.
 
     Args:
         config: A ClassifierRun or UnetRun.
-        network: What is saved.
-        pixels: What the records held.
+        network: The network to save.
+        pixels: Kind of pixels in the records.
         threshold: As in metrics.json.
         files: Values by the name of their JSON file, such as operating_point.json.
-        predictions: What was said of its test slices, id first; None says something of one.
+        predictions: Answers on the test slices, id first; None writes one made-up answer.
     """
     folder, sha256 = folder_of(config), "ab" * 32
     data = {"layout": "phantom", "pixels": pixels, "size": 64, "grouping": "patient"}

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 
 class Page(HTMLParser):
-    """What a page holds: tags with attributes, text, cells of each table."""
+    """The contents of a page: tags with attributes, text, cells of each table."""
 
     def __init__(self, text):
         super().__init__()

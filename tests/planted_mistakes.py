@@ -1,4 +1,4 @@
-"""Drawn heads with mistakes planted in what is told of them, for audits to find."""
+"""Drawn heads with mistakes planted in their labels and masks, for audits to find."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Planted:
-    """Records, what is drawn on each slice, and what is told of it wrongly.
+    """Records, what is drawn on each slice, and the planted mistakes.
 
     Attributes:
         records: Folder of records.
@@ -51,7 +51,10 @@ def draw_series(patient, rng):
     turn, radius = rng.uniform(0, 2 * np.pi), int(rng.integers(5, 9))
     x, y = (SIZE_PX // 2 + round(0.22 * SIZE_PX * f(turn)) for f in (np.cos, np.sin))
     lesion = range(first, first + depth)
-    return [Drawn(patient, it, (x, y, radius) if it in lesion else None) for it in range(SLICES)]
+    return [
+        Drawn(patient, number, (x, y, radius) if number in lesion else None)
+        for number in range(SLICES)
+    ]
 
 
 def picture_of(drawn, rng):
@@ -75,9 +78,14 @@ def mask_of(drawn):
 def plant_mistakes(folder) -> Planted:
     """Writes records of which 5 % of the labels and one mask are wrong."""
     rng = np.random.default_rng(0)
-    slices = {it.id: it for patient in range(PATIENTS) for it in draw_series(patient, rng)}
-    wrong = {str(it) for it in rng.choice(list(slices), round(WRONG * len(slices)), replace=False)}
-    mask = next(it.id for it in slices.values() if is_inside(it, slices, wrong))
+    slices = {
+        slice_.id: slice_ for patient in range(PATIENTS) for slice_ in draw_series(patient, rng)
+    }
+    wrong = {
+        str(slice_id)
+        for slice_id in rng.choice(list(slices), round(WRONG * len(slices)), replace=False)
+    }
+    mask = next(slice_.id for slice_ in slices.values() if is_inside(slice_, slices, wrong))
     rows = [["image", "id", "patient", "label", "mask"]]
     for drawn in slices.values():
         cv2.imwrite(str(folder / f"{drawn.id}.png"), picture_of(drawn, rng))
@@ -104,4 +112,7 @@ def plant_mistakes(folder) -> Planted:
 def is_inside(drawn, slices, wrong):
     """Returns whether a slice and those below and above show the lesion and say so."""
     around = [dataclasses.replace(drawn, number=drawn.number + step).id for step in (-1, 0, 1)]
-    return all(it in slices and slices[it].disc and it not in wrong for it in around)
+    return all(
+        slice_id in slices and slices[slice_id].disc and slice_id not in wrong
+        for slice_id in around
+    )

@@ -18,10 +18,10 @@ def test_every_case_has_a_check():
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(it, marks=() if it in QUICK else pytest.mark.slow) for it in CASES]
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in CASES]
 )
 def test_a_case_is_right(name, tmp_path):
     case = CASES[name]
     outcomes = list(case.check(Bench((FOLDER / name).resolve(), tmp_path)))
-    wrong = [f"{it.kind}: {it.happened}" for it in outcomes if not it.right]
+    wrong = [f"{outcome.kind}: {outcome.happened}" for outcome in outcomes if not outcome.right]
     assert outcomes and not wrong, f"expected {case.expected}"

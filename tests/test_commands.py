@@ -24,7 +24,7 @@ COMMANDS = sorted(
 
 SLOW_TO_IMPORT = {"tensorflow", "keras", "sklearn", "scipy.stats", "matplotlib", "pandas"}
 
-# What may be given, not what code calls the table of it.
+# Names of tables in the code: help must list the values themselves.
 TABLES = r"\b(BACKBONES|CUSTOM_CNNS|ENCODERS|HEADS|LOSSES)\b"
 
 HELP = """
@@ -125,6 +125,6 @@ def test_every_public_name_can_be_loaded():
 )
 def test_what_a_command_writes_here_is_not_committed(module, kind):
     fields = dataclasses.fields(getattr(import_module(module), kind))
-    (out,) = (it for it in fields if it.name == "out")
+    (out,) = (field for field in fields if field.name == "out")
     ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
     assert out.default.parts[0] in ignored  # pictures of patients may be in it

@@ -121,7 +121,9 @@ def test_every_layout_is_described(layout):
 )
 def test_no_line_of_prose_is_too_long(page):
     prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-    assert [it for it in prose.splitlines() if len(it) > 120 and not it.startswith("|")] == []
+    assert [
+        line for line in prose.splitlines() if len(line) > 120 and not line.startswith("|")
+    ] == []
 
 
 @pytest.mark.parametrize(("module", "flags"), list(commands()))

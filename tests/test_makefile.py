@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-# Of a `make test ARGS=...` that these tests run in.
+# Set by a `make test ARGS=...` that these tests run in; not passed on.
 OUTER = ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "ARGS")
 
 
@@ -68,7 +68,7 @@ def test_variables_of_libraries_are_not_taken_for_mistyped_ones():
 
 @pytest.fixture
 def told(tmp_path):
-    """Returns what `stroke-tf` is told by a target, in an environment that only has that."""
+    """Returns a function that gives the arguments of `stroke-tf` in a target of the Makefile."""
     (tmp_path / "bin").mkdir()
     command = tmp_path / "bin" / "stroke-tf"
     command.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")

@@ -60,9 +60,9 @@ def wheel(dist):
 
 @pytest.fixture(scope="module")
 def metadata(wheel):
-    """What the wheel says of itself, checked by the rules of the registries."""
+    """The metadata of the wheel, checked by the rules of the registries."""
     with zipfile.ZipFile(wheel) as archive:
-        (name,) = (it for it in archive.namelist() if it.endswith(".dist-info/METADATA"))
+        (name,) = (entry for entry in archive.namelist() if entry.endswith(".dist-info/METADATA"))
         return Metadata.from_email(archive.read(name), validate=True)
 
 
@@ -81,7 +81,7 @@ def clean(wheel, tmp_path_factory):
 
 def test_the_wheel_holds_every_file_of_the_packages(wheel):
     there = {path for name in PACKAGES for path in (ROOT / name).rglob("*") if path.is_file()}
-    wanted = {it for it in there if it.suffix != ".md" and it.parent.name != "__pycache__"}
+    wanted = {path for path in there if path.suffix != ".md" and path.parent.name != "__pycache__"}
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert {path.relative_to(ROOT).as_posix() for path in wanted} - names == set()
@@ -108,7 +108,11 @@ def test_make_setup_pins_what_it_asks_for_within_its_bounds(metadata):
     pairs = (line.split("==") for line in lines if not line.startswith("#"))
     pins = {canonicalize_name(name): version for name, version in pairs}
     asked = metadata.requires_dist
-    wanted = [it for it in asked if not it.marker or it.marker.evaluate({"extra": "dev"})]
+    wanted = [
+        requirement
+        for requirement in asked
+        if not requirement.marker or requirement.marker.evaluate({"extra": "dev"})
+    ]
     assert len(wanted) > 40
     for requirement in wanted:
         assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement

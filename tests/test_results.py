@@ -30,7 +30,7 @@ def tables():
     for page in PAGES:
         found = re.findall(r"((?:^\|.*\n)+)\n*(.*)", page.read_text(), re.MULTILINE)
         for number, (text, below) in enumerate(found, 1):
-            lines = [re.split(r" *(?<!\\)\| *", it.strip("| ")) for it in text.splitlines()[2:]]
+            lines = [re.split(r" *(?<!\\)\| *", row.strip("| ")) for row in text.splitlines()[2:]]
             name = f"{page.relative_to(ROOT)}, table {number}"
             measured = any(re.match(MEASURED, cell) for line in lines for cell in line[1:])
             if measured or re.match(SOURCE, below):
@@ -68,13 +68,15 @@ def of_row(label, values):
 
 
 def misplaced(printed, known):
-    """The first printed number that is not among the known ones after those before it, if any.
+    """Returns the first printed number that is unknown or out of order; None if all are right.
 
-    Known numbers may be left out, but what is printed stands in their order: cells cannot be
-    exchanged, and where a row prints all of its numbers each stands in its place.
+    Printed numbers must be in the order of the known ones, which may be left out. So cells cannot
+    be exchanged, and where a row prints all of its numbers, each is in its place.
     """
     rest = iter(known)
-    return next((it for it in printed if not any(is_among(it, [value]) for value in rest)), None)
+    return next(
+        (number for number in printed if not any(is_among(number, [value]) for value in rest)), None
+    )
 
 
 @pytest.mark.parametrize(("lines", "below"), list(tables()))
@@ -91,7 +93,9 @@ def test_numbers_of_a_table_are_those_of_its_source(lines, below):
         assert wrong is None, f"{wrong}, row {label!r}: not there, or in another order, in {below}"
 
 
-@pytest.mark.parametrize("page", [it for it in PAGES if "Source: `docs/results" in it.read_text()])
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "Source: `docs/results" in page.read_text()]
+)
 def test_scores_in_the_text_of_a_page_are_in_its_sources(page):
     text = page.read_text()
     files = [path for path in sources(text) if path.suffix == ".json"]

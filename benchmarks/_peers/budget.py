@@ -18,7 +18,7 @@ _POLL_SECONDS = 0.2
 
 
 class Spent(NamedTuple):
-    """What a process took.
+    """The CPU and wall time that a process took.
 
     Attributes:
         cpu_seconds: User and system time of its whole group, what has ended included.

@@ -17,8 +17,8 @@ class Epochs(NamedTuple):
 def plan_epochs(*, spent: float, left: float, steps: int, in_epoch: int) -> Epochs | None:
     """Returns the epochs that use what is left of the CPU time; None if that is too little.
 
-    Before the first one it is not known what a step takes: then many are left, so that the learning
-    rate is the highest.
+    Before the first epoch the time of a step is unknown. Many epochs are then taken to be left, so
+    that the learning rate is at its highest.
 
     Args:
         spent: CPU seconds of the epochs until now.

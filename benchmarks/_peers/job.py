@@ -30,7 +30,7 @@ _RESERVE_SHARE, _RESERVE_SECONDS = 0.01, 2.0
 
 @dataclass(frozen=True)
 class Job:
-    """What a peer is asked to do.
+    """The job of one peer: its slices, its budget and its settings.
 
     Attributes:
         handed: Folder of the slices, see `Handed`.

@@ -1,9 +1,9 @@
 """nnU-Net v2, 2D: its own plan, augmentation, trainer, loss and prediction, on the CPU.
 
-What differs from `nnUNetv2_train`: the batch is smaller and an epoch shorter, so that there are
-enough steps and epochs on a CPU; and the number of epochs is set anew after each one, by the CPU
-time that they took, so that its learning rate comes to its end within the budget. Runs in the
-peers' interpreter.
+Differences from `nnUNetv2_train`: the batch is smaller and an epoch shorter, so that a CPU gets
+through enough steps and epochs. The number of epochs is set anew after each one, by the CPU time
+that they took, so that the learning rate comes to its end within the budget. Runs in the peers'
+interpreter.
 """
 
 from __future__ import annotations

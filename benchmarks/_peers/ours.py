@@ -1,8 +1,8 @@
 """This package: a U-Net as `stroke-tf` trains it, as long as there is CPU time.
 
-Its epochs are those of a training, but their number: a cosine follows the CPU time, and the last
-epoch ends early, so that its validation is within the budget too. The best epoch counts, as
-always. Runs in the interpreter of `stroke_tf`.
+Only the number of epochs differs from any other training. The learning rate follows a cosine over
+the CPU time. The last epoch ends early, so that its validation is within the budget too. The best
+epoch counts, as always. Runs in the interpreter of `stroke_tf`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def recipe_of(job: Job) -> UnetRun:
 
 
 class _Budget(keras.callbacks.Callback):
-    """Ends the cosine, and the training, with the CPU time, as a last validation leaves it."""
+    """Ends cosine and training when only the time of a last validation is left of the budget."""
 
     def __init__(self, recipe: UnetRun, job: Job, val_steps: int) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class _Budget(keras.callbacks.Callback):
         self._before = cpu_seconds()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Counts the epoch, and tells it: the process may be stopped after the last one."""
+        """Counts the epoch and writes that down: the process may be stopped after the last one."""
         self.epochs += 1
         self._job.tell(steps=self.steps, epochs=self.epochs, versions=_versions())
 

@@ -61,7 +61,9 @@ def count_answers(handed: Handed, folder: Path, files: dict[str, Path]) -> dict[
 
 def read_counts(folders: Sequence[Path], rule: str) -> pd.DataFrame:
     """Returns the counts of several parts, one under the other."""
-    frames = [pd.read_csv(it / f"{rule}.csv", dtype={"id": str, "group": str}) for it in folders]
+    frames = [
+        pd.read_csv(folder / f"{rule}.csv", dtype={"id": str, "group": str}) for folder in folders
+    ]
     return pd.concat(frames, ignore_index=True)
 
 

@@ -23,7 +23,7 @@ from stroke_tf.runs.keep_or_run import Split
 
 
 class Truth(NamedTuple):
-    """What is known of the slices of one use.
+    """Ids, groups and true masks of the slices of one use.
 
     Attributes:
         ids: Source id of each slice.
@@ -37,7 +37,7 @@ class Truth(NamedTuple):
 
 
 class Handed(NamedTuple):
-    """What was handed over.
+    """The slices as they were handed over to the peers.
 
     Attributes:
         folder: Where it lies: `slices.npz`, and nnU-Net's `raw` and `preprocessed`.
@@ -72,7 +72,7 @@ def hand_over(records: Path, split: Split, folder: Path, *, neighbours: bool) ->
     class_ids = tuple(int(kind) for kind in LESION_CLASSES if kind in shown)
     codes = np.zeros(len(MASK_CLASSES), np.uint8)
     codes[list(class_ids)] = np.arange(1, 1 + len(class_ids))
-    slices = {use: Slices(it.images, codes[it.masks]) for use, it in slices.items()}
+    slices = {use: Slices(of_use.images, codes[of_use.masks]) for use, of_use in slices.items()}
     _write_arrays(folder / SLICES_NAME, slices, class_ids)
     _write_nnunet(folder, slices, class_ids)
     return Handed(folder, class_ids, truth)
@@ -115,7 +115,7 @@ def _read(
 
 def _write_arrays(path: Path, slices: dict[Use, Slices], class_ids: Sequence[int]) -> None:
     arrays = {
-        f"{use}_{name}": it for use, of in slices.items() for name, it in of._asdict().items()
+        f"{use}_{name}": array for use, of in slices.items() for name, array in of._asdict().items()
     }
     with replacing(path) as temporary:
         np.savez_compressed(temporary, class_ids=np.array(class_ids), **arrays)
@@ -125,7 +125,7 @@ def _write_nnunet(folder: Path, slices: dict[Use, Slices], class_ids: Sequence[i
     """Writes training and validation slices as nnU-Net wants them, and which is which."""
     raw, names = (
         folder / "raw" / DATASET,
-        {use: case_names(use, len(it.images)) for use, it in slices.items()},
+        {use: case_names(use, len(of_use.images)) for use, of_use in slices.items()},
     )
     for use in ("train", "val"):
         for name, image, mask in zip(names[use], *slices[use], strict=True):

@@ -186,10 +186,10 @@ def _optimizer(model: torch.nn.Module, job: Job) -> torch.optim.Optimizer:
     rate, groups = job.options["learning_rate"], []
     parts = {"encoder": rate * job.options["encoder_rate"], "decoder": rate}
     for part, highest in parts.items():
-        weights = [it for name, it in model.named_parameters() if _part_of(name) == part]
+        weights = [weight for name, weight in model.named_parameters() if _part_of(name) == part]
         for decay, chosen in (
-            (job.options["weight_decay"], [it for it in weights if it.ndim > 1]),
-            (0.0, [it for it in weights if it.ndim <= 1]),
+            (job.options["weight_decay"], [weight for weight in weights if weight.ndim > 1]),
+            (0.0, [weight for weight in weights if weight.ndim <= 1]),
         ):
             groups.append({"params": chosen, "highest": highest, "weight_decay": decay})
     return torch.optim.AdamW(groups, lr=rate)
@@ -219,7 +219,7 @@ def _library() -> Any:
         operators = torch.library.Library("torchvision", "FRAGMENT")
         for name in ("nms", "qnms"):
             operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _KEPT.append(operators)  # they are gone when the library is
+        _KEPT.append(operators)  # without the library they are removed
     import segmentation_models_pytorch
 
     return segmentation_models_pytorch

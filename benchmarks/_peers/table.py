@@ -23,7 +23,7 @@ _TOLD = ("part", "trained", "stopped", "predicted", "prepared", "told", "rule", 
 
 
 def rows_of(folders: Mapping[str, Sequence[Path]], *, seed: int) -> Iterator[dict[str, Any]]:
-    """Yields what JSON can hold of each row, for one budget.
+    """Yields each row as values that JSON can hold, for one budget.
 
     Args:
         folders: The folders of each peer, one for each part, of the same parts.

@@ -1,4 +1,4 @@
-"""A data set of head phantoms, laid out as the TEKNOFEST organisers' folder: whole or not there."""
+"""Writes a data set of head phantoms, laid out as the TEKNOFEST organisers' folder."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def make_phantom(
     """Writes a phantom data set, whole or not at all.
 
     Args:
-        config: What to make and where.
+        config: Settings of the set.
         progress: Called with how many patients are done and how many there are.
 
     Returns:
@@ -70,7 +70,7 @@ def make_phantom(
 
 
 def _identity(config: PhantomConfig) -> str:
-    """Returns all that decides the bytes, as the text of the file `CONFIG_NAME`."""
+    """Returns the settings that decide the bytes, as the text of the file `CONFIG_NAME`."""
     names = ("patients", "seed", "size")
     return json.dumps({"version": _VERSION} | {n: getattr(config, n) for n in names}) + "\n"
 
@@ -107,7 +107,8 @@ def _plan(config: PhantomConfig, root: Path) -> list[PatientTask]:
     rng = np.random.default_rng([config.seed, 0])  # patients count from 1
     in_session = max(2, round(_SESSION_SHARE * config.patients))
     stroke_free = max(1, round(_STROKE_FREE * config.patients))
-    # As the organisers did: the first session asks whether, the second, of strokes only, where.
+    # As the organisers did: the first session asks whether there is a stroke. The second has
+    # strokes only and asks where they are.
     sessions = (
         (config.patients, stroke_free, _TRAINING, True),
         (in_session + 1, 1, dict.fromkeys(_TRAINING, _STAGE1), False),
@@ -129,8 +130,9 @@ def _strokes(
 ) -> list[tuple[StrokeType, int]]:
     """Returns each patient's type and first lesion slice, in random order.
 
-    The extent of a lesion is as long as the head and is shifted by every number of slices that
-    leaves at least two in it, equally often: so a slice's height tells nothing of its class.
+    A lesion extends over as many slices as the head has. It is shifted by every number of slices
+    that leaves at least two of them in the head, each equally often. So the height of a slice says
+    nothing about its class.
     """
     shifts = np.arange(2 - SLICES, SLICES - 1)
     strokes = [(StrokeType.NONE, 0)] * stroke_free

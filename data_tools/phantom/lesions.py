@@ -84,9 +84,9 @@ def draw_lesion(rng: np.random.Generator, stroke_type: StrokeType) -> Lesion:
 def add_lesion(
     anatomy: Anatomy, head: Head, lesion: Lesion, *, scale: float
 ) -> tuple[Floats, Floats]:
-    """Returns a slice with a lesion, and where it is.
+    """Returns a slice with a lesion, and the place of the lesion.
 
-    `scale` is its area in this slice by that in the slice where it is largest, 0 to 1.
+    `scale` is the area of the lesion in this slice, divided by its largest area: 0 to 1.
 
     Returns:
         float32 (size, size) HU, and float32 (size, size): mm inside the lesion's outline, negative

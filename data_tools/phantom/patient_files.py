@@ -30,7 +30,7 @@ _INTERCEPT = -1024
 
 @dataclass(frozen=True)
 class Patient:
-    """What is decided of a patient before it is drawn.
+    """Properties of a patient that are fixed before drawing.
 
     Attributes:
         seed: Seed of the whole set.
@@ -53,7 +53,7 @@ class Patient:
         return f"PHANTOM-{self.number:03d}"
 
     def slice_type(self, index: int) -> StrokeType:
-        """Returns what a slice shows."""
+        """Returns the class that a slice shows."""
         within = self.lesion_start <= index < self.lesion_start + SLICES
         return self.stroke_type if within else StrokeType.NONE
 
@@ -175,7 +175,7 @@ def _write_dicom(path: Path, dataset: Dataset) -> None:
 
 def _dicom(patient: Patient, index: int, drawn: _Slice) -> Dataset:
     """Returns a CT Image Storage data set that names nobody and no date."""
-    # Here, for its decoders take a third of a second to load: too long for `--help`.
+    # Imported here: its decoders take a third of a second to load, too long for `--help`.
     from pydicom import Dataset
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid

@@ -64,7 +64,7 @@ def scan(
     z_mm: float,
     rng: np.random.Generator,
 ) -> tuple[Floats, Floats]:
-    """Returns what the scanner gives for a drawn slice.
+    """Returns a drawn slice as scanned, and its lesion.
 
     The slice is float32 (size, size), of an upright head, and so is `inside_lesion`: mm inside the
     lesion's outline, negative outside.

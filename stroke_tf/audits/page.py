@@ -69,7 +69,7 @@ def write_page(out: Path, name: str, settings: Mapping[str, Any]) -> Path:
     """
     found = {name: kept for name in AUDITS if (kept := read_kept(out, name, settings))}
     title = f"Audit of {name}"
-    last = ["## Settings", f"```json\n{to_json(settings)}```"]
+    last = [f"```json Settings\n{to_json(settings)}```"]
     text = (
         "\n\n".join([f"# {plain_text(title)}", *_summary(found), *_sections(found), *last]) + "\n"
     )

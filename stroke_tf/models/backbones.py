@@ -183,10 +183,10 @@ def with_earlier_maps(network: keras.Model) -> keras.Model:
 
 
 def feature_maps(network: keras.Model) -> list[keras.KerasTensor | None]:
-    """Returns what a decoder stands on: the last feature map of each size, by its halvings.
+    """Returns the last feature map of each size, for a decoder, in the order of halvings.
 
-    A network whose convolutions are not padded loses borders: its maps get them back, of zeros, so
-    that each lies over the image as the others do.
+    Unpadded convolutions cut off the border of a map. Such maps get a border of zeros, so that each
+    covers the whole image.
 
     Args:
         network: A network of `build_backbone`, the side S of its input divisible by 32.
@@ -204,7 +204,10 @@ def feature_maps(network: keras.Model) -> list[keras.KerasTensor | None]:
         if least <= shape[1] <= side // 2:
             maps[min(HALVINGS, (side // shape[1]).bit_length() - 1)] = layer.output
     maps[HALVINGS] = network.outputs[0]
-    return [None if it is None else _bordered(it, side >> n) for n, it in enumerate(maps)]
+    return [
+        None if feature_map is None else _bordered(feature_map, side >> n)
+        for n, feature_map in enumerate(maps)
+    ]
 
 
 def _bordered(image: keras.KerasTensor, side: int) -> keras.KerasTensor:

@@ -108,11 +108,11 @@ def probabilities(logits: keras.KerasTensor, *, name: str = "probs") -> keras.Ke
 
 
 def supervised_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
-    """Returns a model's outputs, and two that only its training has (deep supervision).
+    """Returns a model's outputs, and two more for training only (deep supervision).
 
     The further ones are probabilities like those of "mask", from the decoder's maps of half and of
-    a quarter of the side, each by a convolution of its own, enlarged to the whole side. What they
-    cost of a loss reaches the decoder's deeper levels on a short way.
+    a quarter of the side, each by a convolution of its own, enlarged to the whole side. Their
+    losses reach the decoder's deeper levels by a short path.
 
     Args:
         model: Of `build_composed`, its decoder with all levels.
@@ -137,12 +137,12 @@ def supervised_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
 
 
 def _maps(network: keras.Model, images: keras.KerasTensor) -> list[keras.KerasTensor | None]:
-    """Returns what a backbone, one layer of the model, makes of images, by the halvings."""
+    """Returns the feature maps of a backbone, one layer of the model, in the order of halvings."""
     known = feature_maps(network)
-    outputs = [it for it in known if it is not None]
+    outputs = [feature_map for feature_map in known if feature_map is not None]
     encode = keras.Model(network.inputs[0], outputs, name=network.name)
     computed = iter(encode(images))
-    return [None if it is None else next(computed) for it in known]
+    return [None if feature_map is None else next(computed) for feature_map in known]
 
 
 def _check_arguments(classes: int, image_size: int, filters: tuple[int, ...]) -> None:

@@ -24,7 +24,7 @@ FIRST_UP = f"decoder{HALVINGS - 1}_up"
 def decode(
     maps: Sequence[Tensor | None], filters: Sequence[int], improvements: Improvements
 ) -> Tensor:
-    """Returns the feature map that the head of a segmentation stands on.
+    """Returns the feature map that a segmentation head takes.
 
     At each level the map from below is doubled in size by an up-convolution, joins the encoder's
     map of that size, where there is one, and goes through two 3x3 convolutions with ReLU. The
@@ -70,7 +70,7 @@ def convolve_twice(x: Tensor, filters: int, improvements: Improvements, *, name:
 
 
 def level_output(model: keras.Model, level: int) -> Tensor:
-    """Returns what a level of a model's decoder, made by `decode`, gives: of a side S / 2**level.
+    """Returns the output, of side S / 2**level, of a level of a model's decoder, made by `decode`.
 
     Raises:
         ValueError: If the decoder ended before that level.
@@ -82,7 +82,7 @@ def level_output(model: keras.Model, level: int) -> Tensor:
 
 
 def _conv(x: Tensor, filters: int, size: int, *, batch_norm: bool, name: str) -> Tensor:
-    # A 1x1 convolution has no ReLU of its own to make up for.
+    # He initialisation allows for a ReLU, which follows no 1x1 convolution.
     start = "he_normal" if size > 1 else "glorot_uniform"
     options = {"padding": "same", "kernel_initializer": start, "use_bias": not batch_norm}
     x = layers.Conv2D(filters, size, **options, name=name)(x)
@@ -100,7 +100,7 @@ def _fuse(
     *,
     name: str,
 ) -> Tensor:
-    """The feature map from below, doubled in size, beside what the encoder hands over."""
+    """Returns the map from below, doubled in size, joined with the encoder's maps."""
     x = layers.Conv2DTranspose(filters, 2, strides=2, name=f"{name}_up")(x)
     joined = []
     if skip is not None:

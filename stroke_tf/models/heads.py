@@ -1,4 +1,4 @@
-"""What stands between a backbone's feature map and the probabilities: pooling and heads.
+"""Pooling and heads: the layers between a backbone's feature map and the probabilities.
 
 Knows nothing of backbones. The last layer of every head is named "probs" and computes in float32.
 """

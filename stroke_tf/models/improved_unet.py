@@ -26,8 +26,8 @@ def build_improved_unet(
 
     With `PLAIN_UNET`, 64 filters and depth 4 it is the network of Ronneberger et al. 2015, but for
     same padding and no dropout: two 3x3 convolutions with ReLU at each level, 2x2 max pooling down,
-    2x2 up-convolutions that halve the filters, skip connections, a 1x1 convolution last. How the
-    improvements are read says `decode`; residual and batch_norm are in the encoder too.
+    2x2 up-convolutions that halve the filters, skip connections, a 1x1 convolution last. `decode`
+    says how the improvements are read; residual and batch_norm are in the encoder too.
 
     Args:
         improvements: Which improvements to build in.

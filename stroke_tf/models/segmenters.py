@@ -19,4 +19,4 @@ SEGMENTERS: dict[str, Callable[..., keras.Model]] = {
     "joint": partial(build_composed, slice_head=True),
     "improved": build_improved_unet,
 }
-"""What builds each of them; those on an encoder take its name, weights and decoder widths."""
+"""The builder of each network; those on an encoder take its name, weights and decoder widths."""

@@ -68,7 +68,7 @@ def check_shipped(weights: Path | str | None, *, network: str) -> None:
 def weight_errors(weights: Path | str | None, *, network: str) -> Iterator[None]:
     """Context that turns whatever goes wrong while weights are loaded into one short error.
 
-    That a part of the file has no layer, which Keras only warns of, is an error too.
+    A part of the file without a layer is an error too; Keras only warns of it.
 
     Args:
         weights: What `resolve_weights` gave.

@@ -44,7 +44,14 @@ def read_bytes(path: Path, count: int = -1) -> bytes:
 
 def archive_of(path: Path) -> Path | None:
     """Returns the zip that a path is or leads into, if any."""
-    return next((it for it in (path, *path.parents) if is_zip_name(it.name) and it.is_file()), None)
+    return next(
+        (
+            candidate
+            for candidate in (path, *path.parents)
+            if is_zip_name(candidate.name) and candidate.is_file()
+        ),
+        None,
+    )
 
 
 def is_zip_name(name: str) -> bool:
@@ -56,9 +63,9 @@ def holds(archive: Path, names: Callable[[str], bool]) -> bool:
     """Returns whether a zip holds a file of a name for which `names` is true.
 
     Raises:
-        OSError, ValueError: If it cannot be read or is none.
+        OSError, ValueError: If the file cannot be read or is no zip.
     """
-    return any(names(it.filename.rpartition("/")[2]) for it in _opened(archive).infolist())
+    return any(names(member.filename.rpartition("/")[2]) for member in _opened(archive).infolist())
 
 
 def files_of(archive: Path) -> dict[str, zipfile.ZipInfo]:
@@ -66,7 +73,7 @@ def files_of(archive: Path) -> dict[str, zipfile.ZipInfo]:
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it is none, is encrypted, names files outside itself or one twice, or would
+        ValueError: If it is no zip, is encrypted, names files outside itself or one twice, or would
             unpack to far more than its size.
     """
     return _checked(archive, *_state(archive))
@@ -75,7 +82,7 @@ def files_of(archive: Path) -> dict[str, zipfile.ZipInfo]:
 @lru_cache(maxsize=64)
 def _checked(archive: Path, size: int, time: int) -> dict[str, zipfile.ZipInfo]:
     name, files = archive.name, {}
-    members = [it for it in _opened(archive).infolist() if not it.is_dir()]
+    members = [member for member in _opened(archive).infolist() if not member.is_dir()]
     for info in members:
         path = info.filename.replace("\\", "/")
         parts = path.split("/")
@@ -84,8 +91,8 @@ def _checked(archive: Path, size: int, time: int) -> dict[str, zipfile.ZipInfo]:
         if info.flag_bits & 1:
             raise ValueError(f"{name}: must not be encrypted")
         files[path] = info
-    if sum(it.file_size for it in members) > _MAX_GROWTH * size or any(
-        it.file_size > MAX_FILE_BYTES for it in members
+    if sum(member.file_size for member in members) > _MAX_GROWTH * size or any(
+        member.file_size > MAX_FILE_BYTES for member in members
     ):
         raise ValueError(
             f"{name}: must not unpack to more than {_MAX_GROWTH} times its size, nor a file in it "

@@ -49,7 +49,7 @@ _REACHES_AIR = -900  # the least value that a header must be able to say
 
 @dataclass(frozen=True)
 class Header:
-    """What a DICOM file says besides its pixels.
+    """Windows and patient of a DICOM file.
 
     Attributes:
         windows: Every window the header gives, as (centre, width) in HU; empty if it gives none.
@@ -141,7 +141,7 @@ def read_dicom(data: bytes, *, name: str, key: bytes) -> HuSlice:
 
 @silence()
 def read_header(data: bytes, *, name: str, key: bytes) -> Header:
-    """Returns what a DICOM file says besides its pixels, which are not decoded.
+    """Returns windows and patient of a DICOM file, its pixels not decoded.
 
     Raises:
         ValueError: If the file is not DICOM or does not hold its pixels whole. The message holds no
@@ -184,7 +184,7 @@ def _settled(
     """Returns the one reading that is proved, or a header that nothing contradicts, and its HU."""
     found = proved_readings(declared, words)
     if declared.rescale.intercept is None and declared.rescale.table is None:
-        found = [it for it in found if it[0] == declared]  # never guessed
+        found = [candidate for candidate in found if candidate[0] == declared]  # never guessed
     if verdict == "odd" and not doubts:
         found.append((declared, hu))
     if best := smoothest(found):

@@ -35,7 +35,7 @@ _TAGS: list[Any] = [
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *OVERLAY_BIT_POSITIONS,
 ]
-# What stands in PatientID once it was taken out. Shared by everyone, it would make one patient of
+# Fillers of a PatientID that was removed. Everyone shares them, so they would make one patient of
 # all. Compared in lower case, letters and digits only; a row of zeros or x counts as well.
 _PLACEHOLDERS = frozenset(
     "anon anonym anonymous anonymized anonymised anonymizedpatient anonymouspatient deidentified "
@@ -203,7 +203,7 @@ def patient_of(tags: Tags, *, key: bytes) -> str | None:
 def silence() -> Iterator[None]:
     """Keeps back warnings and logs of the DICOM libraries: they quote header values.
 
-    Costs a hundredth of a slice each time, within another one nothing.
+    Each use costs a hundredth of the time of a slice; inside another use, nothing.
     """
     if _silent.get():
         yield

@@ -26,11 +26,11 @@ def list_folder(path: Path) -> Iterator[tuple[str, bool]]:
     """
     if archive := archive_of(path):
         inner = path.relative_to(archive).parts
-        below = (it.split("/") for it in files_of(archive))
+        below = (member.split("/") for member in files_of(archive))
         found = {
-            (it[len(inner)], len(it) > len(inner) + 1)
-            for it in below
-            if it[: len(inner)] == [*inner]
+            (parts[len(inner)], len(parts) > len(inner) + 1)
+            for parts in below
+            if parts[: len(inner)] == [*inner]
         }
         yield from found
         return

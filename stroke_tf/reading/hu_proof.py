@@ -26,7 +26,7 @@ _AIR_WITHIN = 150  # of -1000: calibration and noise, not yet another intercept
 _OUTSIDE = -700  # between air and skin
 # Unclipped noise of air ends here; dense bone of the wrong sign lies lower.
 _NOISE_BELOW = -1500
-_FAR = 2500  # above all bone; what wrapped air has at least
+_FAR = 2500  # above all bone; wrapped air is at least this
 _INT16 = 1 << 15
 _LEAST_AIR, _LEAST_INSIDE, _LEAST_TISSUE, _MUCH_INSIDE = 0.01, 0.02, 0.25, 0.08
 _MOST_FAR_AT_EDGE, _MOST_FAR = 0.01, 0.1
@@ -131,11 +131,11 @@ def _is_dense(hu: np.ndarray, outside: np.ndarray, inside: np.ndarray) -> bool:
 
 
 def _is_shifted(hu: np.ndarray) -> bool:
-    """Returns whether the picture were a head 1024 HU lower or higher."""
+    """Returns whether the picture would be a head if it were 1024 HU lower or higher."""
     for shifted in (hu - _SHIFT, hu + _SHIFT):
         outside = touching_edge(shifted < _OUTSIDE)
         if _is_head(shifted, outside, shifted[~outside]):
-            # Of one value it may be padding, -2000, around air that would be tissue then.
+            # Air of one value may be padding (-2000); the true air then passes for tissue.
             return _share_of_one_value(shifted[_air(shifted, outside)]) < _ONE_VALUE
     return False
 

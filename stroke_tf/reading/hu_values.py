@@ -44,7 +44,7 @@ def hu_of_16_bits(values: NDArray[np.uint16], *, offset: int, name: str) -> NDAr
 
     Args:
         values: uint16, shape (H, W).
-        offset: What its values are more than HU.
+        offset: By how much its values are above HU.
         name: Where they come from, for the error messages.
 
     Raises:

@@ -47,7 +47,7 @@ _START = 132
 
 @dataclass(frozen=True)
 class Found:
-    """What lies at the paths that a user gave.
+    """The inputs found at the paths that a user gave.
 
     Attributes:
         series: What can be read; numbered by the first file of each.
@@ -82,7 +82,7 @@ def find_inputs(paths: Sequence[Path]) -> Found:
 
 @dataclass
 class _Finder:
-    """Collects slices by what holds them together.
+    """Collects slices by folder or by series and patient.
 
     Attributes:
         pictures: Pictures by folder.
@@ -101,7 +101,7 @@ class _Finder:
     faults: list[tuple[str, str]] = field(default_factory=list)
 
     def add_given(self, path: Path, name: PurePath) -> None:
-        """Adds what lies at a path; that nothing does is a fault."""
+        """Adds what lies at a path. A path where nothing lies is a fault."""
         if path.is_dir() or (is_zip_name(path.name) and path.is_file()):
             before = self.met
             if self._add_folder(path, name) and self.met == before:
@@ -141,7 +141,7 @@ class _Finder:
             return False
         self.seen.add(real)
         try:
-            entries = sorted(list_folder(path), key=lambda it: natural_key(it[0]))
+            entries = sorted(list_folder(path), key=lambda listed: natural_key(listed[0]))
         except OSError as error:
             self._fault(name, f"must be readable. Received: {error.strerror}")
         except ValueError as error:
@@ -218,7 +218,7 @@ class _Finder:
                 self._leave(PurePath(name), f"the same image as {other}")
                 continue
             self.met += 1
-            fitting = next((it for it in stacks if it[0].fits(placed)), None)
+            fitting = next((stack for stack in stacks if stack[0].fits(placed)), None)
             if fitting is None:
                 stacks.append([placed])
             else:
@@ -234,7 +234,7 @@ class _Finder:
 
 
 def _first_name(series: Series) -> list[str | int]:
-    return min(natural_key(it.name) for it in series.slices)
+    return min(natural_key(slice_.name) for slice_ in series.slices)
 
 
 def _size(start: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The ways in which stored values are known to be meant otherwise than their header says."""
+"""Known ways in which stored values mean something else than their header says."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stroke_tf.records import AIR_HU
 _TWELVE_BITS = 1 << 12
 _TOP = LOWEST_HU + _TWELVE_BITS
 _AIR_UP_TO = -900
-_SMOOTHER = 3  # times smaller jumps are clearly smaller
+_SMOOTHER = 3  # jumps so many times smaller are clearly smaller
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Reading:
     rim: bool = False
 
     def told_against(self, declared: Reading) -> str:
-        """Returns in words how it differs from what the header says; empty where it does not."""
+        """Returns in words how this differs from the declared reading; empty where it does not."""
         bits = self.bits
         told = []
         if bits != declared.bits and not self.wrapped:
@@ -61,7 +61,7 @@ class Reading:
 
 
 def proved_readings(declared: Reading, words: np.ndarray) -> list[tuple[Reading, np.ndarray]]:
-    """Returns the readings by which the words are a head in HU, each with another result.
+    """Returns the readings by which the words are a head in HU, one for each different result.
 
     Args:
         declared: What the header says.
@@ -91,16 +91,16 @@ def judge_whole(hu: np.ndarray) -> Verdict:
 
 
 def smoothest(found: list[tuple[Reading, np.ndarray]]) -> tuple[Reading, np.ndarray] | None:
-    """Returns the one reading without jumps where the others have them; None where none is."""
+    """Returns the one reading that is smooth where all others jump; None if there is none."""
     for best in found:
-        others = (it[1] for it in found if it is not best)
+        others = (other[1] for other in found if other is not best)
         if all(_is_smoother(cleared(best[1]), cleared(hu)) for hu in others):
             return best
     return None
 
 
 def _readings(declared: Reading, width: int) -> list[Reading]:
-    """Returns the declared reading first, so that equal results are told as that."""
+    """Returns all readings to try, the declared one first: of equal results the first is kept."""
     bits, rescale = declared.bits, declared.rescale
     layouts = [bits, Bits(width, 0, signed=bits.signed)]
     if width == 16:
@@ -108,24 +108,24 @@ def _readings(declared: Reading, width: int) -> list[Reading]:
             Bits(12, 0, signed=bits.signed),
             Bits(bits.count, width - bits.count, bits.signed),
         ]
-    layouts += [replace(it, signed=not it.signed) for it in layouts]
-    plain = [Reading(it, rescale) for it in layouts]
+    layouts += [replace(layout, signed=not layout.signed) for layout in layouts]
+    plain = [Reading(layout, rescale) for layout in layouts]
     if width == 16 and rescale.slope == 1 and rescale.table is None:
         plain.append(Reading(Bits(12, 0, signed=False), rescale, wrapped=True))
     if rescale.intercept:
-        plain += [Reading(it, rescale.without_intercept()) for it in layouts]
+        plain += [Reading(layout, rescale.without_intercept()) for layout in layouts]
     return plain
 
 
 def _matter(hu: np.ndarray) -> np.ndarray:
-    """Returns HU without the differences of air."""
+    """Returns HU with all values of air made equal."""
     return np.maximum(hu, _AIR_UP_TO)
 
 
 def _is_smoother(hu: np.ndarray, other: np.ndarray) -> bool:
-    """Returns whether HU go on without a jump to and from where two pictures differ.
+    """Returns whether HU jump clearly less at the borders of the area where two pictures differ.
 
-    Bits that say something else make values jump by thousands; so do values cut to too few bits.
+    Bits with another meaning make values jump by thousands; so do values cut to too few bits.
     """
     differ = hu != other
     if not differ.any():

@@ -28,7 +28,7 @@ MAX_PIXELS = 4096 * 4096
 LOSSY_TOLERANCE = 8  # grey pictures saved as colour JPEG have slightly unequal channels
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-# The plug-ins, for Image.open warns or raises on large headers by a limit of its own.
+# The plug-ins are called directly: Image.open has its own limit, and warns or raises above it.
 _FORMATS: dict[bytes, type[ImageFile.ImageFile]] = {
     _PNG: PngImageFile,
     b"\xff\xd8\xff": JpegImageFile,
@@ -40,7 +40,7 @@ _FORMATS: dict[bytes, type[ImageFile.ImageFile]] = {
 _LOSSY = (JpegImageFile, WebPImageFile)
 _MODES = {"1", "L", "LA", "P", "RGB", "RGBA"}
 _DEEP_MODES = {"I;16", "I;16B"}  # grey, 16 bits
-# What kornia_rs decodes, in a third of OpenCV's time: no palette, 16 bits or interlacing. It also
+# Modes that kornia_rs decodes, in a third of OpenCV's time: no palette, 16 bits or interlacing. It
 # takes libjpeg's warnings for errors, where OpenCV and Pillow return what is left of a picture.
 _CHANNELS = {"L": "mono", "RGB": "rgb", "RGBA": "rgba"}
 _ISAL_LEVEL = 1

@@ -75,7 +75,7 @@ class Series:
 
 def pictures_as_series(name: str, slices: Sequence[InputSlice]) -> Series:
     """Returns loose pictures, sorted by name."""
-    ordered = sorted(slices, key=lambda it: natural_key(it.name))
+    ordered = sorted(slices, key=lambda slice_: natural_key(slice_.name))
     return Series(name, tuple(ordered), None, (), is_series=False)
 
 
@@ -90,42 +90,49 @@ def stack_as_series(name: str, stack: Sequence[PlacedSlice], notes: Sequence[str
     first = stack[0]
     normal = _normal(first.axes)
     if normal is None or not first.corner_mm:
-        ordered = sorted(stack, key=lambda it: (it.number, natural_key(it.slice.name)))
+        ordered = sorted(stack, key=lambda placed: (placed.number, natural_key(placed.slice.name)))
         geometry, told = _assumed(ordered)
-        return Series(name, tuple(it.slice for it in ordered), geometry, (*notes, *told), True)
-    heights = {id(it): float(np.dot(normal, it.corner_mm)) for it in stack}
+        return Series(
+            name, tuple(placed.slice for placed in ordered), geometry, (*notes, *told), True
+        )
+    heights = {id(placed): float(np.dot(normal, placed.corner_mm)) for placed in stack}
     ordered = sorted(
-        stack, key=lambda it: (round(heights[id(it)], 2), it.number, natural_key(it.slice.name))
+        stack,
+        key=lambda placed: (
+            round(heights[id(placed)], 2),
+            placed.number,
+            natural_key(placed.slice.name),
+        ),
     )
-    positions = [heights[id(it)] for it in ordered]
+    positions = [heights[id(placed)] for placed in ordered]
     slices = tuple(
-        replace(it.slice, position_mm=position)
-        for it, position in zip(ordered, positions, strict=True)
+        replace(placed.slice, position_mm=position)
+        for placed, position in zip(ordered, positions, strict=True)
     )
     geometry, told = _measured(ordered, np.maximum.accumulate(positions), normal)
     return Series(name, slices, geometry, (*notes, *told), is_series=True)
 
 
 def split_repeats(stack: Sequence[PlacedSlice]) -> list[list[PlacedSlice]]:
-    """Returns the stacks of which each has one slice at a position.
+    """Returns the stacks that a stack consists of, each with one slice at a position.
 
-    There are several where all positions have the same number of slices: phases or reconstructions
-    under one SeriesInstanceUID, told apart by InstanceNumber. A repeated slice makes no stack.
+    There are several if all positions have the same number of slices: phases or reconstructions
+    under one SeriesInstanceUID, told apart by InstanceNumber. Any other stack is returned whole.
     """
     normal = _normal(stack[0].axes)
     if normal is None or not stack[0].corner_mm:
         return [[*stack]]
     places: dict[int, list[PlacedSlice]] = {}
-    for one in sorted(stack, key=lambda it: (it.number, natural_key(it.slice.name))):
+    for one in sorted(stack, key=lambda placed: (placed.number, natural_key(placed.slice.name))):
         height = float(np.dot(normal, one.corner_mm))
         places.setdefault(round(height / SAME_PLACE_MM), []).append(one)
-    if len({len(it) for it in places.values()}) > 1 or len(places) == 1:
+    if len({len(slices) for slices in places.values()}) > 1 or len(places) == 1:
         return [[*stack]]
     return [[*one] for one in zip(*places.values(), strict=True)]
 
 
 def thickness_of(positions_mm: NDArray[np.float64], nominal_mm: float) -> NDArray[np.float64]:
-    """Returns how much of the normal each slice stands for, see `Geometry.thickness_mm`.
+    """Returns the thickness of each slice along the normal, see `Geometry.thickness_mm`.
 
     Args:
         positions_mm: Shape (N,), ascending.
@@ -156,7 +163,7 @@ def _normal(axes: tuple[float, ...]) -> NDArray[np.float64] | None:
 def _assumed(ordered: Sequence[PlacedSlice]) -> tuple[Geometry | None, list[str]]:
     """Returns a geometry of nominal distances, for slices without positions."""
     notes = ["no ImagePositionPatient: in the order of InstanceNumber, then of names"]
-    nominal = [it.nominal_mm or 0.0 for it in ordered]
+    nominal = [placed.nominal_mm or 0.0 for placed in ordered]
     if not ordered[0].spacing_mm or min(nominal) <= 0:
         return None, [*notes, "no volumes: PixelSpacing or a distance of slices is missing"]
     notes.append(
@@ -205,7 +212,7 @@ def _measured(
         column_mm=column,
         positions_mm=tuple(map(float, positions)),
         thickness_mm=tuple(map(float, thickness_of(positions, nominal or 0.0))),
-        corners_mm=tuple(it.corner_mm for it in ordered),
+        corners_mm=tuple(placed.corner_mm for placed in ordered),
         axes=ordered[0].axes,
         tilt_deg=tilt,
         shear_deg=shear,
@@ -249,7 +256,7 @@ def _notes_of_steps(
         if missing := _missing(float(step), usual, ordered[place], ordered[place + 1]):
             what = "1 slice is" if missing == 1 else f"{missing} slices are"
             gaps.append(f"{what} missing between slices {place + 1} and {place + 2}")
-    names = [it.slice.name for it in ordered]
+    names = [placed.slice.name for placed in ordered]
     twice = [
         f"{names[place]} and {names[place + 1]} lie at one position"
         for place in np.flatnonzero(steps <= SAME_PLACE_MM)
@@ -258,7 +265,7 @@ def _notes_of_steps(
 
 
 def _usual(steps: NDArray[np.float64]) -> float:
-    """Returns the median distance of slices; of two the smaller, for gaps are no rule."""
+    """Returns the median distance of slices, of two middle ones the smaller: gaps are larger."""
     return float(np.sort(steps)[(len(steps) - 1) // 2])
 
 

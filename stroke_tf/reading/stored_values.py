@@ -55,7 +55,7 @@ class Bits:
 
 def check_present(tags: Tags) -> None:
     """Raises a ValueError where there are no pixels."""
-    # Of a file cut within compressed pixels the parser gives back nothing at all.
+    # If a file is cut within compressed pixels, the parser returns no pixels at all.
     if not tags.value("PixelData"):
         raise tags.fault("must hold pixel data, whole. Received: none (absent or cut short)")
 
@@ -74,7 +74,7 @@ def check_whole(tags: Tags) -> None:
 
 
 def declared_bits(tags: Tags) -> Bits:
-    """Returns the bits that the header tells; those it cannot mean are all bits from bit 0 on."""
+    """Returns the bits that the header declares; of impossible ones, all from bit 0 on."""
     allocated = tags.integer("BitsAllocated", 16)
     count = tags.integer("BitsStored", allocated)
     count = count if 0 < count <= allocated else allocated
@@ -107,7 +107,7 @@ def _uses_other_bits(tags: Tags, words: np.ndarray, bits: Bits) -> bool:
             used &= ~(1 << int(tags.integer(position, 0)) & ~1)  # 0 stands for none
     if not used:
         return False
-    # A sign that goes on through the upper bits says nothing else.
+    # A sign repeated in the upper bits adds no information.
     whole = Bits(width, 0, signed=True)
     extended = bits.signed and not bits.low
     return not (extended and np.array_equal(whole.values(words), bits.values(words)))

@@ -1,1 +1,1 @@
-"""What a run leaves on disk, its figures and the report made of them. Knows nothing of models."""
+"""Figures, reports and tracking of runs, from the files they leave. Knows nothing of models."""

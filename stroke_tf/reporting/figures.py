@@ -98,7 +98,7 @@ def draw_scores(
     threshold: float,
     labels: tuple[str, str],
 ) -> dict[str, Figure]:
-    """Draws what slices' scores are worth: "confusion", "roc" and "reliability".
+    """Draws the figures of slices' scores: "confusion", "roc" and "reliability".
 
     Args:
         truth: bool, shape (N,).

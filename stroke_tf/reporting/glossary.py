@@ -13,7 +13,7 @@ from stroke_tf.page import markdown_table, plain_text
 
 
 class Term(NamedTuple):
-    """What to know of one number.
+    """The explanation of one number.
 
     Attributes:
         what: What it is.
@@ -266,7 +266,7 @@ def glossary_table(keys: Iterable[str]) -> str:
 
 
 def glossary_section(names: Iterable[str]) -> Iterator[str]:
-    """Yields what stands at the foot of a report on the numbers that it shows, in Markdown."""
+    """Yields the foot of a report in Markdown: the terms of the numbers that it shows."""
     yield "## What the numbers mean"
     yield (
         "Brackets hold a 95 % interval: of a bootstrap over patients where they are known. A "

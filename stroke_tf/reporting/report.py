@@ -170,7 +170,7 @@ def _metrics_table(runs: list[RunMetrics], names: tuple[str, ...]) -> str:
 
 
 def _cautions(out: Path, runs: list[RunMetrics]) -> Iterator[str]:
-    """Yields what to know of scores that mean little, each sentence once."""
+    """Yields the cautions about scores that mean little, each sentence once."""
     of: dict[str, list[str]] = {}
     for run in runs:
         for line in _folder(out, run).cautions():
@@ -200,8 +200,7 @@ def _run_section(out: Path, folder: Path, run: RunMetrics) -> Iterator[str]:
     if command_line := _command(path.relative_to(out) / "config.json", settings):
         yield "The same training again, from the folder of results, on the same records:"
         yield f"```\n{command_line}\n```"
-    yield "Settings to reproduce it:"
-    yield f"```json\n{json.dumps(settings, indent=2)}\n```"
+    yield f"```json Settings\n{json.dumps(settings, indent=2)}\n```"
 
 
 def _command(config: Path, settings: Mapping[str, Any]) -> str:

@@ -151,7 +151,8 @@ def _choose(rows: Sequence[FoldRow], *, most: int, seed: int) -> dict[int, Strok
             of_group[row.stroke_type, row.group_id] += 1
     of_class: Counter[str] = Counter()
     chosen = {}
-    for _, place in sorted(candidates, key=lambda it: it[0]):  # the first of each group first
+    # The first of each group first.
+    for _, place in sorted(candidates, key=lambda candidate: candidate[0]):
         kind = rows[place].stroke_type
         of_class[kind] += 1
         if of_class[kind] <= most:

@@ -1,4 +1,4 @@
-"""What a training takes at most: the steps of its network times its slices and epochs."""
+"""Upper estimates of trainings: the steps of a network times its slices and epochs."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _TRACES = 2  # a network is traced for its training, and again for its test
 
 
 def estimate_runs(runs: Sequence[Row], outside: Sequence[Path]) -> list[Estimate]:
-    """Returns what each of some runs of one network takes, see `network_of`.
+    """Returns the estimates of some runs of one network, see `network_of`.
 
-    Of a run that is done it is what scoring it on the folders takes.
+    The estimate of a run that is done is that of scoring it on the folders.
 
     Args:
         runs: The runs; their epochs are taken to be as many as they may be.
@@ -43,11 +43,11 @@ def _estimate(run: Row, step: Step, outside: Sequence[Path]) -> Estimate:
     train, val, test = (
         len(_labels(run, run.records, folds)) for folds in (split.train, split.val, split.test)
     )
-    elsewhere = sum(len(_labels(run, it, _folds(it))) for it in outside)
+    elsewhere = sum(len(_labels(run, records, _folds(records))) for records in outside)
     views = 1 + run.mirror_test
     if folder_of(run).is_done():
         seconds = elsewhere / run.batch_size * step.val_seconds * views
-        if is_histogram(run):  # which is fitted again
+        if is_histogram(run):  # it is fitted again
             seconds = (train + elsewhere) * step.slice_seconds
         return Estimate(step.start_seconds + seconds, step.bytes, 0)
     memory = step.bytes + (train + val) * run.image_size**2 * _bytes_of_pixel(run)

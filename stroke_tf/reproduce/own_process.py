@@ -1,4 +1,4 @@
-"""Work in a process of its own: what it does to memory, and how it ends, touches nothing else."""
+"""Work in a process of its own: neither its memory nor its end touches anything else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _POLL_SECONDS = 0.5
 def in_own_process(
     function: Callable[..., Result], *args: Any, watch: Callable[[], None] = lambda: None
 ) -> Result:
-    """Returns what a function gives that runs in a new process, which does not outlive this one.
+    """Runs a function in a new process, which ends with this one; returns its result.
 
     Args:
         function: A function of a module.

@@ -1,4 +1,4 @@
-"""What a reproduction consists of: all trainings of its tables, those left out with the reason."""
+"""The plan of a reproduction: all trainings of its tables, those left out with the reason."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def planned(config: Reproduction, tables: Sequence[Table], *, command: str) -> R
 
     Raises:
         FileNotFoundError: If a folder of records holds no manifest.
-        ValueError: If a flag names what is not there, records do not fit together, or those of
-            another source are of the same.
+        ValueError: If a flag names something unknown, records do not fit together, or outside
+            records are made of the same slices as others.
     """
     _check(config, tables)
-    used = [it for it in tables if it.published or it.experiment in config.tables]
+    used = [table for table in tables if table.published or table.experiment in config.tables]
     records, outside = read_records(config.records), [_alone(path) for path in config.outside]
     _check_outside(records, outside)
     entries = [
@@ -76,14 +76,15 @@ def _alone(path: Path) -> Records:
 
 
 def _check_outside(records: Sequence[Records], outside: Sequence[Records]) -> None:
-    sources = {it.source_sha256: it.path for it in records}
-    for it in outside:
-        if it.source_sha256 in sources:
+    sources = {record_set.source_sha256: record_set.path for record_set in records}
+    for record_set in outside:
+        if record_set.source_sha256 in sources:
             raise ValueError(
                 "--outside must be of slices that nothing is trained on. "
-                f"Received: {it.path}, made of the same as {sources[it.source_sha256]}"
+                f"Received: {record_set.path}, made of the same as "
+                f"{sources[record_set.source_sha256]}"
             )
-    names = [it.path.name for it in outside]
+    names = [record_set.path.name for record_set in outside]
     if len(set(names)) < len(names):
         raise ValueError(f"--outside folders must differ in their names. Received: {names}")
 
@@ -109,7 +110,7 @@ def _why_not(config: Reproduction) -> Callable[[Table, str], str | None]:
 
 
 def _few(table: Table) -> list[str]:
-    """Returns the rows of a smoke run: what needs no network, and the first that is one."""
+    """Returns the rows of a smoke run: those without a network, and the first with one."""
     networks = [name for name, row in table.rows.items() if not _is_baseline(row)]
     return [name for name in table.rows if name not in networks[_SMOKE_NETWORKS:]]
 

@@ -1,4 +1,4 @@
-"""OUT/reproduce.json: what a reproduction is made of, and how far it is.
+"""OUT/reproduce.json: the parts of a reproduction, and how far it is.
 
 Written when it starts and after each training; the results themselves are the folders of the runs.
 """
@@ -112,7 +112,7 @@ class Record:
             entry.estimate = known.get(entry.key._replace(seed=0))
 
     def write(self) -> None:
-        """Writes it down."""
+        """Writes OUT/reproduce.json."""
         config = self.config
         values = {
             "schema_version": _SCHEMA_VERSION,
@@ -124,8 +124,8 @@ class Record:
             "deterministic": config.deterministic,
             "scaled": _scaled(config),
             "tables": {self._name(table): table.published for table in self.tables},
-            "records": [_records_json(it) for it in self.records],
-            "outside": [_records_json(it) for it in self.outside],
+            "records": [_records_json(record_set) for record_set in self.records],
+            "outside": [_records_json(record_set) for record_set in self.outside],
             "samples": self.samples,
             "jobs": [entry.to_json() for entry in self.entries],
         }
@@ -135,10 +135,13 @@ class Record:
         return table.experiment + "-smoke" * self.config.smoke
 
     def _definition(self) -> dict[str, Any]:
-        """Returns what must not change from one start to the next."""
+        """Returns the settings and records that must not change from one start to the next."""
         names = ("weights", "small_size", "small_epochs", "deterministic", "smoke")
         found = {name: getattr(self.config, name) for name in names}
-        records = {f"{it.protocol} {it.copies}": it.manifest_sha256 for it in self.records}
+        records = {
+            f"{record_set.protocol} {record_set.copies}": record_set.manifest_sha256
+            for record_set in self.records
+        }
         return found | {"records": records}
 
 

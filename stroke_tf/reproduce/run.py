@@ -38,7 +38,7 @@ _GIB = 1 << 30
 
 @dataclass(frozen=True)
 class _Clock:
-    """How much is left of a budget that begins with the process's work."""
+    """The clock of a budget: it runs from the start of the process's work."""
 
     begin: float
     budget_hours: float | None
@@ -76,8 +76,8 @@ def reproduce(
     clock = _Clock(time.monotonic(), config.budget_hours)
     if config.smoke:
         config = _in_small(config, tables, smoke_records)
+    record = planned(config, tables, command=command)
     with locked(config.out), progress_bar() as progress:
-        record = planned(config, tables, command=command)
         record.take_up()
         _find_done(record)
         record.write()
@@ -106,13 +106,17 @@ def _find_done(record: Record) -> None:
         folder, run = folder_of(entry.job.run), entry.job.run
         if not folder.is_done():
             continue
-        (sha256,) = (it.manifest_sha256 for it in record.records if it.path == run.records)
+        (sha256,) = (
+            record_set.manifest_sha256
+            for record_set in record.records
+            if record_set.path == run.records
+        )
         try:
             folder.check(settings_of(run), data_manifest_sha256=sha256)
         except ValueError as error:
             entry.ends("failed", str(error))
         else:
-            if all(is_scored(run, it) for it in record.outside):
+            if all(is_scored(run, record_set) for record_set in record.outside):
                 entry.ends("done")
 
 
@@ -128,7 +132,7 @@ def _is_trained(job: Job) -> bool:
 
 
 def _left(entry: Entry, job: Job) -> Estimate | None:
-    """Returns what a training that waits still takes, as far as that is known."""
+    """Returns the estimate of what is left to do of a training that waits, if it is known."""
     return entry.scoring if _is_trained(job) else entry.estimate
 
 
@@ -146,16 +150,16 @@ def _draw_samples(record: Record) -> None:
 
 
 def _time_networks(record: Record, clock: _Clock, progress: Progress) -> None:
-    """Estimates what waits: one network for all rows, protocols and seeds that share it.
+    """Estimates the waiting trainings: each network once for all that share it.
 
-    What is kept of an earlier start is the time of a training. Of one that is done outside scores
-    alone are waited for: only a budget needs their time.
+    Estimates of an earlier start are kept. They are those of whole trainings: where only outside
+    scores are missing they are too long, and a run is estimated anew if there is a budget.
     """
     networks: dict[Row, list[tuple[Entry, Job]]] = {}
     for entry, job in _waiting(record):
         if entry.estimate is None or (_is_trained(job) and clock.budget_hours is not None):
             networks.setdefault(network_of(job.run), []).append((entry, job))
-    outside = [it.path for it in record.outside]
+    outside = [record_set.path for record_set in record.outside]
     for number, together in enumerate(networks.values()):
         progress("networks timed", number, len(networks))
         if clock.left() <= 0:
@@ -186,7 +190,7 @@ def _end_all(together: Sequence[tuple[Entry, Job]], state: State, reason: str) -
 
 
 def _estimates(record: Record) -> Iterator[str]:
-    """Yields what is said before the first training: a line for each row and protocol."""
+    """Yields the lines printed before the first training: one for each row and protocol."""
     rows: dict[tuple[str, str, str], list[Estimate]] = {}
     for entry, job in _waiting(record):
         if estimate := _left(entry, job):
@@ -203,9 +207,9 @@ def _estimates(record: Record) -> Iterator[str]:
         )
     every = [estimate for several in rows.values() for estimate in several]
     yield (
-        f"All: {hours(sum(it.seconds for it in every))}, at most "
-        f"{max(it.memory_bytes for it in every) / _GIB:.1f} GiB of memory, "
-        f"{sum(it.disk_bytes for it in every) / _GIB:.2f} GiB of disk. "
+        f"All: {hours(sum(cost.seconds for cost in every))}, at most "
+        f"{max(cost.memory_bytes for cost in every) / _GIB:.1f} GiB of memory, "
+        f"{sum(cost.disk_bytes for cost in every) / _GIB:.2f} GiB of disk. "
         "From timed steps and the most epochs: early stopping makes it less."
     )
 
@@ -231,7 +235,9 @@ def _run_all(record: Record, clock: _Clock, progress: Progress) -> None:
 
 def _run_one(entry: Entry, job: Job, record: Record, progress: Progress) -> None:
     begin, left = time.monotonic(), _left(entry, job)
-    outside = [it.path for it in record.outside if not is_scored(job.run, it)]
+    outside = [
+        record_set.path for record_set in record.outside if not is_scored(job.run, record_set)
+    ]
     try:
         failed = in_own_process(
             work.train_and_test, job.run, outside, watch=partial(_show_epochs, job, progress)
@@ -255,7 +261,7 @@ def _summarise(record: Record, page: Path) -> int:
     states = [entry.state for entry in record.entries]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     print(f"Of {len(states)} trainings: {counts}\nReport: {page}")
-    failed = {str(it.key): it.reason for it in record.entries if it.state == "failed"}
+    failed = {str(entry.key): entry.reason for entry in record.entries if entry.state == "failed"}
     if record.samples["state"] == "failed":
         failed["samples"] = record.samples["reason"]
     for name, reason in failed.items():

@@ -10,7 +10,7 @@ from stroke_tf.tables.settings import TableRun
 
 @dataclass(frozen=True)
 class Reproduction(TableRun):
-    """What to reproduce, and on what.
+    """Settings of a reproduction.
 
     Attributes:
         records: Folders of records, one for each protocol, and for each kind of copies where a

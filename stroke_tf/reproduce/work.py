@@ -1,4 +1,4 @@
-"""What a reproduction does in processes of their own, which alone load TensorFlow."""
+"""Work that a reproduction does in separate processes: only these load TensorFlow."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def build(config: ClassifierRun) -> keras.Model:
 
 
 def _train_head(config: ClassifierRun, run: OpenRun, model: keras.Model) -> None:
-    """Trains the head on what the backbone says of each slice; `model` holds what it learned."""
+    """Trains the head on the backbone's features of each slice; `model` shares its weights."""
     extractor, head = split_head(model)
     train = features_of(config, extractor, run.split.train, copies=config.copies)
     weights = _class_weights(config, run, ratio=None)
@@ -126,7 +126,7 @@ def features_of(
     *,
     copies: int,
 ) -> FeatureSet:
-    """Returns what a run's backbone says of some folds, from disk where it is known."""
+    """Returns the backbone's features of some folds, from disk where they are known."""
     return extract_features(
         extractor,
         config.records,

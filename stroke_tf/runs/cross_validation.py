@@ -61,7 +61,7 @@ class _OutOfFold:
     warnings: tuple[str, ...] = ()
 
     def of_slices(self, ids: Collection[str]) -> Self:
-        """Returns the same of some slices alone."""
+        """Returns the same result for some slices alone."""
         chosen = self.frame[self.frame["id"].isin(ids)].reset_index(drop=True)
         return dataclasses.replace(self, frame=chosen)
 
@@ -149,10 +149,10 @@ class CrossValidated(_OutOfFold):
 
 
 def _drawn(parts: Sequence[np.ndarray], weights: np.ndarray, truth: np.ndarray) -> list[np.ndarray]:
-    """Returns the slices drawn of each part that then holds both classes, as areas need them.
+    """Returns the drawn slices of each part in which both classes are drawn: areas need both.
 
-    A resample with one such part counts. To ask for all of them would leave those alone that hold
-    every positive patient there is, and an interval of these says nothing of the patients' choice.
+    A resample counts if one part has both. If all parts needed both, only resamples with every
+    positive patient could be left: their interval would not show what the choice of patients does.
     """
     drawn = (np.repeat(part, weights[part]) for part in parts)
     return [part for part in drawn if 0 < truth[part].sum() < len(part)]
@@ -168,10 +168,10 @@ def _mean(values: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class CrossValidatedMasks(_OutOfFold):
-    """Every slice segmented; the answers are what a run keeps of it, see `Segmented.to_frame`.
+    """Every slice segmented. The answers are the columns of `Segmented.to_frame`.
 
-    Pixels are on one scale whichever network drew them: all scores are from the counts of all
-    slices together. A class that a part lacks is no hindrance then.
+    All scores are from the pixel counts of all slices together, whichever network drew them. So a
+    part may lack a class.
     """
 
     def part_dices(self) -> list[float]:
@@ -190,17 +190,17 @@ class CrossValidatedMasks(_OutOfFold):
             ValueError: If the other segmented other slices, or in other parts.
         """
         mine, theirs = (
-            set(it.frame[["id", "part"]].itertuples(index=False)) for it in (self, other)
+            set(result.frame[["id", "part"]].itertuples(index=False)) for result in (self, other)
         )
         if mine != theirs:
             raise ValueError(
                 "networks can be compared on the same slices and parts only. Received: "
                 f"{len(self.frame)} and {len(other.frame)} slices"
             )
-        pair = [_cells_of_groups(it.frame) for it in (self, other)]
+        pair = [_cells_of_groups(result.frame) for result in (self, other)]
 
         def difference(weights: np.ndarray) -> float:
-            first, second = (_lesion_dice(np.tensordot(weights, it, axes=1)) for it in pair)
+            first, second = (_lesion_dice(np.tensordot(weights, cells, axes=1)) for cells in pair)
             return first - second
 
         groups = np.arange(len(pair[0]))
@@ -219,13 +219,13 @@ class CrossValidatedMasks(_OutOfFold):
         }
 
     def detections(self) -> CrossValidated | None:
-        """Returns the scores of slices by their masks; None of runs whose masks do not detect."""
+        """Returns the scores of slices by their masks; None where the masks do not detect."""
         if "score" not in self.frame:
             return None
         return CrossValidated(self.protocol, self.frame, self.seconds, self.runs)
 
     def types(self) -> CrossValidated | None:
-        """Returns what a joint network says of the type of lesion slices; None of another one."""
+        """Returns a joint network's scores of the type of lesion slices; None of other networks."""
         if "stroke_type" not in self.frame:
             return None
         answers = type_answers(self.frame).reset_index(drop=True)
@@ -278,7 +278,7 @@ def cross_validate(
 
 
 def _answers_of(config: ClassifierRun | UnetRun, result: RunMetrics) -> pd.DataFrame:
-    """Returns what a run said of its test slices, by its own operating point."""
+    """Returns a run's answers for its test slices, by its own operating point."""
     frame = read_predictions(folder_of(config).predictions)
     if "score" not in frame:
         return frame
@@ -291,11 +291,11 @@ def _answers_of(config: ClassifierRun | UnetRun, result: RunMetrics) -> pd.DataF
 def operating_point(config: ClassifierRun | UnetRun) -> dict[str, Any]:
     """Returns what a finished run chose on its validation fold: threshold, temperature, area.
 
-    The threshold of pixels is `pixel_threshold` where there is one of slices beside it. Empty of a
-    run that chose nothing, such as a network whose pixels take their likeliest class.
+    Where slices have a threshold, that of pixels is named `pixel_threshold`. The result is empty
+    for a run that chose nothing, such as a network whose pixels take their likeliest class.
     """
     names, folder = ("mask_rule.json", "operating_point.json"), folder_of(config).path
-    rule, point = (read_json(folder / it) if (folder / it).is_file() else {} for it in names)
+    rule, point = (read_json(folder / name) if (folder / name).is_file() else {} for name in names)
     if rule and point:
         rule["pixel_threshold"] = rule.pop("threshold")
     return rule | point
@@ -306,11 +306,11 @@ def write_out_of_fold(
     results: Iterable[tuple[str, int, CrossValidated | CrossValidatedMasks]],
     columns: Mapping[str, Mapping[str, str]],
 ) -> Path:
-    """Writes what was said of every slice as predictions.csv, and returns its path.
+    """Writes the answers for every slice as predictions.csv; returns its path.
 
     Args:
         folder: Folder of the experiment.
-        results: Row, seed and what was found, of each.
+        results: Row, seed and result of each cross-validation.
         columns: Further columns, by the id of a slice, such as its hospital.
     """
     frames = [
@@ -361,9 +361,9 @@ def read_out_of_fold(folder: Path | str, row: str | None = None) -> pd.DataFrame
 
 
 def slices_of(frame: pd.DataFrame) -> pd.MultiIndex:
-    """Returns what names each line of predictions: its id and, of copies that share it, a number.
+    """Returns the name of each line of predictions: its id, and a number where copies share it.
 
-    All models answer the slices of one folder in the same order, and so the copies of one.
+    All models answer the slices of one folder, copies too, in the same order.
     """
     copies = frame.groupby("id").cumcount()
     return pd.MultiIndex.from_arrays([frame["id"], copies], names=["slice", "copy"])
@@ -374,14 +374,14 @@ def mean_of(several: Sequence[CrossValidated]) -> CrossValidated:
 
     A slice counts as called when most of the models call it.
     """
-    frames = [it.frame.set_index(slices_of(it.frame)) for it in several]
+    frames = [result.frame.set_index(slices_of(result.frame)) for result in several]
     first = frames[0]
     scores = np.mean([frame.loc[first.index, "score"] for frame in frames], axis=0)
     called = np.mean([frame.loc[first.index, "called"] for frame in frames], axis=0) > 0.5
     return CrossValidated(
         several[0].protocol,
         first.assign(score=scores, called=called).reset_index(drop=True),
-        sum(it.seconds for it in several),
+        sum(result.seconds for result in several),
     )
 
 
@@ -392,6 +392,6 @@ def pooled(several: Sequence[CrossValidatedMasks]) -> CrossValidatedMasks:
     """
     return CrossValidatedMasks(
         several[0].protocol,
-        pd.concat([it.frame for it in several], ignore_index=True),
-        sum(it.seconds for it in several),
+        pd.concat([result.frame for result in several], ignore_index=True),
+        sum(result.seconds for result in several),
     )

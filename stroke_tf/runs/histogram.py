@@ -65,7 +65,7 @@ def read_histograms(
 ) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
     """Returns grey histograms, shape (N, 32), truth, ids and groups of some folds.
 
-    Pictures are there a batch at a time.
+    Pictures are in memory a batch at a time.
     """
     dataset = make_dataset(
         config.records,

@@ -1,4 +1,4 @@
-"""What every training run does around its model: folds, run folder, figures, result."""
+"""The frame of every training run, around its model: folds, run folder, figures, result."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run found on its test folds, and what it leaves beside its model.
+    """Results of a run on its test folds, and the figures and files beside its model.
 
     Attributes:
         predictions: One row a slice, its id first.
@@ -116,7 +116,7 @@ def keep_or_run(config: Run, work: Callable[[OpenRun], Outcome]) -> RunMetrics:
     warn_of_no_effect(config)
     with folder.opened(settings, data_manifest_sha256=sha256):
         outcome = work(OpenRun(folder, split))
-        histories = {name: figure_history(it) for name, it in folder.histories().items()}
+        histories = {name: figure_history(history) for name, history in folder.histories().items()}
         result = RunMetrics(
             experiment=folder.experiment,
             row=folder.row,
@@ -143,7 +143,7 @@ def folder_of(config: Run) -> RunFolder:
 
 
 def settings_of(config: Run) -> dict[str, Any]:
-    """Returns what makes a run what it is; where it is does not belong to that."""
+    """Returns the settings that define a run. Where the run is kept is not one of them."""
     settings = dataclasses.asdict(config)
     return {key: value for key, value in settings.items() if key not in ("records", "out")}
 

@@ -37,7 +37,7 @@ _Batch = tuple[Any, Any]
 
 
 def measure(run: Run) -> Step:
-    """Returns what the training of a run takes; of its folders a histogram's alone is read.
+    """Returns the cost of a run's training. Only for a histogram are records read.
 
     Raises:
         ValueError: If a setting is not valid.
@@ -51,7 +51,7 @@ def measure(run: Run) -> Step:
 
 
 def _of_histogram(run: ClassifierRun) -> dict[str, Any]:
-    """Times the reading of one fold: what else the baseline does is little beside it."""
+    """Times the reading of one fold: the rest of the baseline takes little time."""
     begin = time.monotonic()
     _, truth, *_ = read_histograms(run, run.val_folds)
     seconds = (time.monotonic() - begin) / len(truth)
@@ -116,7 +116,7 @@ def _noise(run: Run) -> _Batch:
 def _of_fit(
     run: Run, model: keras.Model, batch: _Batch, objective: dict[str, Any]
 ) -> dict[str, Any]:
-    """Times the training of a network, in a folder that goes when it is done."""
+    """Times the training of a network, in a temporary folder."""
     timer, batches = _Timer(), tf.data.Dataset.from_tensors(batch)
     with tempfile.TemporaryDirectory() as folder:
         fit(
@@ -159,7 +159,7 @@ def _median(ends: Sequence[float]) -> float:
 
 
 def _age() -> float:
-    """Returns for how many seconds this process has been there."""
+    """Returns the age of this process in seconds."""
     return time.time() - psutil.Process().create_time()
 
 

@@ -1,4 +1,4 @@
-"""Settings of a run that change nothing beside others of it: told before it starts."""
+"""Settings that have no effect beside the other settings of a run: told before it starts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def warn_of_no_effect(run: ClassifierRun | UnetRun) -> None:
 def without_effect(run: ClassifierRun | UnetRun) -> Iterator[str]:
     """Yields a sentence for each setting that differs from its default and has no effect.
 
-    Also for a network that is random and stays so.
+    A network with random weights that are never trained has a sentence too.
     """
     yield from _of_classifier(run) if isinstance(run, ClassifierRun) else _of_unet(run)
 

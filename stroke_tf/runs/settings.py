@@ -281,7 +281,7 @@ class UnetRun:
 
     @property
     def network(self) -> dict[str, Any]:
-        """What the builder of the architecture takes, see SEGMENTERS."""
+        """Arguments for the builder of the architecture, see SEGMENTERS."""
         network: dict[str, Any] = {"image_size": self.image_size, "seed": self.fit.seed}
         if self.smooth_slices < 0:
             raise ValueError(f"`smooth_slices` must be >= 0. Received: {self.smooth_slices}")
@@ -290,6 +290,11 @@ class UnetRun:
             raise ValueError(
                 "`deep_supervision` needs the architecture composed or joint. "
                 f"Received: {self.architecture}"
+            )
+        if self.deep_supervision and self.decoder_filters and len(self.decoder_filters) < 5:
+            raise ValueError(
+                "`deep_supervision` needs a decoder that ends at the whole side, of five widths. "
+                f"Received `decoder_filters`: {self.decoder_filters}"
             )
         if self.architecture == "improved":
             of_size = {"filters": self.filters, "depth": self.depth}
@@ -353,8 +358,8 @@ CT_ICH_UNET = UnetRun(
         encoder_rate=0.5,
     ),
 )
-"""A U-Net of half the slice's side on a pretrained encoder that sees upright heads; what it says of
-a slice is smoothed along the series."""
+"""A U-Net of half the slice's side on a pretrained encoder that sees upright heads. Its
+probabilities are smoothed along the series."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a training takes, in numbers. Imports nothing heavy, for processes that ask another one."""
+"""The cost of a training, in numbers. Imports nothing heavy: another process measures it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Step:
-    """What the training of a run takes, as `measure` found; 0 of what it has not.
+    """The cost of a run's training, as `measure` found it; 0 for numbers that it does not have.
 
     Attributes:
         size: Side of the slices, pixels.

@@ -40,7 +40,7 @@ def run_unet(config: UnetRun, *, train_elsewhere: Callable[[], None] | None = No
 
     Args:
         config: The run's settings.
-        train_elsewhere: What trains the U-Net in the run's folder by other processes, if any does.
+        train_elsewhere: Trains the U-Net in the run's folder by other processes; None trains here.
 
     Raises:
         FileNotFoundError: If the records or the weight file are missing.
@@ -86,7 +86,7 @@ def run_unet(config: UnetRun, *, train_elsewhere: Callable[[], None] | None = No
 
 
 def _threshold(rule: MaskRule | None, detector: Detector | None) -> float | None:
-    """Returns that of slices where masks detect; else that of pixels, if there is one."""
+    """Returns the threshold of slices where masks detect; else that of pixels, if any."""
     if detector is not None:
         return detector.point.threshold
     return rule.threshold if rule is not None else None
@@ -107,7 +107,7 @@ def _files(rule: MaskRule | None, detector: Detector | None) -> dict[str, Any]:
 
 
 def read_detector(run: Path) -> Detector | None:
-    """Returns how the masks of a run detect; None where they do not."""
+    """Returns the detector of a run with masks; None where its masks do not detect."""
     path = run / MASK_SCORE_NAME
     if not path.is_file():
         return None
@@ -167,7 +167,7 @@ def train(
 
 
 def _hardness(config: UnetRun) -> Hardness | None:
-    """Returns what hard negatives are drawn by, if they are.
+    """Returns the hardness that hard negatives are drawn by; None where none are drawn.
 
     Raises:
         ValueError: If that is out of range, or would have no effect.
@@ -192,12 +192,12 @@ def _negatives(
 ) -> tf.data.Dataset:
     """Returns batches, with ids, of the slices without a lesion."""
     slices = dataset_of(config, folds, with_ids=True, decoded=decoded).unbatch()
-    chosen = slices.filter(lambda *it: it[2]["stroke_type"] == int(StrokeType.NONE))
+    chosen = slices.filter(lambda *element: element[2]["stroke_type"] == int(StrokeType.NONE))
     return chosen.batch(config.batch_size)
 
 
 def _examples(config: UnetRun, folds: tuple[FoldName, ...], **options: Any) -> tf.data.Dataset:
-    """Returns what a run is fitted to, see `labels_of`."""
+    """Returns batches that a run is fitted to, with the labels of `labels_of`."""
     if config.architecture != "joint":
         slices = dataset_of(config, folds, **options)
         if not config.deep_supervision:
@@ -212,7 +212,7 @@ def _examples(config: UnetRun, folds: tuple[FoldName, ...], **options: Any) -> t
 
 
 def labels_of(config: UnetRun, masks: Any, types: Any) -> Any:
-    """Returns what the outputs in training should be: the masks, or a dict for several outputs.
+    """Returns the labels of a training: the masks, or a dict for several outputs.
 
     Args:
         config: The run's settings.
@@ -244,12 +244,12 @@ def slices_tested(
         rows = rows_of_folds(config.records, folds)
         known, wanted = "group_id", sorted({row.group_id for row in rows if row.source_id in ids})
     slices = dataset_of(config, folds, with_ids=True).unbatch()
-    chosen = slices.filter(lambda *it: tf.reduce_any(it[2][known] == wanted))
+    chosen = slices.filter(lambda *element: tf.reduce_any(element[2][known] == wanted))
     return chosen.batch(config.batch_size)
 
 
 def drawing_of(config: UnetRun) -> dict[str, Any]:
-    """Returns what `segment_slices` takes of a run's settings."""
+    """Returns the settings of a run that `segment_slices` takes."""
     shown = int(config.view == "neighbours")
     return {"shown": shown, "smooth_slices": config.smooth_slices}
 
@@ -290,7 +290,7 @@ def _classes_shown(config: UnetRun) -> list[int]:
     """Returns the ids of the lesions that training slices show; the others cannot be learned."""
     rows = rows_of_folds(config.records, Split.of(config).train)
     shown = {row.stroke_type for row in rows}
-    return [int(it) for it in LESION_CLASSES if it.name in shown]
+    return [int(kind) for kind in LESION_CLASSES if kind.name in shown]
 
 
 def dataset_of(

@@ -1,7 +1,7 @@
 """One process of a U-Net's training over several; train_unet starts it and tests what comes out.
 
-Each writes the files of a whole run, the first into the run's folder, the others into copies of it
-that go with them: what one process alone saves stops JAX, and a training that goes on reads them.
+Each process writes the files of a whole run: the first into the run's folder, the others into
+temporary copies of it. All must save, or JAX stops; and a resumed training reads these files.
 
 Its flags are those of train_unet. It needs KERAS_BACKEND=jax and Keras' variables, see
 `stroke_tf.training.hosts.join_hosts`.

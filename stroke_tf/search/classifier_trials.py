@@ -38,7 +38,7 @@ OF_FIT = ("learning_rate", "epochs")
 
 
 def classifier_kind(config: ClassifierSearch) -> Kind:
-    """Returns what a search for a classifier consists of.
+    """Returns the parts of a search that are special to a classifier.
 
     Raises:
         ValueError: If the search cannot work.
@@ -146,7 +146,7 @@ def _score_features(config: ClassifierRun, model: Any, run: OpenRun) -> Scored:
 
 def paired_predictions(best: RunFolder, defaults: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Returns the test predictions of two runs, the rows of both in the order of the first."""
-    first, second = (read_predictions(it.predictions) for it in (best, defaults))
+    first, second = (read_predictions(run.predictions) for run in (best, defaults))
     return first, second.set_index("id").loc[first["id"]]
 
 

@@ -31,7 +31,7 @@ def searched(space: Space) -> dict[str, Values]:
 
 
 def place(values: Values, value: Any) -> float:
-    """Returns where a value lies among all that a parameter may be, from 0 to 1."""
+    """Returns the place of a value among all values of a parameter, from 0 to 1."""
     if not isinstance(values, Range):
         return values.index(value) / (len(values) - 1)
     if values.log:
@@ -82,7 +82,7 @@ def figure_importance(space: Space, trials: Sequence[Trial], *, seed: int = 0) -
 def importance(space: Space, trials: Sequence[Trial], *, seed: int = 0) -> dict[str, float]:
     """Returns the permutation importance of each parameter, see `figure_importance`."""
     inputs = np.array(
-        [[place(values, it.values[name]) for name, values in space.items()] for it in trials]
+        [[place(values, trial.values[name]) for name, values in space.items()] for trial in trials]
     )
     scores = np.array([trial.score for trial in trials])
     forest = RandomForestRegressor(200, random_state=seed).fit(inputs, scores)
@@ -107,7 +107,7 @@ def figure_curves(histories: Mapping[str, Path], *, best: str) -> Figure:
 
 def _ticks(values: Values) -> list[tuple[float, str]]:
     if isinstance(values, Range):
-        return [(place(values, it), f"{it:.3g}") for it in (values.low, values.high)]
+        return [(place(values, value), f"{value:.3g}") for value in (values.low, values.high)]
     if len(values) > _MOST_TICKS:
         values = values[:: -(-len(values) // _MOST_TICKS)]
     step = max(len(values) - 1, 1)

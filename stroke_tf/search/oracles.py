@@ -37,8 +37,8 @@ REACHES = {
 }
 """Members of keras-tuner that its documentation does not name, and their use here.
 
-It has no documented way to keep a search whole when it is killed. The version is pinned for them,
-and a test stands for each.
+It has no documented way to keep a search whole when it is killed. Its version is pinned because of
+these members, and each of them has a test.
 """
 
 _STATE_NAME = "state.json"
@@ -46,10 +46,10 @@ _IDLE_SECONDS = 0.05
 
 
 class _Careful(keras_tuner.Oracle):
-    """What oracles lack to be killed at any time, and to stop after too many failures.
+    """An oracle that may be killed at any time, and that stops after too many failures.
 
-    keras-tuner writes its files in place and apart, and takes what was running for lost. A chief
-    keeps what its workers are running: they are still at it.
+    keras-tuner's own oracles write their files in place and one by one, and give up the trials that
+    were running. Here a restarted chief keeps the trials of its workers, which still run them.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class _Careful(keras_tuner.Oracle):
 class _GridOracle(keras_tuner.Oracle):
     """Every combination, the last parameter fastest.
 
-    That of keras-tuner keeps its place in memory only, and ends at once when it is resumed.
+    The grid of keras-tuner keeps its place in memory only: resumed, it ends at once.
     """
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
@@ -138,7 +138,7 @@ class Tuner(keras_tuner.Tuner):
 
 
 class PatientClient:
-    """The chief as a worker sees it: asked again where it died, or has nothing to do yet."""
+    """A worker's client of the chief. It asks again if the chief died or has no trial yet."""
 
     def __init__(self, client: Any):
         self._client = client
@@ -170,7 +170,7 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "grid": _careful(_GridOracle),
     "hyperband": _careful(keras_tuner.oracles.HyperbandOracle),
 }
-"""What makes the oracle of each strategy."""
+"""The class of the oracle of each strategy."""
 
 
 def first_bracket(max_epochs: int) -> int:
@@ -181,7 +181,7 @@ def first_bracket(max_epochs: int) -> int:
 
 
 def hyperparameters(space: Space, *, grid: bool) -> Any:
-    """Returns a space in keras-tuner's terms: a range is a float, all else the place of a value.
+    """Returns a space in keras-tuner's terms: a range is a float, all else the index of a value.
 
     Its own choices hold values of one type only, and take booleans for integers.
     """
@@ -196,7 +196,7 @@ def hyperparameters(space: Space, *, grid: bool) -> Any:
 
 
 def decoded(space: Space, found: Mapping[str, Any], *, grid: bool) -> dict[str, Any]:
-    """Returns the values that keras-tuner means."""
+    """Returns the values that stand for those of keras-tuner, see `hyperparameters`."""
     chosen = {}
     for name, values in space.items():
         if isinstance(values, Range) and not grid and values.low < values.high:

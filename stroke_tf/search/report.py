@@ -1,4 +1,4 @@
-"""What a search leaves to be read: a page, a table, figures and TensorBoard's HParams."""
+"""The report of a search: a page, a table, figures and TensorBoard's HParams."""
 
 from __future__ import annotations
 
@@ -54,10 +54,12 @@ def write_search_report(
 ) -> Path:
     """Writes REPORT.md, report.html, trials.csv, figures and TensorBoard's HParams of a search.
 
-    The trials are those that have ended; the objective says what a score is; `tested` is what the
-    best settings came to on the test folds, if that was asked for. Returns the path of report.html.
+    The trials are those that have ended. The objective says what a score is. `tested` holds the
+    results on the test folds, if those were asked for. Returns the path of report.html.
     """
-    ranked = sorted(trials, key=lambda it: (it.error is not None, -it.score if it.scores else 0))
+    ranked = sorted(
+        trials, key=lambda trial: (trial.error is not None, -trial.score if trial.scores else 0)
+    )
     frame = pd.DataFrame([_row(trial) for trial in ranked])
     write_text(folder / "trials.csv", frame.to_csv(index=False))
     _write_hparams(folder / "tensorboard", trials)
@@ -127,7 +129,7 @@ def _blocks(
     yield _trial_table([trial for trial in ranked if trial.error is None])
     if failed:
         yield "## Failed trials"
-        rows = [[it.name, plain_text(it.error or ""), _words(it)] for it in failed]
+        rows = [[trial.name, plain_text(trial.error or ""), _words(trial)] for trial in failed]
         yield markdown_table(("trial", "error", "values"), rows)
     for name in figures:
         yield f"![{name}](figures/{name}.png)"
@@ -144,13 +146,13 @@ def _trial_table(done: Sequence[Trial]) -> str:
     names = list(done[0].values)
     rows = [
         [
-            it.name,
-            f"{it.score:.4f}",
-            " ".join(f"{score:.3f}" for score in it.scores),
-            f"{it.seconds:.0f}",
-            *(plain_text(str(it.values[name])) for name in names),
+            trial.name,
+            f"{trial.score:.4f}",
+            " ".join(f"{score:.3f}" for score in trial.scores),
+            f"{trial.seconds:.0f}",
+            *(plain_text(str(trial.values[name])) for name in names),
         ]
-        for it in done
+        for trial in done
     ]
     header = ("trial", "score", "of each part", "seconds", *(plain_text(name) for name in names))
     return markdown_table(header, rows)
@@ -175,7 +177,7 @@ def _write_hparams(folder: Path, trials: Sequence[Trial]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     names = dict.fromkeys(name for trial in trials for name in trial.values)
     with tf.summary.create_file_writer(str(folder)).as_default():
-        hparams.hparams_config([hparams.HParam(it) for it in names], [hparams.Metric("score")])
+        hparams.hparams_config([hparams.HParam(name) for name in names], [hparams.Metric("score")])
     for trial in trials:
         with tf.summary.create_file_writer(str(folder / trial.name)).as_default():
             hparams.hparams(dict(trial.values), trial_id=trial.name)

@@ -1,4 +1,4 @@
-"""What the searches of all models share: folds, trials as runs, and what is left at the end."""
+"""Shared parts of the searches of all models: folds, trials as runs, and the results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BEST_NAME = "best.json"
 
 @dataclass(frozen=True)
 class Kind:
-    """What is different for each kind of model.
+    """The parts of a search that differ for each kind of model.
 
     Attributes:
         space: What each parameter may be.
@@ -60,7 +60,7 @@ class Kind:
 def run_search(config: Search, make_kind: Callable[[], Kind]) -> int:
     """Runs a search for a command, prints what it found or its error; returns the exit code.
 
-    A mistake in the settings may raise where its kind is made.
+    `make_kind` may raise for a mistake in the settings.
     """
     return reported(lambda: _run_search(config, make_kind()))
 

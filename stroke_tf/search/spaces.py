@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-_DIGITS = 4  # significant ones: more say nothing, and survive no journey between processes
+_DIGITS = 4  # significant digits: more mean nothing, and get lost between processes
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Range:
 
 Values: TypeAlias = Range | tuple[Any, ...]
 Space: TypeAlias = Mapping[str, Values]
-"""What each parameter may be."""
+"""The values that each parameter may take."""
 
 
 def rounded(value: float) -> float:
@@ -63,7 +63,7 @@ def rounded(value: float) -> float:
 
 @dataclass(frozen=True)
 class ClassifierSpace:
-    """What a search may change in a classifier. Only what its training uses is searched.
+    """The search space of a classifier. Only what its training uses is searched.
 
     Attributes:
         backbone: Network names, as --backbone takes them; none keeps that one.
@@ -87,7 +87,7 @@ class ClassifierSpace:
     inverse_penalty: Range = Range(1e-5, 1.0, log=True)
 
     def of(self, training: str, *, copies: int) -> Space:
-        """Returns what a way of training uses.
+        """Returns the parameters that a way of training uses.
 
         Args:
             training: A value of `ClassifierRun.training`.
@@ -106,7 +106,7 @@ class ClassifierSpace:
 
 @dataclass(frozen=True)
 class UnetSpace:
-    """What a search may change in a U-Net. Only what its network has is searched.
+    """The search space of a U-Net. Only what its network has is searched.
 
     Attributes:
         encoder: Network names, as --encoder takes them; none keeps that one.
@@ -134,7 +134,7 @@ class UnetSpace:
     batch_norm: tuple[bool, ...] = (False, True)
 
     def of(self, architecture: str) -> Space:
-        """Returns what a network has: `UnetRun.architecture`."""
+        """Returns the parameters of a network, a value of `UnetRun.architecture`."""
         both = ("learning_rate", "batch_size", "loss", "augmentation")
         if architecture == "improved":
             return _chosen(self, (*both, "filters", "depth", *SWITCHES))

@@ -1,8 +1,8 @@
 """Hyper-parameter search on keras-tuner: killed at any time, on one machine or many.
 
-What a trial trains and how it is scored is the caller's. keras-tuner chooses the values and hands
-out the trials; what its oracles lack to survive a kill is added here. Knows nothing of tasks,
-models or folds.
+The caller says what a trial trains and how it is scored. keras-tuner chooses the values and hands
+out the trials. Here its oracles are made to survive a kill. Knows nothing of tasks, models or
+folds.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def search(
         max_failures=max_failures,
         workers=workers,
         hyperparameters=hyperparameters(space, grid=grid),
-        seed=seed + 1,  # it takes 0 for "any"
+        seed=seed + 1,  # keras-tuner takes 0 for "any"
         **{"hyperband": {"max_epochs": max_epochs}}.get(strategy, {}),
         **{"bayesian": {"num_initial_points": max(3, trials // 3)}}.get(strategy, {}),
     )
@@ -229,7 +229,7 @@ class _Tuner(Tuner):
 def _counted_start(folder: Path) -> Iterator[None]:
     """Counts how often a trial was started and its process died in it, and refuses the fourth time.
 
-    What the kernel kills for its memory cannot say so.
+    A process that the kernel kills for its memory cannot report that.
     """
     folder.mkdir(exist_ok=True)
     path = folder / _STARTS_NAME

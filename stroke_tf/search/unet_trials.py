@@ -38,7 +38,7 @@ _DIRECT = ("encoder", "batch_size", "loss", "filters", "depth")
 
 
 def unet_kind(config: UnetSearch) -> Kind:
-    """Returns what a search for a U-Net consists of.
+    """Returns the parts of a search that are special to a U-Net.
 
     Raises:
         ValueError: If the search cannot work.
@@ -106,11 +106,13 @@ def _train_to_detect(config: UnetRun, run: OpenRun, *, score: MaskScoreName) -> 
 
 def _gain(best: RunFolder, defaults: RunFolder, groups: Mapping[str, str]) -> Gain:
     first, second = paired_predictions(best, defaults)
-    pair = [SegmentationCounts.from_frame(it).per_slice for it in (first, second)]
+    pair = [SegmentationCounts.from_frame(frame).per_slice for frame in (first, second)]
 
     def difference(weights: np.ndarray) -> float:
-        cells = (np.tensordot(weights, it, axes=1)[None] for it in pair)
-        of_best, of_defaults = (lesion_mean(iou, SegmentationCounts(it).total()) for it in cells)
+        cells = (np.tensordot(weights, counts, axes=1)[None] for counts in pair)
+        of_best, of_defaults = (
+            lesion_mean(iou, SegmentationCounts(resampled).total()) for resampled in cells
+        )
         return of_best - of_defaults
 
     return bootstrap_gain(difference, first["id"].map(groups))

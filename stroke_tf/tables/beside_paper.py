@@ -17,9 +17,9 @@ from stroke_tf.tables.sizes import slice_sizes
 PROTOCOLS: tuple[Protocol, ...] = ("as-published", "clean")
 _NBSP = "\N{NO-BREAK SPACE}"  # inside brackets: a narrow column breaks before them only
 _ALSO_DECODED = ("sensitivity", "specificity", "recall_macro")
-"""Shown of rows whose counts give them, printed or not."""
+"""Metrics shown of all rows whose counts give them, printed or not."""
 _BESIDE_THOSE = ("roc_auc", "lesion_dice")
-"""Shown of our runs beside what the paper prints: what its scores of the test slices leave out."""
+"""Metrics shown of our runs beside those that the paper prints, which leave these out."""
 _SIZES = {
     **dict.fromkeys(("saucis-t1", "saucis-t2"), "saucis-t4-t5-detect"),
     "saucis-t3": "saucis-t6-unet",
@@ -91,7 +91,7 @@ def scores_table(
 
 
 def _metrics(row: PublishedRow, first: PublishedRow, cells: Sequence[Cell]) -> list[str]:
-    """Returns what is shown of a row: what the paper prints, what it hides, or our headlines."""
+    """Returns the metrics of a row: those the paper prints, those it hides, or our headlines."""
     if not first.values:
         return [name for name in HEADLINES if any(cell.scores(name) for cell in cells)]
     like = row if row.values else first
@@ -161,11 +161,17 @@ def _sizes(found: Reproduction, key: str) -> str:
     records = [found.records_of(experiment, protocol) for protocol in PROTOCOLS]
     ours = [
         # SAUCIS Table 2: 70/20/10
-        slice_sizes(it.folds, val=(7,), test=(8, 9)) if it and it.folds else {}
-        for it in records
+        slice_sizes(record_set.folds, val=(7,), test=(8, 9))
+        if record_set and record_set.folds
+        else {}
+        for record_set in records
     ]
     lines = [
-        [row.name, f"{row.values['slices']:.0f}", *(str(it.get(row.name, "–")) for it in ours)]
+        [
+            row.name,
+            f"{row.values['slices']:.0f}",
+            *(str(sizes.get(row.name, "–")) for sizes in ours),
+        ]
         for row in TABLES[key].rows
     ]
     return markdown_table(("slices", "paper", *PROTOCOLS), lines)

@@ -1,4 +1,4 @@
-"""What else is known of each slice, such as its hospital: scores are shown for each value of it."""
+"""Further columns about each slice, such as its hospital: scores are shown for each value."""
 
 from __future__ import annotations
 

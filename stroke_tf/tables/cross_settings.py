@@ -41,7 +41,7 @@ class _Unet(UnetRun):
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """What is cross-validated, and in how many parts.
+    """Settings of a cross-validation.
 
     Attributes:
         task: detect: stroke no or yes; type: ischaemia or haemorrhage; segment: masks; joint: masks

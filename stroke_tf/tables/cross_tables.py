@@ -29,12 +29,12 @@ from stroke_tf.tables.table import Table
 
 Run: TypeAlias = ClassifierRun | UnetRun
 Found: TypeAlias = Mapping[str, Mapping[int, Any]]
-"""What is shown of each row and seed: all of them CrossValidated, or all CrossValidatedMasks."""
+"""The result of each row and seed: all of them CrossValidated, or all CrossValidatedMasks."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What a table shows of rows of one kind.
+    """The layout of a table for rows of one kind.
 
     Attributes:
         title: Heading, where there are tables of both kinds.
@@ -98,7 +98,7 @@ MASKS = View(
     ),
 )
 _ENOUGH = 2
-"""Patients of a class in a part, on average, that intervals of areas can be trusted with."""
+"""Patients of a class in a part, on average: with fewer, intervals of areas are too narrow."""
 _COMPARED = (
     " p is two-sided, of the same resamples, and corrected by Holm for the comparisons of this "
     "table ({}): of each row after the first, all its seeds together, against all of the first."
@@ -113,10 +113,10 @@ def cross_validated(
     run: Callable[[Any], RunMetrics],
     attempt: Callable[[str, Callable[[], Any]], Any],
 ) -> dict[str, dict[int, Any]]:
-    """Returns what each row and seed gave.
+    """Returns the result of each row and seed.
 
-    `run` trains and tests one run; `attempt` gives what a function does, or None if it failed,
-    which is noted under a name.
+    `run` trains and tests one run. `attempt` returns the result of a function, or None if it
+    failed, and notes the failure under a name.
     """
     found: dict[str, dict[int, Any]] = {}
     for name, row in rows.items():
@@ -137,15 +137,22 @@ def cross_tables(
 ) -> Iterator[str]:
     """Yields the parts of a table in Markdown, and leaves figures of masks beside it.
 
-    `columns` says, by the name of a column such as hospital and then by the id of a slice, what the
-    slice has there: the slices of each value are shown apart too.
+    `columns` holds the values of slices, by the name of a column such as hospital and then by the
+    id of a slice. The slices of each value are shown apart too.
     A joint network stands among the masks and, for the type of lesion slices, among classifiers.
     Where masks detect, they stand beside the classifiers that detect.
     """
-    masks = _each(found, lambda it: it if isinstance(it, CrossValidatedMasks) else None)
+    masks = _each(
+        found, lambda validated: validated if isinstance(validated, CrossValidatedMasks) else None
+    )
     detect, others = _each(found, _detections), _each(found, _of_slices)
-    if any(it for name, it in detect.items() if masks[name]):
-        others = _each(found, lambda it: None if _detections(it) is it else _of_slices(it))
+    if any(by_seed for name, by_seed in detect.items() if masks[name]):
+        others = _each(
+            found,
+            lambda validated: (
+                None if _detections(validated) is validated else _of_slices(validated)
+            ),
+        )
     else:
         detect = {}
     views = ((MASKS, masks), (DETECTION, detect), (CLASSES, others))
@@ -172,9 +179,13 @@ def cross_tables(
 
 
 def _each(found: Found, answer: Callable[[Any], Any]) -> Found:
-    """Returns what is found, each by `answer`, without those that it gives None for."""
+    """Returns `answer` of each result, without those for which it is None."""
     return {
-        name: {seed: it for seed, result in of_row.items() if (it := answer(result)) is not None}
+        name: {
+            seed: answered
+            for seed, result in of_row.items()
+            if (answered := answer(result)) is not None
+        }
         for name, of_row in found.items()
     }
 
@@ -184,7 +195,7 @@ def _of_slices(result: Any) -> CrossValidated | None:
 
 
 def _detections(result: Any) -> CrossValidated | None:
-    """Returns what a network says of lesion or none, if that is asked of it."""
+    """Returns a network's scores of lesion or none; None where it does not detect."""
     if isinstance(result, CrossValidatedMasks):
         return result.detections()
     return result if any(run.task == "detect" for run in result.runs[:1]) else None
@@ -248,7 +259,7 @@ def _few(result: Any) -> str:
 
 
 def _is_comparable(result: Any, baseline: Any) -> bool:
-    """Returns whether there is a baseline for the same slices: masks are not known of all."""
+    """Returns whether a baseline is there, for the same slices: not all masks are known."""
     return baseline is not None and set(result.frame["id"]) == set(baseline.frame["id"])
 
 
@@ -298,7 +309,7 @@ def _by_column(view: View, found: Found, column: str, values: Mapping[str, str])
 
 
 def _parts_table(results: Mapping[int, Any]) -> str:
-    """Returns what each part was tested on, and what its run chose on its validation fold."""
+    """Returns the table of the parts: their test slices and their operating points."""
     lines = []
     for seed, result in results.items():
         view = MASKS if isinstance(result, CrossValidatedMasks) else CLASSES

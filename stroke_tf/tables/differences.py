@@ -1,4 +1,4 @@
-"""What classifiers differ in from the first one, on the same test slices."""
+"""Differences of classifiers from the first one, on the same test slices."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def differences_table(runs: Mapping[str, RunFolder], records: Path) -> str:
         for name, table in tables.items()
     }
     (first, one), *others = tables.items()
-    groups = one["id"].map({it.source_id: it.group_id for it in read_folds(records)})
+    groups = one["id"].map({row.source_id: row.group_id for row in read_folds(records)})
     slices = slices_of(one)
     same = {name: table for name, table in others if set(slices_of(table)) == set(slices)}
     gains, tests = [], []
@@ -44,7 +44,10 @@ def differences_table(runs: Mapping[str, RunFolder], records: Path) -> str:
         scores, called = table["score"].iloc[place], calls[name].iloc[place]
         gains.append(paired_bootstrap(one["truth"], scores, one["score"], groups=groups))
         tests.append(mcnemar(one["truth"], called, calls[first]))
-    p_values = [map(p_text, holm([it.p_value for it in column])) for column in (gains, tests)]
+    p_values = [
+        map(p_text, holm([comparison.p_value for comparison in column]))
+        for column in (gains, tests)
+    ]
     lines = [
         [
             plain_text(name),

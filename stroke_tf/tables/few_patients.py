@@ -1,4 +1,4 @@
-"""What initial weights are worth where there are few patients to learn from.
+"""Initial weights compared where there are few patients to learn from.
 
 A head is fitted to the features that a frozen backbone has of the slices of some patients, drawn at
 random, and scored on all patients of the test folds. All weights learn from the same patients.
@@ -46,7 +46,7 @@ _NOTE = (
 
 @dataclass(frozen=True)
 class FewScores:
-    """What was said of the slices of the test folds.
+    """Scores of the slices of the test folds.
 
     Attributes:
         scores: Shape (draws, N), by weights and number of patients to learn from.
@@ -65,7 +65,7 @@ class FewScores:
         return [roc_auc(self.truth, scores) for scores in self.scores[key]]
 
     def mean_auc(self, key: tuple[str, int], weights: NDArray[np.int64]) -> float:
-        """Returns the mean ROC AUC of the draws on slices that count so often, shape (N,)."""
+        """Returns the mean ROC AUC of the draws; weights, shape (N,): how often a slice counts."""
         drawn = np.repeat(np.arange(len(weights)), weights)
         truth = self.truth[drawn]
         return float(np.mean([roc_auc(truth, scores[drawn]) for scores in self.scores[key]]))
@@ -92,7 +92,7 @@ def score_few(
         ValueError: If there are not so many patients, or those drawn lack a class.
     """
     manifest = read_manifest(base.records)
-    known: list[FoldName] = [it.fold for it in manifest.folds if it.fold not in STAGE_FOLDS]
+    known: list[FoldName] = [fold.fold for fold in manifest.folds if fold.fold not in STAGE_FOLDS]
     others = tuple(fold for fold in known if fold not in base.test_folds)
     scores = {}
     for name, weights in starts.items():
@@ -148,7 +148,7 @@ def write_few(found: FewScores, folder: Path, *, seeds: Sequence[int]) -> str:
     }
     first, *others = names
     pairs = [(other, count) for count in counts for other in others]
-    gains = {it: _gain(found, it, (first, it[1])) for it in pairs}
+    gains = {pair: _gain(found, pair, (first, pair[1])) for pair in pairs}
     p_values = dict(zip(pairs, holm([gain.p_value for gain in gains.values()]), strict=True))
     rows = [
         [

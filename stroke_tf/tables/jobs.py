@@ -20,7 +20,7 @@ PROTOCOLS: tuple[Protocol, ...] = ("clean", "as-published")
 
 
 class Key(NamedTuple):
-    """What names a training, in the order of tables."""
+    """The name of a training, its parts in the order of the tables."""
 
     experiment: str
     row: str
@@ -69,7 +69,7 @@ class Records:
 
 
 class Estimate(NamedTuple):
-    """What a training takes at most, as far as a few timed steps tell."""
+    """Upper estimate of time, memory and disk of a training, from a few timed steps."""
 
     seconds: float
     memory_bytes: float
@@ -77,7 +77,7 @@ class Estimate(NamedTuple):
 
 
 def read_records(folders: Sequence[Path]) -> list[Records]:
-    """Returns what is in folders of records.
+    """Returns the description of each folder of records.
 
     Raises:
         FileNotFoundError: If one holds no manifest.
@@ -88,7 +88,10 @@ def read_records(folders: Sequence[Path]) -> list[Records]:
         manifest, sha256 = read_hashed_manifest(path)
         of_slices = manifest.augmented, manifest.source_sha256
         found.append(Records(path, manifest.protocol, *of_slices, sha256, manifest.folds))
-    for what in ([it.path.name for it in found], [(it.protocol, it.copies) for it in found]):
+    for what in (
+        [record_set.path.name for record_set in found],
+        [(record_set.protocol, record_set.copies) for record_set in found],
+    ):
         if len(set(what)) < len(what):
             raise ValueError(
                 "folders of records must differ in their names, and in protocol or copies. "
@@ -114,7 +117,7 @@ def jobs_of(
         settled: Gives a row as it is run, but for what is set here: row, seed and records.
         why_not: Says why a row of a table is left out; None of one that is not.
     """
-    found = {(it.protocol, it.copies): it for it in records}
+    found = {(record_set.protocol, record_set.copies): record_set for record_set in records}
     for protocol in PROTOCOLS:
         copies = "none" if protocol == "clean" else table.copies
         given = found.get((protocol, copies))
@@ -202,11 +205,14 @@ _NOT_OF_SPEED = (
     *("threshold_rule", "label_smoothing", "inverse_penalty", "watch", "smooth_slices"),
     *("mirror_test", "tune_mask", "slice_weight", "hard_negatives", "small_lesions"),
 )
-"""Settings that a step of training takes no longer or shorter for."""
+"""Settings that do not change the time of a training step."""
 
 
 def network_of(run: Row) -> Row:
-    """Returns what is equal of runs whose steps take equally long."""
+    """Returns a run without the settings that do not change the time of its steps.
+
+    Runs whose steps take equally long give equal results.
+    """
     plain = type(run)()
     unset = {name: getattr(plain, name) for name in _NOT_OF_SPEED if hasattr(plain, name)}
     fit = replace(

@@ -1,4 +1,4 @@
-"""What a published table is made of, and a published number beside ours.
+"""The parts of a published table, and a published number beside ours.
 
 Knows none of the numbers: those are in `stroke_tf.tables.papers`.
 """

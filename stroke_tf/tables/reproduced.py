@@ -118,7 +118,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What OUT/reproduce.json says of a reproduction.
+    """A reproduction as OUT/reproduce.json describes it.
 
     Attributes:
         out: Folder of results.
@@ -153,7 +153,7 @@ class Reproduction:
         return list(dict.fromkeys(row for of, row, _ in self.cells if of == experiment))
 
     def named(self, experiment: str) -> str:
-        """Returns what an experiment is called here: in a smoke run it has a name of its own."""
+        """Returns the name of an experiment here: a smoke run has names of its own."""
         smoke = f"{experiment}-smoke"
         return smoke if smoke in self.tables else experiment
 
@@ -180,9 +180,9 @@ def read_reproduction(out: Path) -> Reproduction:
     values = read_json(path)
     try:
         jobs = [_settled(out, Planned(**_known(Planned, job))) for job in values["jobs"]]
-        records = tuple(Records(**_known(Records, it)) for it in values["records"])
+        records = tuple(Records(**_known(Records, entry)) for entry in values["records"])
         told = {name: values[name] for name in ("command", "seeds", "tables")}
-        outside = {it["folder"]: it["manifest_sha256"] for it in values.get("outside", ())}
+        outside = {entry["folder"]: entry["manifest_sha256"] for entry in values.get("outside", ())}
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} must be a plan of `reproduce`. Received: {error!r}") from error
     more = {name: values[name] for name in _MAY_BE_TOLD if name in values}
@@ -203,7 +203,7 @@ def over_seeds(scores: Sequence[Metric]) -> Metric:
 
 
 def _known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    names = {it.name for it in fields(kind)}
+    names = {field_.name for field_ in fields(kind)}
     return {name: value for name, value in values.items() if name in names}
 
 
@@ -246,7 +246,7 @@ def _read_run(folder: RunFolder) -> RunMetrics:
 
 
 def _doubts(job: Planned, slices: pd.DataFrame, threshold: float | None) -> Iterator[str]:
-    """Yields what makes the scores of a run worth little."""
+    """Yields the reasons why the scores of a run mean little."""
     if job.state == "failed":
         yield job.reason
     if "score" not in slices:
@@ -267,7 +267,7 @@ def _doubts(job: Planned, slices: pd.DataFrame, threshold: float | None) -> Iter
 
 def _outside(folders: Sequence[RunFolder]) -> dict[str, tuple[Outside, ...]]:
     found: dict[str, tuple[Outside, ...]] = {}
-    for path in (path for it in folders for path in sorted(it.path.glob("outside-*.json"))):
+    for path in (path for folder in folders for path in sorted(folder.path.glob("outside-*.json"))):
         values = read_json(path)
         metrics = metrics_of_json(values["metrics"])
         scores = Outside(values["n"], values.get("patients"), metrics)

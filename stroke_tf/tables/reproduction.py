@@ -134,7 +134,7 @@ def _pictures(found: Reproduction, figure: PaperFigure) -> tuple[list[Path], str
 def _compared(found: Reproduction, experiment: str, records: Sequence[Path]) -> Iterator[str]:
     """Yields how the clean classifiers of the first seed differ from the first row."""
     known = found.records_of(experiment, "clean")
-    paths = [it for it in records if known and manifest_sha256(it) == known.manifest_sha256]
+    paths = [path for path in records if known and manifest_sha256(path) == known.manifest_sha256]
     cells = {row: found.cell(experiment, row, "clean") for row in found.rows(experiment)}
     runs = {
         row: job.folder(found.out)
@@ -157,7 +157,9 @@ def _why_not_drawn(found: Reproduction, figure: PaperFigure) -> str:
         if state == "done":
             return "the records hold no such slices"
         return f"samples, {state or 'waiting'}" + f" ({reason})" * bool(reason)
-    cells = [found.cell(found.named(figure.experiment), figure.row, it) for it in PROTOCOLS]
+    cells = [
+        found.cell(found.named(figure.experiment), figure.row, protocol) for protocol in PROTOCOLS
+    ]
     states = dict.fromkeys(job.state for cell in cells for job in cell.planned)
     return f"{figure.experiment}, {figure.row}: {', '.join(states) or 'not asked for'}"
 
@@ -183,7 +185,10 @@ def _made(found: Reproduction) -> Iterator[str]:
     yield "## Trainings"
     yield _trainings(found)
     yield "## Records"
-    lines = [[it.folder, it.protocol, it.manifest_sha256] for it in found.records]
+    lines = [
+        [record_set.folder, record_set.protocol, record_set.manifest_sha256]
+        for record_set in found.records
+    ]
     lines += [[name, "outside", sha256] for name, sha256 in found.outside.items()]
     yield _plain_table(("folder", "protocol", "SHA-256 of its manifest"), lines)
     yield "## Command and seeds"

@@ -49,7 +49,7 @@ _TESTED_ONCE: dict[type, tuple[tuple[str, ...], str]] = {
         "sm_f1 and sm_iou are those of segmentation_models, background included.",
     ),
 }
-"""What is shown of rows that are tested once, and what to know of it."""
+"""The columns shown of rows that are tested once, and the note on them."""
 
 
 def run_table(
@@ -182,7 +182,7 @@ def _protocols(config: TableRun) -> dict[Path, Protocol]:
 
 
 def _columns(config: TableRun) -> dict[str, dict[str, str]]:
-    """Returns what a table says of all slices, before any of them is trained on."""
+    """Returns the columns that slices are shown by, before any slice is trained on."""
     columns: dict[str, dict[str, str]] = {}
     if isinstance(config, ByColumns) and config.columns:
         from stroke_tf.tables.columns import read_columns
@@ -203,7 +203,7 @@ def _settled(row: Row, config: TableRun, experiment: str, name: str, records: Pa
 
 
 def attempt(what: str, run: Callable[[], Any], failed: list[str]) -> Any:
-    """Returns what `run` gives; None if it failed, which is noted."""
+    """Returns the result of `run`; None if it failed, which is noted in `failed`."""
     expected: tuple[type[Exception], ...] = (
         *(ValueError, OSError, RuntimeError, FloatingPointError, MemoryError, ImportError),
         *_errors_of_tensorflow(),
@@ -255,7 +255,9 @@ def _tested_once(
                 yield comparison_table(key, results)
             yield f"### Ours, seed {seed}"
         for kind, (columns, note) in _TESTED_ONCE.items():
-            of_kind = {name: it for name, it in results.items() if isinstance(rows[name], kind)}
+            of_kind = {
+                name: tested for name, tested in results.items() if isinstance(rows[name], kind)
+            }
             if of_kind:
                 yield _own_table(of_kind, columns, note)
             if kind is UnetRun and (detect := _detecting(of_kind)):
@@ -267,7 +269,7 @@ def _tested_once(
 
 def _detecting(results: Mapping[str, RunMetrics]) -> dict[str, RunMetrics]:
     """Returns the networks whose masks detect."""
-    return {name: it for name, it in results.items() if "roc_auc" in it.metrics}
+    return {name: result for name, result in results.items() if "roc_auc" in result.metrics}
 
 
 def _own_table(results: Mapping[str, RunMetrics], columns: Sequence[str], note: str) -> str:

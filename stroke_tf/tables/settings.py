@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ExperimentRun:
-    """What to run of an experiment, and on what.
+    """Settings of the run of an experiment.
 
     Attributes:
         records: Folders of records, one for each protocol.
@@ -30,7 +30,7 @@ class ExperimentRun:
 
 @dataclass(frozen=True)
 class TableRun(ExperimentRun):
-    """What to run of a table, and on what.
+    """Settings of the run of a table.
 
     Attributes:
         weights: Weights of the pretrained rows: imagenet, a file (looked up in $STROKE_TF_WEIGHTS
@@ -42,7 +42,7 @@ class TableRun(ExperimentRun):
 
 @dataclass(frozen=True)
 class ByColumns(TableRun):
-    """What to run of a cross-validated table, and what its slices are shown by.
+    """Settings of the run of a cross-validated table, and the columns to show slices by.
 
     Attributes:
         columns: Table that names slices, as that of `audit --table`, and has columns such as

@@ -1,4 +1,4 @@
-"""Callbacks: scores are finite, and shown; slices without a lesion are tried for hard ones."""
+"""Callbacks that check and show scores, and try slices without a lesion for hard ones."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class TryNegatives(keras.callbacks.Callback):
         self.drawn: dict[str, float] = {}
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Tells what is known, which a training that goes on has from before."""
+        """Passes on the known hardness: a resumed training has it from before."""
         self._hardness.drawn = self.drawn
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The frozen phase: what a backbone says of each slice, computed once and kept on disk.
+"""The frozen phase: a backbone's features of each slice, computed once and kept on disk.
 
 The features of a fold lie in a file for each augmented copy, so that the splits of a
 cross-validation share them. Knows nothing of heads: `split_head` makes the extractor, `fit` trains
@@ -179,9 +179,9 @@ def _check(task: Task, *, copies: int, strength: AugmentStrength | None) -> None
 
 @dataclass(frozen=True)
 class _Extraction:
-    """One network on one folder of records; what each field is, `extract_features` says.
+    """One network on one folder of records. `extract_features` explains the fields.
 
-    `shown` has what the images are made with.
+    `shown` holds the settings that images are made with.
     """
 
     extractor: keras.Model

@@ -219,7 +219,7 @@ def _check_precision(model: keras.Model, config: FitConfig) -> None:
 
 
 def _described(loss: Loss | Mapping[str, Loss]) -> Any:
-    """Returns what JSON can hold of a loss."""
+    """Returns a loss as values that JSON can hold."""
     if isinstance(loss, Mapping):
         return {name: _described(of_output) for name, of_output in loss.items()}
     return loss if isinstance(loss, str) else keras.saving.serialize_keras_object(loss)

@@ -20,7 +20,7 @@ class _SharedBatches(keras.distribution.DataParallel):
     """Whole batches in, of which each device computes its share.
 
     Keras' own DataParallel makes all batches in every process too, and then throws the others'
-    shares away; a batch that does not divide it cannot take.
+    shares away. It cannot take a batch that does not divide by the number of devices.
     """
 
     def __init__(self) -> None:

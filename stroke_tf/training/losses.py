@@ -85,7 +85,7 @@ class _Overlap(_OfClassIds):
 
     def __init__(self, *, counted: Sequence[int] | None = None, **options: Any):
         super().__init__(**options)
-        self.counted = None if counted is None else [int(it) for it in counted]
+        self.counted = None if counted is None else [int(class_id) for class_id in counted]
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -269,9 +269,9 @@ LOSSES: dict[str, Callable[[], keras.losses.Loss]] = {
     "dice+weighted-ce": functools.partial(DiceCrossEntropy, class_weights=(1.0, 10.0, 10.0)),
     "sm-dice": SegmentationModelsDice,
 }
-"""What makes each loss: class ids of shape (B, H, W, 1) against softmax of shape (B, H, W, C). All
-but "cross-entropy" take a sigmoid of shape (B, H, W, 1) as well; those with "weighted-ce" need two
-weights for it."""
+"""The constructor of each loss of masks, which compares class ids, shape (B, H, W, 1), with softmax
+probabilities, shape (B, H, W, C). All but "cross-entropy" take those of a sigmoid as well, shape
+(B, H, W, 1); those with "weighted-ce" need two weights for it."""
 
 
 def make_loss(name: str, *, counted: Sequence[int] | None = None) -> keras.losses.Loss:
@@ -284,7 +284,7 @@ def make_loss(name: str, *, counted: Sequence[int] | None = None) -> keras.losse
     """
     loss = LOSSES[name]()
     if counted is not None and isinstance(loss, _Overlap):
-        loss.counted = [int(it) for it in counted]
+        loss.counted = [int(class_id) for class_id in counted]
     return loss
 
 
@@ -304,7 +304,7 @@ def _tversky(
     if counted is None:
         truth, probs = truth[..., 1:], probs[..., 1:]
     else:
-        truth, probs = (ops.take(it, counted, axis=-1) for it in (truth, probs))
+        truth, probs = (ops.take(tensor, counted, axis=-1) for tensor in (truth, probs))
     hits = ops.sum(truth * probs, axis=(0, 1, 2))
     false = ops.sum(probs, axis=(0, 1, 2)) - hits
     missed = ops.sum(truth, axis=(0, 1, 2)) - hits

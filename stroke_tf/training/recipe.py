@@ -52,7 +52,7 @@ def check_recipe(config: FitConfig, *, has_slow: bool) -> None:
 
 
 def encoder_weights(model: keras.Model) -> list[keras.Variable]:
-    """Returns what trains of the network that is a layer of a model, if it has one."""
+    """Returns the trainable weights of the network inside a model; none without one."""
     networks = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     return [weight for network in networks for weight in network.trainable_variables]
 
@@ -95,7 +95,9 @@ def _two_speeds(kind: type[keras.optimizers.Adam]) -> type[keras.optimizers.Adam
 
         def build(self, variables: Sequence[keras.Variable]) -> None:
             super().build(variables)
-            self._slow_places = {n for n, it in enumerate(variables) if id(it) in self._slow}
+            self._slow_places = {
+                n for n, variable in enumerate(variables) if id(variable) in self._slow
+            }
 
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             is_slow = self._get_variable_index(variable) in self._slow_places
@@ -107,7 +109,7 @@ def _two_speeds(kind: type[keras.optimizers.Adam]) -> type[keras.optimizers.Adam
 
 
 def schedule(config: FitConfig, *, monitor: str, mode: Mode) -> keras.callbacks.Callback:
-    """Returns what changes the learning rate: along a cosine, or where a score stops to improve."""
+    """Returns the callback of the learning rate: a cosine, or a fall when a score stalls."""
     if config.schedule == "cosine":
         return keras.callbacks.LearningRateScheduler(lambda epoch, _: cosine(config, epoch))
     return keras.callbacks.ReduceLROnPlateau(

@@ -40,7 +40,7 @@ class Shipped:
 
 
 DEFAULT = "ct-ich-haemorrhage"
-"""What answers where no model is named."""
+"""The model that answers where none is named."""
 
 ZOO: dict[str, Shipped] = {
     DEFAULT: Shipped(

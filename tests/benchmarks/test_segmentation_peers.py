@@ -50,7 +50,9 @@ def read(phantom_records, split):
             windows=((40, 80),),
             with_ids=True,
         )
-        parts = [(it.shown.copy(), it.labels[..., 0].copy()) for it in named_batches(dataset)]
+        parts = [
+            (batch.shown.copy(), batch.labels[..., 0].copy()) for batch in named_batches(dataset)
+        ]
         found[use] = tuple(np.concatenate(part) for part in zip(*parts, strict=True))
     return found
 

@@ -70,7 +70,9 @@ def test_every_slice_becomes_one_record(tree, tmp_path):
 
 def test_image_and_mask_are_stored_without_loss(tree, tmp_path):
     convert(tree, tmp_path / "out", size=SIDE)
-    record = next(it for it in records_of(tmp_path / "out") if it.source_id == "10035")
+    record = next(
+        candidate for candidate in records_of(tmp_path / "out") if candidate.source_id == "10035"
+    )
     source = cv2.imread(str(tree / "TRAINING/KANAMA/PNG/10035.png"), cv2.IMREAD_UNCHANGED)
     assert (decode(record.image) == source[..., 0]).all()
     mask = decode(record.mask)
@@ -83,7 +85,9 @@ def test_a_mask_is_taken_from_the_overlay_where_there_is_no_mask(tree, tmp_path)
         path.unlink()
     (tree / "TRAINING/KANAMA/MASK").rmdir()
     convert(tree, tmp_path / "out", size=SIDE)
-    record = next(it for it in records_of(tmp_path / "out") if it.source_id == "10035")
+    record = next(
+        candidate for candidate in records_of(tmp_path / "out") if candidate.source_id == "10035"
+    )
     assert (decode(record.mask) > 0).sum() == 14 * 25
 
 
@@ -148,10 +152,12 @@ def test_near_duplicates_stay_together_where_patients_are_unknown(tree, tmp_path
     write_png(tree / "TRAINING/INMEYOK/PNG/20000.png", picture)
     manifest = convert(tree, tmp_path / "out")
     assert manifest.grouping == "near-duplicate"
-    twins = [it for it in records_of(tmp_path / "out") if it.source_id in ("10000", "20000")]
+    twins = [
+        record for record in records_of(tmp_path / "out") if record.source_id in ("10000", "20000")
+    ]
     assert len(twins) == 2
-    assert {it.group_id for it in twins} == {"10000"}
-    assert len({it.fold for it in twins}) == 1
+    assert {record.group_id for record in twins} == {"10000"}
+    assert len({record.fold for record in twins}) == 1
 
 
 def test_copies_stored_beside_their_originals_stay_with_them(tree, tmp_path):
@@ -182,12 +188,14 @@ def test_groups_that_match_in_part_are_refused_and_patients_in_two_spellings_are
 
     with pytest.raises(BadInputError) as caught:
         convert(tree, tmp_path / "out", groups=groups(".png"))
-    assert Counter(it.reason.partition(". ")[0] for it in caught.value.faults) == {
+    assert Counter(fault.reason.partition(". ")[0] for fault in caught.value.faults) == {
         "an id must be a slice's": 20,
         "must have a patient in groups.csv, as other slices have": 20,
     }
     spelled = iter(["{}", "{}.0", "{}.00"] * 14)
-    convert(tree, tmp_path / "out", groups=groups(spell=lambda it: next(spelled).format(it)))
+    convert(
+        tree, tmp_path / "out", groups=groups(spell=lambda patient: next(spelled).format(patient))
+    )
     assert len({row.group_id for row in read_folds(tmp_path / "out")}) == 14
 
 
@@ -206,7 +214,10 @@ def test_folds_of_a_file_are_taken_as_they_are(tree, tmp_path, form):
         rows = [f"{source_id},{fold}" for source_id, fold in wanted.items()]
         (tmp_path / "folds.csv").write_text("\n".join(["id,fold", *rows]))
     else:
-        lists = {fold: [it for it in wanted if wanted[it] == fold] for fold in (0, 3, 8, 9)}
+        lists = {
+            fold: [source_id for source_id in wanted if wanted[source_id] == fold]
+            for fold in (0, 3, 8, 9)
+        }
         (tmp_path / "folds.json").write_text(json.dumps(lists))
     manifest = convert(tree, tmp_path / "out", **settings)
     assert {row.source_id: int(row.fold) for row in read_folds(tmp_path / "out")} == wanted
@@ -259,11 +270,11 @@ def test_as_published_copies_are_folded_one_by_one(tree, tmp_path):
     manifest = convert(tree, tmp_path / "out", protocol="as-published", augment_before_folding=True)
     assert manifest.classes == {"NONE": 40, "ISCHEMIA": 40, "HEMORRHAGE": 40}  # x2, x4, x4
     records = records_of(tmp_path / "out")
-    copies = [it for it in records if it.source_id == "10035"]
-    assert sorted(it.copy for it in copies) == [0, 1, 2, 3]
-    assert len({it.image for it in copies}) == 4
-    leaking = {it.source_id for it in records if it.copy} & {
-        it.source_id for it in records if not it.copy
+    copies = [record for record in records if record.source_id == "10035"]
+    assert sorted(record.copy for record in copies) == [0, 1, 2, 3]
+    assert len({record.image for record in copies}) == 4
+    leaking = {record.source_id for record in records if record.copy} & {
+        record.source_id for record in records if not record.copy
     }
     assert len(leaking) == 40
 
@@ -285,7 +296,9 @@ def test_stage_sessions_are_written_apart(tree, tmp_path):
     assert folds["stage1"].classes == {"NONE": 2, "ISCHEMIA": 0, "HEMORRHAGE": 0, "UNSPECIFIED": 1}
     assert folds["stage2"].classes == {"NONE": 2, "ISCHEMIA": 0, "HEMORRHAGE": 1}
     assert folds["stage1"].shards[0].name == "stage1-00000-of-00001.tfrecord"
-    staged = {it.source_id: it.fold for it in records_of(tmp_path / "out") if it.fold < 0}
+    staged = {
+        record.source_id: record.fold for record in records_of(tmp_path / "out") if record.fold < 0
+    }
     assert staged == {"1": -1, "2": -1, "3": -1, "4": -2, "5": -2, "6": -2}
 
 
@@ -344,7 +357,7 @@ def test_many_equal_faults_are_one_line(tree, tmp_path, capsys):
     for path in (tree / "TRAINING/INMEYOK/PNG").iterdir():
         path.write_bytes(b"")
     assert main(Conversion(data=tree, out=tmp_path / "out", size=64, jobs=1)) == 1
-    (line,) = (it for it in capsys.readouterr().err.splitlines() if "WebP" in it)
+    (line,) = (text for text in capsys.readouterr().err.splitlines() if "WebP" in text)
     names = ", ".join(f"TRAINING/INMEYOK/PNG/1000{number}.png" for number in range(5))
     assert line == (
         "20 faults: must be a PNG, JPEG, BMP, TIFF or WebP file. First received: an empty file. "
@@ -538,13 +551,13 @@ def test_a_dicom_sourced_record_keeps_hu_and_names_nobody(open_data, tmp_path):
         target.write_bytes(path.read_bytes())
     manifest = convert(tree, tmp_path / "out", size=128)
     assert manifest.pixels == "mixed"
-    records = [it for it in records_of(tmp_path / "out") if it.pixels == "hu16"]
+    records = [record for record in records_of(tmp_path / "out") if record.pixels == "hu16"]
     assert len(records) == 12
     hu = decode(records[0].image).astype(np.int32) - 32768
     assert hu.shape == (128, 128)
     assert hu[0, 0] == -1000
     assert 20 < np.median(hu[44:84, 44:84]) < 60  # brain
-    assert len({it.group_id for it in records}) == 1  # one patient, by the header
+    assert len({record.group_id for record in records}) == 1  # one patient, by the header
     assert not (tmp_path / "out" / ".partial").exists()  # and the key of the hashes is gone
 
 

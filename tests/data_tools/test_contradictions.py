@@ -22,7 +22,7 @@ UNSPECIFIED = StrokeType.UNSPECIFIED
 )
 def test_only_labels_that_exclude_each_other_are_faults(labels, wrong):
     found = contradictions(["a", "b"], labels, [b"h", b"h"], lambda number: b"same")
-    assert [it.file for it in found.values()] == (["a", "b"] if wrong else [])
+    assert [fault.file for fault in found.values()] == (["a", "b"] if wrong else [])
 
 
 def test_pixels_decide_and_are_read_only_where_hash_and_label_call_for_it():

@@ -48,7 +48,7 @@ def write_frames(path, numbers, **values):
             PixelMeasuresSequence=[item(PixelSpacing=[0.4, 0.5], SliceThickness=5)],
         )
     ]
-    frames = np.stack([stored(it) for it in numbers])
+    frames = np.stack([stored(number) for number in numbers])
     values = {
         "SharedFunctionalGroupsSequence": groups,
         "SOPClassUID": uid.EnhancedCTImageStorage,
@@ -137,8 +137,8 @@ def test_frames_become_slices_of_one_patient(tree):
 
 def test_a_bad_frame_is_named_and_the_others_are_read(tree):
     groups = [
-        item(PixelValueTransformationSequence=[item(RescaleIntercept=it, RescaleSlope=1)])
-        for it in (-1024, 0, -1024)
+        item(PixelValueTransformationSequence=[item(RescaleIntercept=intercept, RescaleSlope=1)])
+        for intercept in (-1024, 0, -1024)
     ]
     write_frames(
         tree / "TRAINING/INMEYOK/DICOM/200.dcm",
@@ -161,7 +161,7 @@ def test_inspection_shows_frames_and_names_what_is_left_out(tmp_path):
     write_dicom(tmp_path / "scout.dcm", 1, **SCOUT)
     write_frames(tmp_path / "many.dcm", (5, 7))
     findings = inspect_folder(Inspection(data=tmp_path, jobs=1))
-    assert [it.source_id for it in findings.facts] == ["0", "1", "2", "many#1", "many#2"]
+    assert [slice_.source_id for slice_ in findings.facts] == ["0", "1", "2", "many#1", "many#2"]
     found = tables(findings)
     assert [row[2] for row in found["Left out"][1:]] == ["scout.dcm"]
     assert found["Faults"][1:] == []
@@ -194,8 +194,8 @@ IDS = ["PAT0/SE1/IM000000", "PAT0/SE1/IM000001", "PAT0/SE1/IM000002"]
 
 def ids_of(folder):
     findings = inspect_folder(Inspection(data=folder, jobs=1))
-    assert [it.file.rpartition("/")[2] for it in findings.faults] == ["IM000000"]
-    return [it.source_id for it in findings.facts]
+    assert [fault.file.rpartition("/")[2] for fault in findings.faults] == ["IM000000"]
+    return [slice_.source_id for slice_ in findings.facts]
 
 
 def test_a_disc_is_read_like_a_folder(series):
@@ -205,8 +205,8 @@ def test_a_disc_is_read_like_a_folder(series):
 def test_a_zip_of_a_series_is_read_like_a_folder_and_stays_as_it_is(series, tmp_path):
     pack(tmp_path / "data/p1.zip", series)
     before = (tmp_path / "data/p1.zip").read_bytes()
-    assert ids_of(tmp_path / "data") == [f"p1.zip/{it}" for it in IDS]
-    assert [it.name for it in (tmp_path / "data").iterdir()] == ["p1.zip"]
+    assert ids_of(tmp_path / "data") == [f"p1.zip/{source_id}" for source_id in IDS]
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["p1.zip"]
     assert (tmp_path / "data/p1.zip").read_bytes() == before
 
 
@@ -218,23 +218,23 @@ def test_a_zip_unpacked_beside_itself_or_of_pictures_is_left_alone(series, tmp_p
     pack(tmp_path / "backup.zip", pictures)
     (pictures / "1.dcm").unlink()
     (pictures / "1.png").unlink()
-    assert ids_of(tmp_path) == [f"disc/{it}" for it in IDS]
+    assert ids_of(tmp_path) == [f"disc/{source_id}" for source_id in IDS]
 
 
 def test_a_zip_that_is_not_safe_is_a_fault_and_the_rest_is_read(series):
     pack(series / "bad.zip", series / "PAT0/SE1", prefix="../")
     findings = inspect_folder(Inspection(data=series, jobs=1))
-    faults = {it.file: it.reason for it in findings.faults if it.is_fault}
+    faults = {fault.file: fault.reason for fault in findings.faults if fault.is_fault}
     assert list(faults) == ["bad.zip"]
     assert "at a path inside it" in faults["bad.zip"]
-    assert [it.source_id for it in findings.facts] == IDS
+    assert [slice_.source_id for slice_ in findings.facts] == IDS
 
 
 @pytest.mark.parametrize("ending", [".ima", ".IMA", ".dicom", ""])
 def test_other_endings_and_none_are_read(tmp_path, ending):
     write_dicom(tmp_path / f"CT.1.2.840.5{ending}", 1)
     findings = inspect_folder(Inspection(data=tmp_path, jobs=1))
-    assert [it.source_id for it in findings.facts] == ["CT.1.2.840.5"]
+    assert [slice_.source_id for slice_ in findings.facts] == ["CT.1.2.840.5"]
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -246,9 +246,9 @@ def test_series_below_a_dicom_folder_of_a_class_are_converted(tree, series, zipp
         series.rename(target)
     manifest = convert(tree)
     assert manifest.records == 23
-    assert [it.is_fault for it in manifest.rejected] == [False]
+    assert [fault.is_fault for fault in manifest.rejected] == [False]
     ids = {row.source_id for row in read_folds(tree.parent / "records")}
-    assert {f"{target.name}/{it}" for it in IDS} <= ids
+    assert {f"{target.name}/{source_id}" for source_id in IDS} <= ids
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -262,9 +262,11 @@ def test_series_right_below_a_class_folder_are_converted(series, tmp_path, zippe
         series.rename(target)
     source = find_slices(tmp_path / "set")
     assert source.faults == ()
-    ids = {it.source_id for it in source.slices if it.stroke_type == StrokeType.HEMORRHAGE}
-    assert {f"{target.name}/{it}" for it in IDS} <= ids
-    assert ["p9/1"] == [it.source_id for it in source.slices if not it.stroke_type]
+    ids = {
+        slice_.source_id for slice_ in source.slices if slice_.stroke_type == StrokeType.HEMORRHAGE
+    }
+    assert {f"{target.name}/{source_id}" for source_id in IDS} <= ids
+    assert ["p9/1"] == [slice_.source_id for slice_ in source.slices if not slice_.stroke_type]
 
 
 def test_a_conversion_from_a_changed_zip_is_not_continued(tree, series):

@@ -14,8 +14,10 @@ from stroke_tf.labels import StrokeType
 
 def source(*ids: str) -> Source:
     slices = (
-        SliceFiles(it, StrokeType.NONE, f"{it}.png", None, None, None, "any", None, None)
-        for it in ids
+        SliceFiles(
+            source_id, StrokeType.NONE, f"{source_id}.png", None, None, None, "any", None, None
+        )
+        for source_id in ids
     )
     return Source(Path(), "table", tuple(slices), ())
 
@@ -79,10 +81,10 @@ def test_what_are_no_folds_is_refused(tmp_path, name, text, message):
 
 def test_folds_that_fit_in_part_are_faults_and_such_slices_left_out():
     found = with_folds(source("1", "2", "3"), {"1": "0", "2": "10", "4": "1"}, name="f.csv")
-    assert [(it.file, it.reason) for it in found.faults] == [
+    assert [(fault.file, fault.reason) for fault in found.faults] == [
         ("f.csv", "a fold must be 0 to 9, train, val or test. Received: 10 for id 2"),
         ("f.csv", "an id must be a slice's. Received: 4"),
         ("3.png", "must have a fold in f.csv. Received: none for id 3"),
     ]
-    assert [it.source_id for it in found.slices] == ["1"]
+    assert [slice_.source_id for slice_ in found.slices] == ["1"]
     assert found.folds == {"1": 0}

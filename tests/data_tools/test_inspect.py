@@ -67,7 +67,7 @@ def test_single_slices_without_a_label_are_faults_as_in_the_conversion(tmp_path)
     write_png(tmp_path / "2.png", head(np.random.default_rng(1)))
     (tmp_path / "t.csv").write_text("image,label\n1.png,normal\n2.png,\n")
     found = inspect_folder(Inspection(table=tmp_path / "t.csv", jobs=1))
-    assert [(it.file, it.reason) for it in found.faults] == [
+    assert [(fault.file, fault.reason) for fault in found.faults] == [
         ("2.png", "must have a label or a mask. Received: neither (t.csv:3)")
     ]
     assert "no labels" not in found.refusals[0]

@@ -109,7 +109,7 @@ def test_no_byte_of_a_conversion_names_a_patient(tree, tmp_path, capfd, prefer):
     out = tmp_path / "out"
     settings = {"size": SIZE, "jobs": 1, "protocol": "as-published", "max_bad": 9}
     manifest = build_tfrecords(Conversion(data=tree, out=out, prefer=prefer, **settings))
-    assert [it.file for it in manifest.rejected] == ["TRAINING/INMEYOK/PNG/77777.jpg"]
+    assert [fault.file for fault in manifest.rejected] == ["TRAINING/INMEYOK/PNG/77777.jpg"]
     files = [path for path in out.rglob("*") if path.is_file()]
     assert {path.name for path in files} >= {"manifest.json", "folds.csv", "conversion.json"}
     assert [path.name for path in files if _names_in(_inflated(path))] == []

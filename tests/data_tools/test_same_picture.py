@@ -9,13 +9,13 @@ from stroke_tf.reading.hu_values import grey_view
 HU = phantom_hu(256)
 WINDOWS = [(40, 80), (28, 60), (300, 1500), (40, 400)]
 TURNS = {
-    "mirrored left to right": lambda it: it[:, ::-1],
-    "upside down": lambda it: it[::-1],
-    "turned by 180 degrees": lambda it: it[::-1, ::-1],
-    "turned by 90 degrees": lambda it: np.rot90(it),
-    "turned by 270 degrees": lambda it: np.rot90(it, 3),
-    "transposed": lambda it: it.T,
-    "transposed and turned": lambda it: it.T[::-1, ::-1],
+    "mirrored left to right": lambda image: image[:, ::-1],
+    "upside down": lambda image: image[::-1],
+    "turned by 180 degrees": lambda image: image[::-1, ::-1],
+    "turned by 90 degrees": lambda image: np.rot90(image),
+    "turned by 270 degrees": lambda image: np.rot90(image, 3),
+    "transposed": lambda image: image.T,
+    "transposed and turned": lambda image: image.T[::-1, ::-1],
 }
 
 

@@ -36,7 +36,7 @@ def square(value=255, *, depth=3):
 
 
 def faults_of(path, **settings):
-    return [(it.file, it.reason) for it in take_in(Input(table=path, **settings)).faults]
+    return [(fault.file, fault.reason) for fault in take_in(Input(table=path, **settings)).faults]
 
 
 def read(path, **settings):
@@ -45,7 +45,7 @@ def read(path, **settings):
     config = Input(table=path, **settings)
     source = take_in(config)
     assert not source.faults
-    return [read_slice(source.root, it, reading_of(config, b"key")) for it in source.slices]
+    return [read_slice(source.root, slice_, reading_of(config, b"key")) for slice_ in source.slices]
 
 
 def test_a_row_is_a_slice(folder):
@@ -55,7 +55,10 @@ def test_a_row_is_a_slice(folder):
         "pictures/c.png,,P2,kanama",
     )
     source = take_in(Input(table=table(folder, *rows, heading="image,id,patient,label")))
-    said = [(it.source_id, it.picture, it.patient, it.stroke_type) for it in source.slices]
+    said = [
+        (slice_.source_id, slice_.picture, slice_.patient, slice_.stroke_type)
+        for slice_ in source.slices
+    ]
     assert said == [
         ("one", "pictures/a.png", "p1", NONE),
         ("pictures/c", "pictures/c.png", "p2", HEMORRHAGE),
@@ -74,7 +77,7 @@ def test_labels_are_words_or_stated_numbers(folder, label):
 def test_a_label_stated_as_stroke_has_no_type(folder):
     path = table(folder, "pictures/a.png,1", "pictures/b.png,0")
     source = take_in(Input(table=path, labels=("0=no stroke", "1=stroke")))
-    assert [it.stroke_type for it in source.slices] == [StrokeType.UNSPECIFIED, NONE]
+    assert [slice_.stroke_type for slice_ in source.slices] == [StrokeType.UNSPECIFIED, NONE]
 
 
 def test_columns_of_other_names_are_mapped_and_filled_in(folder):
@@ -87,7 +90,7 @@ def test_columns_of_other_names_are_mapped_and_filled_in(folder):
 def test_paths_start_from_data_where_it_is_given(folder, tmp_path):
     path = table(tmp_path, "a.png,normal", name="elsewhere.csv")
     source = take_in(Input(table=path, data=folder / "pictures"))
-    assert [it.picture for it in source.slices] == ["a.png"]
+    assert [slice_.picture for slice_ in source.slices] == ["a.png"]
 
 
 def test_a_tsv_with_windows_paths_is_read(folder):
@@ -99,7 +102,7 @@ def test_a_series_stands_for_its_patient(folder):
     rows = "pictures/a.png,0,s1,", "pictures/b.png,0,s1,P1", "pictures/c.png,0,s2,"
     path = table(folder, *rows, heading="image,label,series,patient")
     source = take_in(Input(table=path, labels=("0=normal",)))
-    assert [it.patient for it in source.slices] == ["p1", "p1", "series s2"]
+    assert [slice_.patient for slice_ in source.slices] == ["p1", "p1", "series s2"]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +187,7 @@ def test_a_mask_that_contradicts_is_a_fault_with_its_row(folder, mask, label, va
     write_png(folder / "mask.png", mask)
     path = table(folder, f"pictures/a.png,{label},mask.png", heading="image,label,mask")
     (faults,) = read(path, mask_values=values)
-    assert [it.file for it in faults] == ["mask.png"]
+    assert [fault.file for fault in faults] == ["mask.png"]
     with pytest.raises(ValueError, match=reason):
         raise ValueError(faults[0].reason)
     assert faults[0].reason.endswith("(slices.csv:2)")
@@ -278,9 +281,9 @@ def test_the_labels_of_another_projects_manifest_are_read(open_data):
         columns={"image": "Patients_CT/{id.parent}/brain/{id.name}.png", "label": "label_derived"},
     )
     assert source.faults == ()
-    labels = [it.stroke_type for it in source.slices]
+    labels = [slice_.stroke_type for slice_ in source.slices]
     assert [labels.count(kind) for kind in (NONE, HEMORRHAGE, None)] == [1411, 407, 292]
-    assert len({it.patient for it in source.slices}) == 72
+    assert len({slice_.patient for slice_ in source.slices}) == 72
 
 
 def test_a_setting_of_tables_is_refused_without_one(folder):

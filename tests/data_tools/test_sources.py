@@ -305,7 +305,7 @@ def test_two_files_that_differ_in_unicode_form_only_are_said_to(tmp_path: Path) 
     names = [unicodedata.normalize(form, "çarşı1") for form in ("NFC", "NFD")]
     source = find_slices(_plant(tmp_path, tuple(f"ISKEMI/PNG/{name}.png" for name in names)))
     assert len(source.faults) == 2
-    assert all("differ in Unicode form or encoding only" in it.reason for it in source.faults)
+    assert all("differ in Unicode form or encoding only" in fault.reason for fault in source.faults)
 
 
 def test_names_in_cp1254_are_read_as_turkish(tmp_path: Path) -> None:

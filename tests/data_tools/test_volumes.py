@@ -21,7 +21,7 @@ def write_case(folder, case, *, images="", masks="masks/", channel="", classes=(
     """Writes a volume of three slices and its mask, whose slices show the classes."""
     random = np.random.default_rng(seed)
     heads = [head(random, 32).astype(np.int16) for _ in classes]
-    slices = [np.where(it, it // 4, -1000) for it in heads]
+    slices = [np.where(grey, grey // 4, -1000) for grey in heads]
     mask = np.zeros((32, 32, 3), np.uint8)
     for plane, value in enumerate(classes):
         mask[10:14, 20:26, plane] = value
@@ -42,8 +42,10 @@ def read(**settings):
     config = Input(**settings)
     source = take_in(config)
     assert not source.faults
-    found = [read_slice(source.root, it, reading_of(config, b"key")) for it in source.slices]
-    assert all(isinstance(it, Slice) for it in found), found
+    found = [
+        read_slice(source.root, slice_, reading_of(config, b"key")) for slice_ in source.slices
+    ]
+    assert all(isinstance(slice_, Slice) for slice_ in found), found
     return source, found
 
 
@@ -51,10 +53,10 @@ def test_a_volume_is_its_slices_with_hu_spacing_and_mask(tmp_path):
     write_case(tmp_path, "a")
     table = write_table(tmp_path, "a.nii.gz,masks/a.nii.gz,")
     source, found = read(table=table, mask_values=("1=ischemia", "2=hemorrhage"))
-    assert [it.source_id for it in source.slices] == ["a-000", "a-001", "a-002"]
-    assert {it.patient for it in source.slices} == {"volume a"}
-    assert [it.stroke_type for it in found] == [NONE, ISCHEMIA, HEMORRHAGE]
-    assert {it.pixels for it in found} == {"hu16"}
+    assert [slice_.source_id for slice_ in source.slices] == ["a-000", "a-001", "a-002"]
+    assert {slice_.patient for slice_ in source.slices} == {"volume a"}
+    assert [slice_.stroke_type for slice_ in found] == [NONE, ISCHEMIA, HEMORRHAGE]
+    assert {slice_.pixels for slice_ in found} == {"hu16"}
     assert found[0].spacing_mm == pytest.approx((0.4, 0.5, 5))
     rows, columns = np.nonzero(found[2].mask)
     # x is 10 to 13, y 20 to 25; DICOM counts both from the other end
@@ -65,13 +67,13 @@ def test_a_volume_is_its_slices_with_hu_spacing_and_mask(tmp_path):
 def test_a_mask_of_ones_takes_the_class_of_its_volume(tmp_path):
     write_case(tmp_path, "a", classes=(0, 1, 0))
     _, found = read(table=write_table(tmp_path, "a.nii.gz,masks/a.nii.gz,hemorrhage"))
-    assert [it.stroke_type for it in found] == [NONE, HEMORRHAGE, NONE]
+    assert [slice_.stroke_type for slice_ in found] == [NONE, HEMORRHAGE, NONE]
 
 
 def test_a_normal_volume_needs_no_mask_and_a_stroke_does(tmp_path):
     write_case(tmp_path, "a")
     _, found = read(table=write_table(tmp_path, "a.nii.gz,,normal"))
-    assert [it.stroke_type for it in found] == [NONE] * 3
+    assert [slice_.stroke_type for slice_ in found] == [NONE] * 3
     source = take_in(Input(table=write_table(tmp_path, "a.nii.gz,,ischemia")))
     assert source.slices == ()
     assert "a stroke's volume must have a mask" in source.faults[0].reason
@@ -117,7 +119,9 @@ def test_a_set_of_nnu_net_converts_with_labels_by_name_and_its_splits(nnunet, tm
     assert (manifest.layout, manifest.pixels, manifest.grouping) == ("nnunet", "hu16", "patient")
     assert manifest.classes == {"NONE": 10, "ISCHEMIA": 10, "HEMORRHAGE": 10}
     assert [fold.records for fold in manifest.folds] == [6] * 5 + [0] * 5
-    row = next(it for it in read_folds(tmp_path / "out") if it.source_id == "ct3-002")
+    row = next(
+        fold_row for fold_row in read_folds(tmp_path / "out") if fold_row.source_id == "ct3-002"
+    )
     assert (row.spacing_mm, row.fold, row.stroke_type) == ("0.4x0.5x5", "1", "HEMORRHAGE")
 
 
@@ -132,8 +136,8 @@ def test_a_set_of_nnu_net_with_pictures_converts(tmp_path):
     with pytest.raises(ValueError, match="stated by --labels, such as ICH=hemorrhage. Received"):
         take_in(Input(data=tmp_path))
     source, found = read(data=tmp_path, labels=("ICH=hemorrhage",))
-    assert [it.source_id for it in source.slices] == ["s0", "s1"]
-    assert [it.stroke_type for it in found] == [NONE, HEMORRHAGE]
+    assert [slice_.source_id for slice_ in source.slices] == ["s0", "s1"]
+    assert [slice_.stroke_type for slice_ in found] == [NONE, HEMORRHAGE]
 
 
 def test_faults_of_a_set_of_nnu_net_are_named(nnunet):
@@ -141,7 +145,7 @@ def test_faults_of_a_set_of_nnu_net_are_named(nnunet):
     (nnunet / "labelsTr/ct1.nii.gz").unlink()
     (nnunet / "imagesTr/ct2_0000.nii.gz").write_bytes(b"no volume")
     (nnunet / "imagesTs").mkdir()
-    found = {it.file: it.reason for it in take_in(Input(data=nnunet)).faults}
+    found = {fault.file: fault.reason for fault in take_in(Input(data=nnunet)).faults}
     assert found.keys() == {
         "imagesTr/ct0_0001.nii.gz",
         "imagesTr/ct1_0000.nii.gz",

@@ -19,7 +19,7 @@ def few_resamples_of_parts(few_resamples):
 
 @pytest.fixture(scope="session")
 def tiny_shipped(tmp_path_factory):
-    """What ZOO says of a tiny model that is made as the shipped one is."""
+    """The ZOO entry of a tiny model that is made like the shipped one."""
     from shipped import write_shipped
 
     return write_shipped(tmp_path_factory.mktemp("zoo"))

@@ -6,7 +6,7 @@ from stroke_tf import doctor
 
 
 def found(what):
-    return next(it for it in doctor.findings() if it.what == what)
+    return next(finding for finding in doctor.findings() if finding.what == what)
 
 
 def missing(package):

@@ -73,7 +73,7 @@ def test_a_row_that_could_be_of_two_slices_is_of_neither(table):
 def test_a_path_of_a_picture_names_the_slice_that_is_called_after_it(heading, table):
     columns = heading.split(",")
     rows = [{"image": f"p1/{name}.png", "source": name, "other": "x"} for name in ("a", "b")]
-    lines = [",".join(row[it] for it in columns) for row in rows]
+    lines = [",".join(row[column] for column in columns) for row in rows]
     known = known_of(table("\n".join([heading, *lines])), ["p1/b", "p1/a"])
     assert known.column("source") == ["b", "a"]
 

@@ -15,7 +15,7 @@ SAYS = f"import os\nos.write(2, {(NOTES + ERROR).encode()!r})\n"
 
 @pytest.fixture
 def library(tmp_path, monkeypatch):
-    """Writes a library of some name that says much when it is imported, and then does more."""
+    """Returns a function that writes a library, which prints notes on import and then runs code."""
 
     def write(name, then=""):
         (tmp_path / f"{name}.py").write_text(SAYS + then)

@@ -16,7 +16,7 @@ from stroke_tf.audits.plain import small_pixels
 
 @pytest.fixture(scope="session")
 def convert_slices(tmp_path_factory):
-    """Returns what converts rows of `drawn_slices` and gives the folder of records."""
+    """Returns a function that converts rows of `drawn_slices` and returns their records' folder."""
 
     def convert(rows, **options):
         folder = tmp_path_factory.mktemp("drawn")
@@ -50,13 +50,15 @@ def pixels_for_features():
     """Has audits take small pictures for features: a network of random weights sees too little."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (leakage, shortcuts):
-            patch.setattr(module, "backbone_features", lambda it, _: small_pixels(it, side=16))
+            patch.setattr(
+                module, "backbone_features", lambda images, _: small_pixels(images, side=16)
+            )
         yield
 
 
 @pytest.fixture(scope="session")
 def subject_of():
-    """Returns what makes a subject of records, with a small network of random weights."""
+    """Returns a function that makes a subject of records with a small network of random weights."""
 
     def subject(records, **options):
         quick = {"backbone": "mobilenet025", "weights": None, "image_size": SIZE, "resamples": 100}

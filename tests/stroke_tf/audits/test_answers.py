@@ -9,7 +9,7 @@ from stroke_tf.runs.settings import ClassifierRun, UnetRun
 
 
 def masks(ids, *, tp, fp, fn, **columns):
-    """Returns what a U-Net's run leaves of slices, as far as audits read it."""
+    """Returns the answers of a U-Net's run on slices, as far as audits read them."""
     pixels = {f"any_lesion_{name}": cells for name, cells in {"tp": tp, "fp": fp, "fn": fn}.items()}
     lesions = {"any_lesion_lesions": np.sign(fn), "any_lesion_found": np.sign(tp)}
     return pd.DataFrame({"id": ids, **pixels, **lesions, **columns})

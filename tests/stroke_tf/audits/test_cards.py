@@ -1,4 +1,4 @@
-"""Cards of a real small run on phantoms: what files say is in them, and no id of a slice."""
+"""Cards of a real small run on phantoms: they say what the files say, and name no slice."""
 
 import json
 import re
@@ -142,7 +142,10 @@ def test_the_page_shows_the_checklist_and_names_the_files(cards):
     assert "How cases were dealt to the parts" in page
     text = (cards / "AUDIT.md").read_text().replace("\\", "")
     told = rows_of(text).values()
-    whole, left = sum(AUTHOR not in it for it in told), sum(it.startswith(AUTHOR) for it in told)
+    whole, left = (
+        sum(AUTHOR not in answer for answer in told),
+        sum(answer.startswith(AUTHOR) for answer in told),
+    )
     part = f"{44 - whole - left} more in part"
     assert f"Files answer {whole} of 44 items and {part}; {left} are for the author." in text
 

@@ -34,7 +34,7 @@ def test_sources_are_those_of_the_table(tmp_path):
     table.write_text("id,source\ns/1,a\ns/2,b\n")
     sources, found = read_sources(table, ["s-002", "s-001", "s-003"])
     assert sources.tolist() == ["b", "a", "unknown"]
-    assert [it.text for it in found] == [
+    assert [finding.text for finding in found] == [
         "t.csv names 2 of 3 slices: of the others it says nothing."
     ]
     assert read_sources(None, ["1"]) == (None, [])
@@ -57,7 +57,7 @@ def test_sources_that_show_but_do_not_go_with_the_class_are_no_warning():
     sources, classes = np.repeat(["a", "b"], 40), np.tile(["NONE", "ISCHEMIA"], 40)
     views = {"view": (sources == "a").astype(float)[:, None]}
     table, found = source_findings(classes, sources, groups, parts, views, seed=0, resamples=200)
-    assert [it.level for it in found] == ["fine", "note"]
+    assert [finding.level for finding in found] == ["fine", "note"]
     assert table["told by view"].tolist() == [(1, 1, 1), (1, 1, 1)]
     assert table["p of AUC 0.6, view (Holm)"].tolist() == [pytest.approx(2 * 2 / 201)] * 2
     assert table["groups"].tolist() == [40, 40]
@@ -68,7 +68,7 @@ def test_the_best_told_of_sources_is_a_note_only_beyond_chance():
     sources, classes = np.repeat(["a", "b"], 40), np.tile(["NONE", "ISCHEMIA"], 40)
     views = {"view": np.random.default_rng(0).random((80, 1))}
     _, found = source_findings(classes, sources, groups, parts, views, seed=0, resamples=200)
-    assert [it.level for it in found] == ["fine", "fine"]
+    assert [finding.level for finding in found] == ["fine", "fine"]
 
 
 def test_sources_of_few_slices_are_not_told():

@@ -22,10 +22,10 @@ def column(audited, title, name):
 @pytest.fixture(scope="module")
 def scored(planted, tmp_path_factory):
     """The audit of a classifier that finds large discs alone, with a table of what is known."""
-    slices = [it for it in planted.slices.values() if it.id not in planted.labels]
-    said = pd.DataFrame({"id": [it.id for it in slices]})
-    said["truth"] = [int(it.disc is not None) for it in slices]
-    found = [it.disc is not None and it.disc[2] >= LARGE for it in slices]
+    slices = [slice_ for slice_ in planted.slices.values() if slice_.id not in planted.labels]
+    said = pd.DataFrame({"id": [slice_.id for slice_ in slices]})
+    said["truth"] = [int(slice_.disc is not None) for slice_ in slices]
+    found = [slice_.disc is not None and slice_.disc[2] >= LARGE for slice_ in slices]
     said["score"] = np.where(found, 0.9, 0.2)
     folder = tmp_path_factory.mktemp("scored")
     point = {"threshold": 0.5, "temperature": 2.0}
@@ -33,7 +33,10 @@ def scored(planted, tmp_path_factory):
     files = {"operating_point.json": point}
     options = {"predictions": said, "threshold": 0.5, "files": files}
     run = write_run(config, tiny_network("score"), **options)
-    lines = [f"p{it.patient},{it.number},{'AB'[it.patient % 2]},{it.number % 2}" for it in slices]
+    lines = [
+        f"p{slice_.patient},{slice_.number},{'AB'[slice_.patient % 2]},{slice_.number % 2}"
+        for slice_ in slices
+    ]
     table = folder / "table.csv"
     table.write_text("\n".join(["patient,slice,hospital,odd", *lines]))
     return audit(subject(planted, run, table=table)), slices
@@ -45,14 +48,14 @@ def test_small_lesions_are_told_to_be_missed(scored):
     assert by_size.iloc[0].value == 0
     assert by_size.iloc[-1].value == 1
     assert any(
-        it.level == "warning" and "% of the slice: sensitivity 0.000" in it.text
-        for it in audited.findings
+        finding.level == "warning" and "% of the slice: sensitivity 0.000" in finding.text
+        for finding in audited.findings
     )
 
 
 def test_sensitivity_is_that_of_all_lesions(scored):
     audited, slices = scored
-    lesions = [it.disc[2] >= LARGE for it in slices if it.disc]
+    lesions = [slice_.disc[2] >= LARGE for slice_ in slices if slice_.disc]
     (row,) = audited.tables["All test slices"].to_dict("records")
     assert row["sensitivity"].value == pytest.approx(np.mean(lesions))
     assert row["specificity"].value == 1
@@ -63,23 +66,23 @@ def test_kinds_of_the_table_are_counted(scored):
     audited, slices = scored
     hospitals = column(audited, "By hospital of the table", "slices")
     assert hospitals.to_dict() == {
-        name: sum("AB"[it.patient % 2] == name for it in slices) for name in "AB"
+        name: sum("AB"[slice_.patient % 2] == name for slice_ in slices) for name in "AB"
     }
     odd = column(audited, "By what the table says", "lesions")
-    assert odd["odd"] == sum(it.number % 2 for it in slices if it.disc)
+    assert odd["odd"] == sum(slice_.number % 2 for slice_ in slices if slice_.disc)
 
 
 def test_slices_are_of_thirds_of_their_series_and_of_sides_of_the_head(scored):
     audited, slices = scored
     assert column(audited, "By height in the series", "slices").sum() == len(slices)
     sides = column(audited, "By place of the lesion in the head", "lesions")
-    assert sides.sum() == sum(it.disc is not None for it in slices)
+    assert sides.sum() == sum(slice_.disc is not None for slice_ in slices)
 
 
 def test_patients_and_calibration_have_their_tables_and_sentences(scored):
     audited, slices = scored
     patients = audited.tables["Patients"]
-    assert set(patients["patients"]) == {len({it.patient for it in slices})}
+    assert set(patients["patients"]) == {len({slice_.patient for slice_ in slices})}
     assert list(audited.tables["Calibration"]["scores"]) == [
         *("as they are", "by a temperature from the validation folds"),
     ]
@@ -90,10 +93,14 @@ def test_patients_and_calibration_have_their_tables_and_sentences(scored):
 
 
 def test_the_classes_of_types_are_named(planted, tmp_path):
-    slices = [it for it in planted.slices.values() if it.disc and it.id not in planted.labels]
-    said = pd.DataFrame({"id": [it.id for it in slices]})
-    said["truth"] = [int(it.number < 4) for it in slices]
-    said["score"] = [0.9 if it.number < 2 or it.number > 5 else 0.2 for it in slices]
+    slices = [
+        slice_
+        for slice_ in planted.slices.values()
+        if slice_.disc and slice_.id not in planted.labels
+    ]
+    said = pd.DataFrame({"id": [slice_.id for slice_ in slices]})
+    said["truth"] = [int(slice_.number < 4) for slice_ in slices]
+    said["score"] = [0.9 if slice_.number < 2 or slice_.number > 5 else 0.2 for slice_ in slices]
     config = ClassifierRun(out=tmp_path, task="type")
     run = write_run(config, tiny_network("score"), predictions=said, threshold=0.5)
     audited = audit(subject(planted, run))
@@ -106,12 +113,16 @@ def test_the_classes_of_types_are_named(planted, tmp_path):
 
 
 def test_a_segmentation_is_scored_by_pixels_and_its_worst_masks_are_drawn(planted, tmp_path):
-    slices = [it for it in planted.slices.values() if it.disc and it.id not in planted.labels]
+    slices = [
+        slice_
+        for slice_ in planted.slices.values()
+        if slice_.disc and slice_.id not in planted.labels
+    ]
     cells = {"tp": 10, "fp": 0, "fn": 30, "lesions": 1, "found": 1}
     said = pd.DataFrame(
         {f"any_lesion_{name}": [value] * len(slices) for name, value in cells.items()}
     )
-    said.insert(0, "id", [it.id for it in slices])
+    said.insert(0, "id", [slice_.id for slice_ in slices])
     said.loc[0, ["any_lesion_tp", "any_lesion_found"]] = 0
     config = UnetRun(out=tmp_path, image_size=32, lesions_only=True)
     audited = audit(subject(planted, write_run(config, tiny_network("mask"), predictions=said)))

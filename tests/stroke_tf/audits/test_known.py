@@ -30,5 +30,5 @@ def test_columns_of_one_value_or_of_many_divide_nothing(table):
 )
 def test_a_table_that_names_few_slices_is_told_with_the_number(table, n, levels):
     found = findings_of(known_of(table("id,source\n1,A\n"), list("123")[:n]))
-    assert [it.level for it in found] == levels
-    assert all(it.text.startswith(f"table.csv names 1 of {n} slices") for it in found)
+    assert [finding.level for finding in found] == levels
+    assert all(finding.text.startswith(f"table.csv names 1 of {n} slices") for finding in found)

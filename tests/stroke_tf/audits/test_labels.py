@@ -18,7 +18,7 @@ def audited(planted):
 
 
 def table(audited, start):
-    return next(it for title, it in audited.tables.items() if title.startswith(start))
+    return next(frame for title, frame in audited.tables.items() if title.startswith(start))
 
 
 def test_planted_labels_are_doubted(audited, planted):
@@ -33,7 +33,7 @@ def test_planted_labels_are_doubted(audited, planted):
 def test_the_planted_mask_is_named(audited, planted):
     odd = table(audited, "Masks that do not fit").set_index("id")
     assert odd.loc[planted.mask, "rule"] == "apart"
-    (named,) = [it for it in audited.findings if "overlaps none" in it.text]
+    (named,) = [finding for finding in audited.findings if "overlaps none" in finding.text]
     assert named.level == "warning"
     assert planted.mask in named.text
 
@@ -41,7 +41,7 @@ def test_the_planted_mask_is_named(audited, planted):
 def test_other_masks_are_named_beside_a_planted_mistake_alone(audited, planted):
     for name in set(table(audited, "Masks that do not fit")["id"]) - {planted.mask}:
         drawn = planted.slices[name]
-        around = {dataclasses.replace(drawn, number=drawn.number + it).id for it in (-1, 0, 1)}
+        around = {dataclasses.replace(drawn, number=drawn.number + step).id for step in (-1, 0, 1)}
         assert around & (planted.labels | {planted.mask})
 
 
@@ -50,10 +50,10 @@ def test_doubts_and_odd_masks_are_drawn(audited):
 
 
 def test_a_cross_validation_is_asked_instead_of_the_quick_classifier(planted, tmp_path):
-    right = {it.id: it.disc is not None for it in planted.slices.values()}
+    right = {slice_.id: slice_.disc is not None for slice_ in planted.slices.values()}
     said = pd.DataFrame({"id": list(right), "group": "", "part": 0})
-    said["truth"] = [(it in planted.labels) != right[it] for it in right]
-    said = said.assign(score=[0.9 if it else 0.2 for it in right.values()], called=False)
+    said["truth"] = [(slice_id in planted.labels) != right[slice_id] for slice_id in right]
+    said = said.assign(score=[0.9 if lesion else 0.2 for lesion in right.values()], called=False)
     said = said.assign(row="cnn", protocol="clean")
     said.to_csv(tmp_path / "predictions.csv")
     subject = Subject(planted.records, tmp_path, "mobilenetv2", None, 64, resamples=20)
@@ -61,9 +61,9 @@ def test_a_cross_validation_is_asked_instead_of_the_quick_classifier(planted, tm
 
 
 def test_the_slices_that_a_run_answered_are_counted(planted, tmp_path):
-    answered = [it for it in planted.slices.values() if it.patient < 12]
-    said = pd.DataFrame({"id": [it.id for it in answered], "part": 0, "called": False})
-    said["truth"] = [it.disc is not None for it in answered]
+    answered = [slice_ for slice_ in planted.slices.values() if slice_.patient < 12]
+    said = pd.DataFrame({"id": [slice_.id for slice_ in answered], "part": 0, "called": False})
+    said["truth"] = [slice_.disc is not None for slice_ in answered]
     said = said.assign(score=0.3 + 0.4 * said["truth"], row="cnn", protocol="clean")
     said.to_csv(tmp_path / "predictions.csv")
     found = audit(Subject(planted.records, tmp_path, "mobilenetv2", None, 64, resamples=20))
@@ -81,7 +81,9 @@ def test_masks_of_unknown_patients_are_not_compared(planted, tmp_path):
 
 
 def test_lesions_of_one_patient_are_noted_and_no_label_is_judged(convert_slices, subject_of):
-    rows = [(name, it, int(it == "p0"), image) for name, it, _, image in drawn_slices()]
+    rows = [
+        (name, patient, int(patient == "p0"), image) for name, patient, _, image in drawn_slices()
+    ]
     found = audit(subject_of(convert_slices(rows)))
     assert "no label is judged" in found.findings[0].text
     assert not found.tables

@@ -7,7 +7,7 @@ from audit_slices import PATIENTS, SLICES, drawn_head, drawn_slices, warnings_of
 from stroke_tf.audits.leakage import audit
 from stroke_tf.manifest import read_folds
 
-LEAKY = 60  # patients: of fewer, what a leak adds is not told from chance in eight comparisons
+LEAKY = 60  # patients: with fewer, eight comparisons cannot tell a leak from chance
 
 pytestmark = pytest.mark.usefixtures("pixels_for_features")
 
@@ -26,7 +26,7 @@ def test_clean_folds_give_no_warning(clean):
 
 
 def test_clean_folds_are_scored_beside_folds_by_slice(clean):
-    (table,) = (it for title, it in clean.tables.items() if title.startswith("ROC AUC"))
+    (table,) = (frame for title, frame in clean.tables.items() if title.startswith("ROC AUC"))
     assert list(table.columns) == [
         *("classifier", "folds as dealt", "folds by slice", "folds by slice add"),
         "p of what folds by slice add (Holm)",
@@ -66,7 +66,9 @@ def test_mirrored_and_identical_copies_across_folds_of_others_are_found(
     records = convert_slices(rows)
     split = tmp_path / "split.csv"
     names = [row[0] for row in rows]
-    lines = [f"{name}.png,{'test' if it in (2, 8) else 'train'}" for it, name in enumerate(names)]
+    lines = [
+        f"{name}.png,{'test' if index in (2, 8) else 'train'}" for index, name in enumerate(names)
+    ]
     split.write_text("\n".join(["id,fold", *lines]))
     found = audit(subject_of(records, split=split))
     table = found.tables["Relatives in several folds"].set_index("what")
@@ -81,14 +83,16 @@ def test_a_class_of_one_patient_is_not_scored(convert_slices, subject_of):
     found = audit(subject_of(convert_slices(rows)))
     assert not any(title.startswith("ROC AUC") for title in found.tables)
     told = "No classifier is scored for task detect: each class must be in 5 groups or more"
-    assert any(it.level == "note" and it.text.startswith(told) for it in found.findings)
+    assert any(
+        finding.level == "note" and finding.text.startswith(told) for finding in found.findings
+    )
 
 
 def test_test_sessions_are_looked_at_and_not_scored(phantom_records, subject_of):
     found = audit(subject_of(phantom_records[0]))
     assert "in the 12 folds of the records" in found.about
-    (table,) = (it for title, it in found.tables.items() if title.startswith("Test slices"))
-    in_folds = [it for it in read_folds(phantom_records[0]) if it.fold.isdigit()]
+    (table,) = (frame for title, frame in found.tables.items() if title.startswith("Test slices"))
+    in_folds = [row for row in read_folds(phantom_records[0]) if row.fold.isdigit()]
     assert (table["with"] + table["without"]).tolist() == [len(in_folds)] * 2
 
 
@@ -102,8 +106,8 @@ def test_patients_that_a_table_does_not_name_stay_those_of_the_records(
     found = audit(subject_of(clean_records, table=table))
     counted = found.tables["Relatives in several folds"].set_index("what")
     assert counted.loc["patients", "in several folds"] == 1
-    assert not any("is not known" in it.text for it in found.findings)
-    (scored,) = (it for title, it in found.tables.items() if title.startswith("ROC AUC"))
+    assert not any("is not known" in finding.text for finding in found.findings)
+    (scored,) = (frame for title, frame in found.tables.items() if title.startswith("ROC AUC"))
     assert "folds by group" in scored  # the records call their folds clean; they part a patient
     told = f"patients.csv names 2 of {PATIENTS * SLICES} slices"
     assert any(text.startswith(told) for text in warnings_of(found))

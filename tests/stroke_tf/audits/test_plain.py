@@ -71,4 +71,4 @@ def test_dealt_parts_are_kept_only_where_they_part_no_group():
     assert kept.tolist() == dealt.astype(str).tolist()
     groups = np.arange(20) % 7
     parts = parts_by_group(dealt, truth, groups, seed=0)
-    assert all(len(set(parts[groups == it])) == 1 for it in range(7))
+    assert all(len(set(parts[groups == group])) == 1 for group in range(7))

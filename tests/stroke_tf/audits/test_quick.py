@@ -32,7 +32,9 @@ def test_the_auc_of_parts_is_the_mean_of_those_with_both_classes():
     truth, parts = rng.integers(2, size=60).astype(bool), np.repeat([0, 1, 2], 20)
     truth[parts == 2] = True
     scores = rng.integers(5, size=60) / 4  # with ties
-    expected = np.mean([roc_auc_score(truth[parts == it], scores[parts == it]) for it in (0, 1)])
+    expected = np.mean(
+        [roc_auc_score(truth[parts == part], scores[parts == part]) for part in (0, 1)]
+    )
     auc = AucInParts(truth, scores, parts)
     assert auc(np.ones(60, np.int64)) == pytest.approx(expected)
 

@@ -16,7 +16,7 @@ def clean(pixels_for_features, clean_records, subject_of):
 
 
 def table_of(audited):
-    (table,) = (it for title, it in audited.tables.items() if title.startswith("ROC AUC"))
+    (table,) = (frame for title, frame in audited.tables.items() if title.startswith("ROC AUC"))
     return table.set_index("view")["ROC AUC"]
 
 
@@ -35,7 +35,7 @@ def test_a_mark_beside_the_head_is_found(convert_slices, subject_of):
         if label:
             cv2.rectangle(image, (2, 2), (6, 6), 140, -1)
     warnings = warnings_of(audit(subject_of(convert_slices(rows), resamples=RESAMPLES)))
-    (text,) = (it for it in warnings if it.startswith("outside of the head alone"))
+    (text,) = (warning for warning in warnings if warning.startswith("outside of the head alone"))
     assert "the class can be told without the brain" in text
     assert f"n {len(rows)}, {PATIENTS} groups" in text
 
@@ -49,7 +49,7 @@ def test_a_window_of_its_own_for_each_class_is_found(convert_slices, subject_of)
         darker = (image * 0.8).astype(np.uint8) if label else image
         rows.append((name, patient, label, darker))
     warnings = warnings_of(audit(subject_of(convert_slices(rows), resamples=RESAMPLES)))
-    assert any(it.startswith("windows equalised") for it in warnings)
+    assert any(warning.startswith("windows equalised") for warning in warnings)
 
 
 def test_a_size_of_its_own_for_each_class_is_found(convert_slices, subject_of):
@@ -58,7 +58,7 @@ def test_a_size_of_its_own_for_each_class_is_found(convert_slices, subject_of):
         for name, patient, label, image in drawn_slices(seed=4)
     ]
     warnings = warnings_of(audit(subject_of(convert_slices(rows), resamples=RESAMPLES)))
-    assert any("told without the picture" in it for it in warnings)
+    assert any("told without the picture" in warning for warning in warnings)
 
 
 def test_a_source_that_is_one_with_the_class_is_said_with_a_number(
@@ -70,9 +70,11 @@ def test_a_source_that_is_one_with_the_class_is_said_with_a_number(
     table.write_text("\n".join(["id,source", *lines]))
     found = audit(subject_of(convert_slices(rows), table=table))
     warnings = warnings_of(found)
-    assert any("Cramér's V 1.000 [1.000, 1.000]" in it for it in warnings)
-    assert any("Inside a source there is one class" in it for it in warnings)
-    assert any(f"n {len(rows) - 8}, 2 sources" in it for it in warnings)  # 8 are of none known
+    assert any("Cramér's V 1.000 [1.000, 1.000]" in warning for warning in warnings)
+    assert any("Inside a source there is one class" in warning for warning in warnings)
+    assert any(
+        f"n {len(rows) - 8}, 2 sources" in warning for warning in warnings
+    )  # 8 are of none known
     assert found.tables["Sources"]["source"].tolist() == ["here", "there"]
 
 

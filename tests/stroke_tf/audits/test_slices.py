@@ -41,7 +41,7 @@ def test_slices_are_grouped_by_the_patients_of_a_table(clean_records, tmp_path):
     named, found = of_patients(slices, table)
     of_one = np.isin(slices.groups, slices.groups[[0, 7]])  # the rest of their groups goes along
     assert named.groups.tolist() == np.where(of_one, "one", slices.groups).tolist()
-    assert [it.level for it in found] == ["warning"]
+    assert [finding.level for finding in found] == ["warning"]
     table.write_text(f"id,hospital\n{slices.ids[0]},one\n")
     assert of_patients(slices, table) == (slices, [])
 
@@ -49,14 +49,14 @@ def test_slices_are_grouped_by_the_patients_of_a_table(clean_records, tmp_path):
 def test_the_place_of_a_slice_is_not_that_of_its_copies(clean_records):
     slices = read_slices(clean_records, image_size=32)
     first = slices.rows[0]
-    rows = [dataclasses.replace(first, copy=it) for it in (2, 0, 1)]
+    rows = [dataclasses.replace(first, copy=number) for number in (2, 0, 1)]
     several = dataclasses.replace(slices.take(np.zeros(3, int)), rows=tuple(rows))
     assert several.places([first.source_id]).tolist() == [1]
 
 
 def test_test_sessions_are_read_when_asked_for(phantom_records):
     folds = [
-        {row.fold for row in read_slices(phantom_records[0], image_size=32, stages=it).rows}
-        for it in (False, True)
+        {row.fold for row in read_slices(phantom_records[0], image_size=32, stages=stages).rows}
+        for stages in (False, True)
     ]
     assert folds[1] - folds[0] == {"stage1", "stage2"}

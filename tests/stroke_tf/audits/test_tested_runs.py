@@ -11,7 +11,7 @@ from stroke_tf.manifest import manifest_sha256
 
 @pytest.fixture
 def cross_validation(tmp_path):
-    """Returns what writes the folder of one with the rows cnn and vgg16, of some records."""
+    """Returns a function that writes the folder of a cross-validation of rows cnn and vgg16."""
 
     def write(sha256):
         lines = [("a", row, "clean", 0, 1, 0.5, True) for row in ("cnn", "vgg16")]
@@ -32,7 +32,7 @@ def cross_validation(tmp_path):
 
 def test_the_runs_of_a_row_are_its_parts(cross_validation):
     folder = cross_validation("")
-    assert [it.name for it in runs_of(folder, row="cnn")] == [
+    assert [run.name for run in runs_of(folder, row="cnn")] == [
         *("cnn-clean-part0-s0", "cnn-clean-part1-s0"),
     ]
     assert runs_of(folder) == ()

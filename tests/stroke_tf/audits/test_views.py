@@ -15,7 +15,7 @@ from stroke_tf.manifest import FoldRow
 
 
 def heads():
-    images = np.stack([drawn_head(np.random.default_rng(it), lesion=False) for it in range(2)])
+    images = np.stack([drawn_head(np.random.default_rng(seed), lesion=False) for seed in range(2)])
     return images, head_masks(images)
 
 

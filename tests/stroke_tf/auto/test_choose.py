@@ -111,7 +111,7 @@ def test_what_the_user_sets_stays(name):
     index = CHOICES.index(name)
     assert values(run)[index] == given[name]
     assert "kept, as it was set" in str(reasons[index])
-    others = [it.name for it in reasons if "kept, as it was set" in it.why]
+    others = [reason.name for reason in reasons if "kept, as it was set" in reason.why]
     assert others == [name]
 
 
@@ -158,7 +158,7 @@ def test_settings_are_chosen_once_and_kept_with_their_reasons(first, caplog):
     run, chosen, path, measure = first
     assert chosen == replace(run, image_size=288, batch_size=4, fit=chosen.fit)
     kept = json.loads(path.read_text())
-    assert [it["value"] for it in kept["reasons"]] == list(values(chosen))
+    assert [reason["value"] for reason in kept["reasons"]] == list(values(chosen))
     measure.asked.clear()
     with caplog.at_level(logging.INFO):
         again = settled(run, minutes=None, set_by_user=[])

@@ -27,11 +27,17 @@ def counted(records, folds, *, lesions):
 
 def test_the_facts_of_a_segmentation(records):
     facts = read_facts(UnetRun(records=records))
-    lesions, others = (counted(records, range(8), lesions=it) for it in (True, False))
+    lesions, others = (
+        counted(records, range(8), lesions=with_lesion) for with_lesion in (True, False)
+    )
     assert (facts.side, facts.bytes_per_px, facts.kept) == (80, 2, 40)
     assert facts.training == lesions + others
-    assert facts.validation == sum(counted(records, [8], lesions=it) for it in (True, False))
-    assert facts.tested == sum(counted(records, [9], lesions=it) for it in (True, False))
+    assert facts.validation == sum(
+        counted(records, [8], lesions=with_lesion) for with_lesion in (True, False)
+    )
+    assert facts.tested == sum(
+        counted(records, [9], lesions=with_lesion) for with_lesion in (True, False)
+    )
     assert facts.patients == facts.training  # no two slices are alike
     assert facts.lesion_px == (LESION,) * counted(records, range(9), lesions=True)
 

@@ -65,22 +65,22 @@ def test_a_training_stays_within_a_limit_that_is_really_set(records, tmp_path, g
     chosen = read_json(tmp_path / "unet" / "auto-mobilenetv2.json")
     assert chosen["memory"] <= gib * GIB
     assert _kills(folder) == 0
-    print(gib, "GiB:", _most(folder) / GIB, [it["value"] for it in chosen["reasons"]])
+    print(gib, "GiB:", _most(folder) / GIB, [reason["value"] for reason in chosen["reasons"]])
     config = read_json(tmp_path / "unet" / "mobilenetv2-s0" / "config.json")
     assert config["fit"]["epochs"] == 1
-    assert [config[it["name"]] for it in chosen["reasons"][:2]] == [
-        it["value"] for it in chosen["reasons"][:2]
+    assert [config[reason["name"]] for reason in chosen["reasons"][:2]] == [
+        reason["value"] for reason in chosen["reasons"][:2]
     ]
 
 
 def _kills(folder):
     """Returns how many processes of a group were killed for want of memory."""
     names = ("memory.events", "memory.oom_control")
-    text = "".join((folder / it).read_text() for it in names if (folder / it).is_file())
+    text = "".join((folder / name).read_text() for name in names if (folder / name).is_file())
     return int(re.search(r"^oom_kill (\d+)$", text, re.MULTILINE)[1])
 
 
 def _most(folder):
     """Returns the most bytes that a group took, files that the system kept in memory included."""
     names = ("memory.peak", "memory.max_usage_in_bytes")
-    return int(next((folder / it).read_text() for it in names if (folder / it).is_file()))
+    return int(next((folder / name).read_text() for name in names if (folder / name).is_file()))

@@ -16,7 +16,7 @@ CHOSEN = {"image_size": 96, "batch_size": 4, "fit": FitConfig(epochs=3, learning
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What the chooser was asked: run, minutes for how many trainings, and what the user set."""
+    """Questions to the chooser: run, minutes and number of trainings, settings of the user."""
     questions = []
 
     def settled(run, *, minutes, set_by_user, trainings=1):

@@ -207,4 +207,4 @@ def _series(image: Callable[[int], np.ndarray]) -> list[Record]:
     names = {"p-10": 2, "p-11": 3, "p-9": 1, "q-1": 4}  # as ids are sorted in a shard
     none = StrokeType.NONE
     records = [make_record(name, 0, none, image(number), None) for name, number in names.items()]
-    return [dataclasses.replace(it, group_id=it.source_id[0]) for it in records]
+    return [dataclasses.replace(record, group_id=record.source_id[0]) for record in records]

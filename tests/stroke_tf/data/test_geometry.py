@@ -42,7 +42,7 @@ def test_augmentation_moves_a_disc_and_its_mask_alike(side, strength):
     masks = np.repeat(mask[None, ..., None], 16, 0)
     seed = tf.constant([3, 4], tf.int32)
     moved = augment_batch(images, masks, dataclasses.replace(_NOTHING, **strength), seed)
-    pairs = zip(*(np.asarray(it)[..., 0] for it in moved), strict=True)
+    pairs = zip(*(np.asarray(array)[..., 0] for array in moved), strict=True)
     shifts = [centroid(picture) - centroid(drawn == 2) for picture, drawn in pairs]
     assert np.abs(shifts).max() < 0.5  # a mask has whole pixels
     assert np.abs(np.mean(shifts, axis=0)).max() < 0.1

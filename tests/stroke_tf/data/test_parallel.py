@@ -7,7 +7,7 @@ from stroke_tf.labels import Task
 
 def test_elements_keep_their_order_and_iterators_do_not_wait_for_the_autotuner():
     dataset = parallel_map(tf.data.Dataset.range(100), lambda number: 2 * number)
-    assert [int(it) for it in dataset] == list(range(0, 200, 2))
+    assert [int(element) for element in dataset] == list(range(0, 200, 2))
     for made in (dataset, dataset.map(lambda number: number).batch(8)):
         assert made.options().autotune.enabled is False
 

@@ -66,7 +66,9 @@ def test_a_bad_input_is_named_and_the_good_one_is_predicted(
     studies = json.loads((tmp_path / "out" / "studies.json").read_text())["series"]
     said = [row["reason"] for row in rows] + [note for one in studies for note in one["notes"]]
     assert bad.told in " ".join(said)
-    done = [it["file"] for it in rows_of(tmp_path / "out" / "predictions.csv") if not it["fault"]]
+    done = [
+        row["file"] for row in rows_of(tmp_path / "out" / "predictions.csv") if not row["fault"]
+    ]
     assert any("good" in file for file in done)
 
 
@@ -101,7 +103,7 @@ def test_what_was_done_before_a_fault_stays(tmp_path, scripted, capfd, monkeypat
     assert predict((folder,), tmp_path / "out") == 1
     told = capfd.readouterr().err
     assert "in/zzz.png: a PNG must be whole" in told and "--keep-going goes on" in told
-    assert [it.name for it in (tmp_path / "out").rglob("masks/*")] == ["good.png"]
+    assert [path.name for path in (tmp_path / "out").rglob("masks/*")] == ["good.png"]
     (folder / "zzz.png").write_bytes(encoded(grey(1)))
     again = ScriptedModel()
     scripted(again)
@@ -126,7 +128,7 @@ def test_a_bad_model_is_named_and_nothing_is_written(spoil, told, runs, tmp_path
     settings = Prediction(inputs=(folder,), model=(run,), out=tmp_path / "out")
     assert reported(lambda: main(settings)) == 1
     assert told in capfd.readouterr().err
-    assert [it.name for it in (tmp_path / "out").iterdir()] == [".lock"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
 
 
 RUN = """
@@ -184,7 +186,7 @@ def test_a_file_that_may_not_grow_ends_the_run_and_no_part_of_it_stays(tmp_path)
     done = run_in(folder, tmp_path / "out", "1000")
     assert done.returncode == 1
     assert "File too large" in done.stderr
-    assert [it for it in (tmp_path / "out").rglob("*") if it.stat().st_size == 1000] == []
+    assert [path for path in (tmp_path / "out").rglob("*") if path.stat().st_size == 1000] == []
     again = subprocess.run(
         [sys.executable, "-c", RUN, folder, tmp_path / "out"],
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},

@@ -52,10 +52,10 @@ def draw_masks(series: Series, size: int = 96) -> list[np.ndarray]:
 def read_back(path: Path, series: Series) -> np.ndarray:
     """The masks of a SEG in the order of the slices, looked up by the images they refer to."""
     seg = highdicom.seg.segread(path)
-    uids = [pydicom.dcmread(it.path).SOPInstanceUID for it in series.slices]
+    uids = [pydicom.dcmread(slice_.path).SOPInstanceUID for slice_ in series.slices]
     if len(set(uids)) == len(uids):
         return seg.get_pixels_by_source_instance(uids, combine_segments=True)
-    frames = [it.frame + 1 for it in series.slices]
+    frames = [slice_.frame + 1 for slice_ in series.slices]
     return seg.get_pixels_by_source_frame(uids[0], frames, combine_segments=True)
 
 
@@ -93,7 +93,7 @@ def test_a_segmentation_gives_each_source_image_its_mask(tmp_path, corners, name
 
 
 def assert_frames_lie_on_their_sources(seg: pydicom.Dataset, folder: Path) -> None:
-    images = {it.SOPInstanceUID: it for it in map(pydicom.dcmread, folder.iterdir())}
+    images = {dataset.SOPInstanceUID: dataset for dataset in map(pydicom.dcmread, folder.iterdir())}
     shared = seg.SharedFunctionalGroupsSequence[0]
     for frame in seg.PerFrameFunctionalGroupsSequence:
         derivation = frame.DerivationImageSequence[0].SourceImageSequence[0]
@@ -111,8 +111,11 @@ def test_segments_have_terms_and_name_the_algorithm(tmp_path):
     path = write_seg(series, draw_masks(series), out=tmp_path / "seg.dcm", model="abc")
     segments = pydicom.dcmread(path).SegmentSequence
     found = {
-        it.SegmentNumber: (it.SegmentedPropertyTypeCodeSequence[0].CodeValue, it.SegmentLabel)
-        for it in segments
+        segment.SegmentNumber: (
+            segment.SegmentedPropertyTypeCodeSequence[0].CodeValue,
+            segment.SegmentLabel,
+        )
+        for segment in segments
     }
     assert found == {
         StrokeType.ISCHEMIA: ("55641003", "Ischaemia"),
@@ -152,9 +155,9 @@ def volumes_of(path: Path) -> list[float]:
     report = highdicom.sr.srread(path)
     groups = report.content.get_volumetric_roi_measurement_groups()
     found = [group.get_measurements()[0] for group in groups]
-    assert {it.unit.value for it in found} == {"ml"}
-    assert {it.name.meaning for it in found} == {"Volume"}
-    return [it.value for it in found]
+    assert {measurement.unit.value for measurement in found} == {"ml"}
+    assert {measurement.name.meaning for measurement in found} == {"Volume"}
+    return [measurement.value for measurement in found]
 
 
 def test_a_report_gives_the_volume_of_each_segment(tmp_path):
@@ -170,7 +173,7 @@ def test_a_report_gives_the_volume_of_each_segment(tmp_path):
     assert report.read_bytes().count(b"volume: Approximate. A pixel counts its area") == 2
     uid = pydicom.dcmread(seg).SOPInstanceUID
     for number, group in enumerate(groups, start=1):
-        reference = [it for it in group[0].ContentSequence if it.ValueType == "IMAGE"][0]
+        reference = [item for item in group[0].ContentSequence if item.ValueType == "IMAGE"][0]
         referred = reference.ReferencedSOPSequence[0]
         assert (referred.ReferencedSOPInstanceUID, referred.ReferencedSegmentNumber) == (
             uid,
@@ -183,7 +186,7 @@ def test_captures_show_the_overlays(tmp_path):
     (series,) = find_inputs([tmp_path / "a"]).series
     overlays = [np.full((96, 96, 3), place, np.uint8) for place in (3, 4)]
     written = write_captures(series, iter(overlays), out=tmp_path / "captures")
-    assert [it.name for it in written] == ["0001.dcm", "0002.dcm"]
+    assert [path.name for path in written] == ["0001.dcm", "0002.dcm"]
     for path, overlay in zip(written, overlays, strict=True):
         capture = pydicom.dcmread(path)
         np.testing.assert_array_equal(capture.pixel_array, overlay)
@@ -209,7 +212,7 @@ def test_files_belong_to_the_study_and_hold_no_more_of_a_header_than_that(tmp_pa
         file = pydicom.dcmread(path)
         assert file.StudyInstanceUID == source.StudyInstanceUID
         assert file.SeriesInstanceUID != source.SeriesInstanceUID
-        naming = {it.keyword for it in file.iterall() if str(it.value) in MADE_UP}
+        naming = {element.keyword for element in file.iterall() if str(element.value) in MADE_UP}
         assert naming == kept
 
 

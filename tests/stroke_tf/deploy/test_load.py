@@ -148,9 +148,9 @@ def test_a_module_named_by_a_file_is_not_imported(tmp_path, monkeypatch):
     assert load_network(tmp_path / "sound.keras").name
     with pytest.raises(
         ValueError, match=r"changed.keras must be a model of Keras' own layers"
-    ) as it:
+    ) as error:
         load_network(tmp_path / "changed.keras")
-    assert "\n" not in str(it.value)
+    assert "\n" not in str(error.value)
     assert "intruder" not in sys.modules
 
 

@@ -37,7 +37,7 @@ def network_of(run):
 
 
 def scores_of(run, images):
-    """Returns what the network itself says, images uint8 of shape (B, S, S) or (B, S, S, 3)."""
+    """Returns the scores of the network itself, images uint8 of shape (B, S, S) or (B, S, S, 3)."""
     images = np.asarray(images, np.float32)
     rgb = images if images.ndim == 4 else np.repeat(images[..., None], 3, axis=-1)
     return network_of(run)(rgb, training=False).numpy()[:, -1]

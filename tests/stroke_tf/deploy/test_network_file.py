@@ -38,7 +38,7 @@ def test_half_weights_answer_within_a_hundredth_of_whole_ones(network, files):
 
 def test_half_weights_are_float32_again_and_each_near_its_own(network, files):
     half = load_network(files / "half.keras")
-    assert {str(it.dtype) for it in half.weights} == {"float32"}
+    assert {str(weight.dtype) for weight in half.weights} == {"float32"}
     for ours, theirs in zip(half.weights, network.weights, strict=True):
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1 / 2000, atol=1e-7)
 

@@ -103,14 +103,14 @@ def test_areas_of_dicom_slices_are_in_square_millimetres(tmp_path):
     rows = table(tmp_path / "out")
     assert [row["slice"] for row in rows] == ["0001", "0002", "0003"]
     assert [float(row["position_mm"]) for row in rows] == [0, 5, 10]
-    assert all(float(it["haemorrhage_mm2"]) == int(it["haemorrhage_px"]) * 1.0 for it in rows)
+    assert all(float(row["haemorrhage_mm2"]) == int(row["haemorrhage_px"]) * 1.0 for row in rows)
     assert int(rows[0]["haemorrhage_px"]) > 0  # the skull, for this model
 
 
 def test_a_classifier_draws_no_masks(tmp_path):
     model = ScriptedModel(task="detect", mask_rule=None)
     predict(tmp_path / "out", write_pictures(tmp_path / "in", 0, 90), model=model)
-    assert {it.name for it in (tmp_path / "out" / "series-001").iterdir()} == {"pictures"}
+    assert {path.name for path in (tmp_path / "out" / "series-001").iterdir()} == {"pictures"}
     assert [row["stroke"] for row in table(tmp_path / "out")] == ["0", "0.75"]
     assert [row["haemorrhage_px"] for row in table(tmp_path / "out")] == ["", ""]
 
@@ -134,7 +134,10 @@ def test_masks_that_detect_leave_scores_in_table_and_page(runs, tmp_path):
 
 def test_overlays_can_be_left_out(tmp_path):
     predict(tmp_path / "out", write_pictures(tmp_path / "in", 9), overlays=False)
-    assert {it.name for it in (tmp_path / "out" / "series-001").iterdir()} == {"pictures", "masks"}
+    assert {path.name for path in (tmp_path / "out" / "series-001").iterdir()} == {
+        "pictures",
+        "masks",
+    }
 
 
 def test_pictures_of_one_name_keep_files_of_their_own(tmp_path):
@@ -142,7 +145,7 @@ def test_pictures_of_one_name_keep_files_of_their_own(tmp_path):
     cv2.imwrite(str(folder / "10000.jpg"), picture())
     predict(tmp_path / "out", folder)
     masks = tmp_path / "out" / "series-001" / "masks"
-    assert sorted(it.name for it in masks.iterdir()) == ["0001-10000.png", "0002-10000.png"]
+    assert sorted(path.name for path in masks.iterdir()) == ["0001-10000.png", "0002-10000.png"]
 
 
 def test_a_second_run_skips_all_and_leaves_the_same_files(tmp_path):
@@ -168,7 +171,7 @@ def test_files_of_a_picture_that_is_gone_are_deleted(tmp_path):
     (folder / "10000.png").unlink()
     predict(tmp_path / "out", folder)
     masks = tmp_path / "out" / "series-001" / "masks"
-    assert [it.name for it in masks.iterdir()] == ["10001.png"]
+    assert [path.name for path in masks.iterdir()] == ["10001.png"]
 
 
 @pytest.mark.parametrize(
@@ -309,7 +312,7 @@ def test_the_time_is_told_before_many_slices_are_done(tmp_path, caplog):
     caplog.set_level("INFO")
     model = ScriptedModel(seconds=0.04)
     predict(tmp_path / "out", write_pictures(tmp_path / "in", *range(40)), model=model)
-    (told,) = [it for it in caplog.messages if "a slice" in it]
+    (told,) = [message for message in caplog.messages if "a slice" in message]
     assert re.fullmatch(r"40 slices, about \d seconds \(\d+ ms a slice\)", told)
     caplog.clear()
     predict(tmp_path / "few", write_pictures(tmp_path / "few-in", *range(10)))
@@ -322,7 +325,9 @@ def test_progress_ends_at_the_number_of_slices(tmp_path):
         inputs=(write_pictures(tmp_path / "in", 1, 2, 3),), model=(), out=tmp_path / "out"
     )
     for _ in range(2):
-        predict_inputs(settings, model=ScriptedModel(), progress=lambda *it: told.append(it))
+        predict_inputs(
+            settings, model=ScriptedModel(), progress=lambda *arguments: told.append(arguments)
+        )
     assert told == [("slices", 1, 3), ("slices", 2, 3), ("slices", 3, 3)]
 
 
@@ -346,7 +351,7 @@ def test_an_ensemble_of_runs_predicts_and_its_summary_is_json(
     assert main(settings) == 0
     told = json.loads(capsys.readouterr().out)
     rows = table(tmp_path / "out")
-    assert told["slices"] == len(rows) == sum(it["slices"] for it in told["series"])
+    assert told["slices"] == len(rows) == sum(series["slices"] for series in told["series"])
     assert {"stroke", "stroke_spread"} < set(rows[0])
     assert all(0 <= float(row["stroke"]) <= 1 for row in rows)
     assert any("trained on grey" in note for one in told["series"] for note in one["notes"])
@@ -387,7 +392,7 @@ def test_dicom_files_are_written_once_and_anew_for_other_masks(tmp_path):
     first = files_of(folder)
     assert sorted(first) == names
     seg = pydicom.dcmread(folder / "seg.dcm")
-    masks = [read_mask(it) for it in sorted(folder.parent.glob("masks/*.png"))]
+    masks = [read_mask(path) for path in sorted(folder.parent.glob("masks/*.png"))]
     segments = seg.pixel_array.reshape(2, 3, *masks[0].shape)
     assert np.array_equal(segments[1], np.stack(masks) == 2)
     predict(tmp_path / "out", tmp_path / "in", **settings)

@@ -87,8 +87,10 @@ def test_no_output_names_a_patient(scans, tmp_path, monkeypatch, capfd, caplog):
     own = [path for path in files if path.suffix == ".dcm"]
     assert len(own) == 5
     assert all(names_in(path.read_bytes()) for path in own)
-    assert [it.name for it in files if it not in own and names_in(inflated(it.read_bytes()))] == []
-    assert [it for it in files if names_in(str(it.relative_to(tmp_path)).encode())] == []
+    assert [
+        path.name for path in files if path not in own and names_in(inflated(path.read_bytes()))
+    ] == []
+    assert [path for path in files if names_in(str(path.relative_to(tmp_path)).encode())] == []
     told = read_json(tmp_path / "out" / "studies.json")
     assert len(told["series"]) == 3
     shown = cv2.imread(str(tmp_path / "out" / "series-001" / "pictures" / "0001.jpg"))

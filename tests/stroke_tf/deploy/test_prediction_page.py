@@ -47,8 +47,11 @@ def predicted(tmp_path_factory):
 def page(browser, predicted):
     opened = browser.new_page(viewport={"width": 1200, "height": 900})
     opened.errors = []
-    opened.on("console", lambda it: opened.errors.append(it.text) if it.type == "error" else None)
-    opened.on("pageerror", lambda it: opened.errors.append(str(it)))
+    opened.on(
+        "console",
+        lambda message: opened.errors.append(message.text) if message.type == "error" else None,
+    )
+    opened.on("pageerror", lambda error: opened.errors.append(str(error)))
     opened.goto((predicted / "report.html").as_uri())
     yield opened
     assert opened.errors == []

@@ -93,7 +93,10 @@ def server(runs, tmp_path_factory):
 def page(server, browser):
     page = browser.new_page(viewport={"width": 1300, "height": 1000})
     foreign = []
-    page.on("request", lambda it: foreign.append(it.url) if not _is_own(it.url, server) else None)
+    page.on(
+        "request",
+        lambda request: foreign.append(request.url) if not _is_own(request.url, server) else None,
+    )
     page.goto(server.address)
     page.wait_for_selector("#start")
     yield page
@@ -180,7 +183,7 @@ def test_a_visit_ends_with_the_next_one_and_when_its_visitor_leaves(server, page
         assert len(server.files("predictions.csv")) == 1
     page.goto("about:blank")
     end = time.monotonic() + START_S
-    while left := [it for kind in ("*.csv", "*.npy", "*.zip") for it in server.files(kind)]:
+    while left := [path for kind in ("*.csv", "*.npy", "*.zip") for path in server.files(kind)]:
         assert time.monotonic() < end, left
         time.sleep(0.2)
 

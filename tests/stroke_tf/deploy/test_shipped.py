@@ -115,7 +115,7 @@ def test_the_page_in_the_browser_says_what_it_is_not_for(shipped, tmp_path):
     from stroke_tf.deploy.visit import Limits
 
     page = build_page(load_model(DEFAULT), tmp_path, limits=Limits(1, 1), keep_minutes=1)
-    shown = [it["props"].get("value") for it in page.get_config_file()["components"]]
+    shown = [component["props"].get("value") for component in page.get_config_file()["components"]]
     assert any("Not for ischaemia, old blood, children" in str(value) for value in shown)
     assert ServeConfig().model == ()
 

@@ -93,7 +93,9 @@ def test_lesions_are_told_apart_and_placed():
         "haemorrhage": pytest.approx(pixel_ml),
     }
     assert found.slice_ml[3]["ischaemia"] == pytest.approx(6 * pixel_ml)
-    assert [(it.kind, it.first, it.last, it.largest) for it in found.lesions] == [
+    assert [
+        (lesion.kind, lesion.first, lesion.last, lesion.largest) for lesion in found.lesions
+    ] == [
         ("ischaemia", 2, 3, 3),
         ("haemorrhage", 3, 3, 3),
         ("ischaemia", 5, 5, 5),
@@ -110,7 +112,7 @@ def test_a_sheared_stack_is_joined_where_it_lies_in_the_patient():
     series = make_series(heights([20, 20]), axes=tilted(30))
     masks = [np.zeros((SIZE, SIZE), np.uint8) for _ in range(3)]
     masks[0][30, 30] = masks[1][35, 30] = masks[2][40, 30] = 2
-    assert [it.first for it in study_volumes(series, masks).lesions] == [0]
+    assert [lesion.first for lesion in study_volumes(series, masks).lesions] == [0]
     straight = [np.roll(mask, -5 * place, axis=0) for place, mask in enumerate(masks)]
     assert len(study_volumes(series, straight).lesions) == 3
 

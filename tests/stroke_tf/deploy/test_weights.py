@@ -15,7 +15,7 @@ from stroke_tf.deploy.weights import (
 
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
-    """A folder of one's own and Keras', both empty, and a made-up file that vgg19 wants."""
+    """Empty weight folders, the user's and Keras', and a made-up file that vgg19 needs."""
     own, keras_home = tmp_path / "own", tmp_path / "keras"
     own.mkdir()
     (keras_home / "models").mkdir(parents=True)
@@ -28,7 +28,7 @@ def folders(tmp_path, monkeypatch):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What a library asks Keras to bring, instead of a download."""
+    """Name and checksum of the file that a library asks Keras for; nothing is downloaded."""
     found = {}
 
     class AskedError(Exception):

@@ -65,7 +65,7 @@ def test_fit_has_less_log_loss_than_any_temperature_tried():
 
 
 class Logits(ClassifierMixin, BaseEstimator):
-    """A classifier that is given its own decision, as scikit-learn wants one to calibrate."""
+    """A classifier whose input is its decision; scikit-learn calibrates classifiers only."""
 
     def fit(self, logits, truth):
         self.classes_ = np.unique(truth)

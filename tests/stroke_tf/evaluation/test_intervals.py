@@ -98,7 +98,7 @@ def test_each_of_several_statistics_has_the_p_value_of_its_own_null():
     found, p_values = bootstrap_tests(
         lambda weights: [*mean(weights)] * 3, [0.55, 0.0, 2.0], values, resamples=400
     )
-    assert [it.value for it in found] == pytest.approx([0.55] * 3)
+    assert [interval.value for interval in found] == pytest.approx([0.55] * 3)
     assert p_values[0] > 0.5
     assert p_values[1:] == pytest.approx([2 / 401] * 2)
 

@@ -58,7 +58,7 @@ def test_frozen_batch_norms_train_what_lies_before_them_alike(fuse):
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = False
     fuse(fused)
-    before = [it.numpy() for it in fused.non_trainable_variables]
+    before = [variable.numpy() for variable in fused.non_trainable_variables]
     for model in (plain, fused):
         trained(model)
     for ours, theirs in zip(fused.trainable_variables, plain.trainable_variables, strict=True):

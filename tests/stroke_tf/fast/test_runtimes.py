@@ -21,7 +21,7 @@ def decoder(*, dtype="float32"):
     joined = keras.layers.Concatenate()([keras.layers.UpSampling2D(2)(norm(small)), images])
     maps = keras.layers.Conv2D(2, 3, padding="same", activation="softmax")(joined)
     rng = np.random.default_rng(0)
-    norm.set_weights([rng.uniform(0.5, 2, it.shape) for it in norm.get_weights()])
+    norm.set_weights([rng.uniform(0.5, 2, weight.shape) for weight in norm.get_weights()])
     whole = keras.layers.GlobalAveragePooling2D()(maps)
     return keras.Model(images, {"slice": whole, "mask": maps})
 
@@ -53,7 +53,7 @@ def test_a_network_is_taken_as_it_is_and_left_so(runtime):
     model, images = decoder(), noise()
     compute, before = inference(model, runtime=runtime), model(images, training=False)
     assert not any("call" in vars(layer) for layer in model._flatten_layers())
-    model.set_weights([0.5 * it for it in model.get_weights()])
+    model.set_weights([0.5 * weight for weight in model.get_weights()])
     np.testing.assert_allclose(compute(images)["mask"], before["mask"], rtol=1e-5, atol=1e-6)
 
 

@@ -52,7 +52,7 @@ def test_raw_pixels_give_float32_probabilities_of_pixels_and_slice(joint, pixels
 @pytest.mark.parametrize("encoder", EVERY)
 def test_maps_of_every_backbone_halve_the_image_again_and_again(encoder):
     maps = feature_maps(build_backbone(encoder, image_size=96, weights=None))
-    sides = [None if it is None else it.shape[1] for it in maps]
+    sides = [None if feature_map is None else feature_map.shape[1] for feature_map in maps]
     assert sides[0] is None
     assert all(side in (None, 96 >> n) for n, side in enumerate(sides))
     assert sides.count(None) <= 2
@@ -61,7 +61,7 @@ def test_maps_of_every_backbone_halve_the_image_again_and_again(encoder):
 
 def test_a_border_that_a_network_lost_comes_back_on_both_sides():
     network = build_backbone("inceptionv3", image_size=96, weights=None)
-    outputs = [it for it in feature_maps(network) if it is not None]
+    outputs = [feature_map for feature_map in feature_maps(network) if feature_map is not None]
     finest = keras.Model(network.inputs[0], outputs)(np.ones((1, 96, 96, 3), np.float32))[0]
     inside = np.abs(finest.numpy()[0]).sum(axis=-1) > 0
     assert not inside[0].any()

@@ -65,4 +65,4 @@ def test_weights_of_another_network_are_told_in_one_sentence(tmp_path, recwarn):
         build_backbone("mobilenetv2", image_size=32, weights=file)
     assert len(str(error.value).removeprefix(str(file))) < 300
     assert "\n" not in str(error.value)
-    assert not [it for it in recwarn if issubclass(it.category, UserWarning)]
+    assert not [warning for warning in recwarn if issubclass(warning.category, UserWarning)]

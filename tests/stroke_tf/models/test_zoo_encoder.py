@@ -44,7 +44,7 @@ def test_a_network_starts_from_the_encoder_of_the_shipped_model(encoder, kind):
 
 
 def test_its_batch_norms_are_frozen_as_those_of_other_weights(shipped):
-    norms = [it for it in build("backbone", 32).layers if "bn" in it.name]
+    norms = [layer for layer in build("backbone", 32).layers if "bn" in layer.name]
     assert norms and not any(norm.trainable for norm in norms)
 
 

@@ -26,7 +26,7 @@ def test_a_file_in_a_zip_is_read_and_nothing_is_left_behind(archive, tmp_path):
     assert read_bytes(archive / "a" / "1", 3) == bytes(range(3))
     assert read_bytes(archive / "2.dcm") == b"two"
     assert set(files_of(archive)) == {"a/1", "2.dcm"}
-    assert [it.name for it in tmp_path.iterdir()] == ["series.zip"]
+    assert [path.name for path in tmp_path.iterdir()] == ["series.zip"]
 
 
 def test_a_plain_file_is_read_as_ever(tmp_path):

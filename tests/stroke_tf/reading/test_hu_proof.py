@@ -288,14 +288,16 @@ def test_frames_are_slices(syntax: uid.UID | None) -> None:
     header = enhanced(
         stored,
         SharedFunctionalGroupsSequence=[window],
-        PerFrameFunctionalGroupsSequence=[transformation(it) for it in (-1024, -1024, -1536)],
+        PerFrameFunctionalGroupsSequence=[
+            transformation(intercept) for intercept in (-1024, -1024, -1536)
+        ],
     )
     if syntax:
         header.compress(syntax, encoding_plugin="pylibjpeg")
     file = open_dicom(to_bytes(header), name="a.dcm", key=b"key")
     assert file.frames == 3
     slices = [file.read(frame) for frame in range(3)]
-    assert {it.windows for it in slices} == {((40.0, 80.0),)}
+    assert {slice_.windows for slice_ in slices} == {((40.0, 80.0),)}
     for found, expected in zip(slices, (HU, HU[:, ::-1], HU), strict=True):
         np.testing.assert_array_equal(found.hu, expected)
     with pytest.raises(ValueError, match="NumberOfFrames must be 1"):

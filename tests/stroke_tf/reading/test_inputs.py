@@ -33,7 +33,7 @@ def write_picture(path: Path, pixels: np.ndarray = GREY) -> Path:
 
 
 def names(found: Found) -> list[list[str]]:
-    return [[it.name for it in series.slices] for series in found.series]
+    return [[slice_.name for slice_ in series.slices] for series in found.series]
 
 
 def test_pictures_of_a_folder_are_together_in_the_order_of_their_numbers(tmp_path):
@@ -82,10 +82,10 @@ def test_reversed_files_give_the_same_series(tmp_path):
     corners = upright([0, 5, 10, 15])
     write_series(tmp_path / "a", corners)
     write_series(tmp_path / "b", corners, names=["d", "c", "b", "a"])
-    forward, backward = (find_inputs([tmp_path / it]).series[0] for it in "ab")
+    forward, backward = (find_inputs([tmp_path / name]).series[0] for name in "ab")
     assert forward.geometry == backward.geometry
-    assert [it.path.name for it in backward.slices] == ["d", "c", "b", "a"]
-    assert [it.position_mm for it in forward.slices] == [0, 5, 10, 15]
+    assert [slice_.path.name for slice_ in backward.slices] == ["d", "c", "b", "a"]
+    assert [slice_.position_mm for slice_ in forward.slices] == [0, 5, 10, 15]
     for one, other in zip(forward.slices, backward.slices, strict=True):
         assert one.path.read_bytes() == other.path.read_bytes()
 
@@ -99,7 +99,7 @@ def test_a_zip_is_read_as_a_folder_and_not_unpacked(tmp_path):
     assert names(found) == [["scan.zip/scan/000.dcm", "scan.zip/scan/001.dcm"]]
     assert found.left_out == (("scan.zip/scan/inner.zip", "a zip in a zip is not read"),)
     np.testing.assert_array_equal(found.series[0].slices[1].read().pixels, head())
-    assert sorted(it.name for it in tmp_path.iterdir()) == ["scan", "scan.zip"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scan", "scan.zip"]
 
 
 def test_a_bomb_in_a_folder_is_named_and_the_rest_is_read(tmp_path):
@@ -119,7 +119,7 @@ def test_two_patients_and_two_series_are_never_mixed(tmp_path):
     write_series(tmp_path / "a", upright([3]), names=["z"], PatientID="P-2", series="b")
     found = find_inputs([tmp_path / "a"])
     assert names(found) == [["a/000.dcm", "a/001.dcm"], ["a/x", "a/y"], ["a/z"]]
-    assert [it.name for it in found.series] == ["series-001", "series-002", "series-003"]
+    assert [series.name for series in found.series] == ["series-001", "series-002", "series-003"]
     assert "patient 1 of 2: series are never mixed" in found.series[0].notes
     assert "patient 2 of 2: series are never mixed" in found.series[2].notes
 
@@ -127,8 +127,8 @@ def test_two_patients_and_two_series_are_never_mixed(tmp_path):
 def test_stacks_of_other_planes_or_sizes_under_one_uid_are_taken_apart(tmp_path):
     write_series(tmp_path, upright([0, 5, 2]), each={2: {"ImageOrientationPatient": tilted(20)}})
     found = find_inputs([tmp_path])
-    assert [len(it.slices) for it in found.series] == [2, 1]
-    assert all("one of 2 stacks" in it.notes[0] for it in found.series)
+    assert [len(series.slices) for series in found.series] == [2, 1]
+    assert all("one of 2 stacks" in series.notes[0] for series in found.series)
 
 
 def test_a_tilted_gantry_takes_distances_along_the_normal(tmp_path):
@@ -155,7 +155,7 @@ def test_a_tilt_that_the_planes_do_not_show_is_told(tmp_path):
 def test_uneven_spacing_and_missing_slices_are_told(tmp_path):
     write_series(tmp_path / "a", upright([0, 5, 10, 25, 30]))
     write_series(tmp_path / "b", upright([0, 5, 10, 17.5, 25]))
-    missing, uneven = (find_inputs([tmp_path / it]).series[0] for it in "ab")
+    missing, uneven = (find_inputs([tmp_path / name]).series[0] for name in "ab")
     assert "2 slices are missing between slices 3 and 4" in missing.notes
     assert missing.geometry.thickness_mm == (5, 5, 10, 10, 5)
     assert uneven.notes == ("spacing is uneven: 5.00 to 7.50 mm",)
@@ -184,7 +184,7 @@ def test_phases_under_one_uid_are_taken_apart_by_their_numbers(tmp_path):
     write_series(tmp_path / "a", upright([0, 0, 5, 5]), each=each)
     found = find_inputs([tmp_path / "a"])
     assert names(found) == [["a/000.dcm", "a/002.dcm"], ["a/001.dcm", "a/003.dcm"]]
-    assert all("one of 2 stacks" in it.notes[0] for it in found.series)
+    assert all("one of 2 stacks" in series.notes[0] for series in found.series)
 
 
 def test_planes_seen_from_the_head_are_told(tmp_path):
@@ -227,11 +227,11 @@ def test_without_positions_numbers_and_then_names_give_the_order(tmp_path):
     each = {place: {"InstanceNumber": 3 - place} for place in range(3)}
     write_series(tmp_path / "a", [None] * 3, each=each)
     (series,) = find_inputs([tmp_path / "a"]).series
-    assert [it.name for it in series.slices] == ["a/002.dcm", "a/001.dcm", "a/000.dcm"]
+    assert [slice_.name for slice_ in series.slices] == ["a/002.dcm", "a/001.dcm", "a/000.dcm"]
     assert series.notes[0].startswith("no ImagePositionPatient: in the order of InstanceNumber")
     assert series.geometry.is_assumed
     assert series.geometry.thickness_mm == (5, 5, 5)
-    assert {it.position_mm for it in series.slices} == {None}
+    assert {slice_.position_mm for slice_ in series.slices} == {None}
 
 
 def test_without_spacing_there_is_no_geometry(tmp_path):
@@ -245,7 +245,9 @@ def test_frames_of_an_enhanced_file_are_sorted_by_position(tmp_path):
     path = tmp_path / "frames.dcm"
     path.write_bytes(to_bytes(enhanced(upright([10, 0, 5]))))
     (series,) = find_inputs([path]).series
-    assert [it.name for it in series.slices] == [f"frames.dcm#{frame}" for frame in (2, 3, 1)]
+    assert [slice_.name for slice_ in series.slices] == [
+        f"frames.dcm#{frame}" for frame in (2, 3, 1)
+    ]
     assert series.geometry.positions_mm == (0, 5, 10)
     assert (series.geometry.row_mm, series.notes) == (2.0, ())
     np.testing.assert_array_equal(series.slices[0].read().pixels, head())
@@ -297,7 +299,7 @@ def test_a_file_that_is_gone_or_damaged_later_is_named(tmp_path):
 
 
 def test_names_are_relative_to_the_folder_that_all_paths_share(tmp_path):
-    one, other = (write_picture(tmp_path / it / "1.png") for it in "ab")
+    one, other = (write_picture(tmp_path / name / "1.png") for name in "ab")
     assert names(find_inputs([one, other, one])) == [["a/1.png"], ["b/1.png"]]
     assert find_inputs([]) == Found((), (), ())
 
@@ -306,9 +308,9 @@ def test_a_series_in_two_folders_is_one_however_the_folders_are_given(tmp_path):
     write_series(tmp_path / "a", upright([0, 5, 10]))
     (tmp_path / "a" / "b").mkdir()
     (tmp_path / "a" / "001.dcm").rename(tmp_path / "a" / "b" / "001.dcm")
-    both = [[f"{it}.dcm" for it in ("a/000", "a/b/001", "a/002")]]
+    both = [[f"{name}.dcm" for name in ("a/000", "a/b/001", "a/002")]]
     for given in (["a"], ["a", "a/b"], ["a/b", "a"], ["a", "a/b/001.dcm"]):
-        found = find_inputs([tmp_path / it for it in given])
+        found = find_inputs([tmp_path / name for name in given])
         assert (names(found), found.faults) == (both, ())
 
 
@@ -327,7 +329,7 @@ def test_no_pixel_is_decoded_before_it_is_asked_for(tmp_path, monkeypatch):
     for decoder in ("dicom.decode_words", "pictures.decode_grey", "input_slice.decode_grey"):
         monkeypatch.setattr(f"stroke_tf.reading.{decoder}", None)
     found = find_inputs([tmp_path / "a"])
-    assert [len(it.slices) for it in found.series] == [2, 1]
+    assert [len(series.slices) for series in found.series] == [2, 1]
     with pytest.raises(TypeError):
         found.series[0].slices[0].read()
 

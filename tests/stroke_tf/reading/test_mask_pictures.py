@@ -14,7 +14,7 @@ def test_a_mask_is_written_in_the_colours_of_the_organisers_and_read_back(tmp_pa
     assert bgr.shape == (2, 3, 3)  # 24 bits, no alpha
     assert bgr[0].tolist() == [[0, 0, 0], [255, 0, 0], [0, 255, 0]]
     np.testing.assert_array_equal(read_mask(path), MASK)
-    assert [it.name for it in path.parent.iterdir()] == ["10001.png"]
+    assert [file.name for file in path.parent.iterdir()] == ["10001.png"]
 
 
 def test_an_empty_mask_is_a_black_picture(tmp_path):

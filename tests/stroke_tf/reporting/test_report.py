@@ -16,6 +16,7 @@ from stroke_tf.evaluation.intervals import Metric
 from stroke_tf.evaluation.metrics import Counts, classification_metrics
 from stroke_tf.evaluation.segmentation import count_masks, segmentation_metrics
 from stroke_tf.files import write_json
+from stroke_tf.page import render_page
 from stroke_tf.reporting.figures import (
     figure_confusion,
     figure_history,
@@ -142,7 +143,7 @@ def test_warnings_stand_once_below_the_scores_with_the_runs_they_are_of(tmp_path
     page = _page(tmp_path)
     both = "Every score is 0.4952 (demo / cnn, seed 0; demo / cnn, seed 1)"
     assert page.text.count(both) == 1
-    assert page.text.index("Results") < page.text.index(both) < page.text.index("Settings to")
+    assert page.text.index("Results") < page.text.index(both) < page.text.index("Settings")
     assert "Only 2 <script>" in page.text
 
 
@@ -329,3 +330,11 @@ def test_command_line_help_loads_no_heavy_library():
     loaded = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
     assert "markdown_it" in loaded
     assert not {"tensorflow", "keras", "matplotlib", "pandas", "scipy", "sklearn"} & loaded
+
+
+def test_a_named_block_is_folded_and_another_one_is_not(tmp_path):
+    page = render_page("```json Set <tings>\n{}\n```\n\n```json\n[]\n```\n", tmp_path, title="T")
+    body = page.partition("<body>")[2]
+    assert body.count("<details>") == 1
+    assert "<summary>Set &lt;tings&gt;</summary>" in body
+    assert body.index("</details>") < body.index("[]")

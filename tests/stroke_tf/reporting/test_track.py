@@ -89,7 +89,7 @@ def test_every_epoch_is_read_back(tracked):
 
 def test_predictions_and_figures_are_read_back(tracked):
     client, run = first_run(tracked)
-    names = {it.path for it in client.list_artifacts(run.info.run_id)}
+    names = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
     files = {"config.json", "env.json", "metrics.json", "predictions.csv", "history.csv"}
     assert names == files | {"figures"}
     pictures = (tracked / "mlruns" / "artifacts").rglob("roc.png")

@@ -33,5 +33,5 @@ def test_masks_detect_where_there_are_labels_alone(tmp_path):
         assert found[records.name]["n"] == len(read_folds(records))
     assert "lesion_dice" in found["drawn"]["metrics"]
     assert "lesion_dice" not in found["labelled"]["metrics"]
-    areas = [it["metrics"]["roc_auc"]["value"] for it in found.values()]
+    areas = [result["metrics"]["roc_auc"]["value"] for result in found.values()]
     assert abs(areas[0] - areas[1]) < 0.1  # slices are resized in two ways

@@ -233,15 +233,15 @@ def one_positive_patient_a_part(random):
 def test_an_interval_is_as_wide_as_its_score_varies_where_a_part_has_one_positive_patient():
     random = np.random.default_rng(0)
     several = [one_positive_patient_a_part(random) for _ in range(400)]
-    spread = np.std([np.mean(it.part_aucs()) for it in several])
-    aucs = [it.metrics(resamples=100)["roc_auc"] for it in several[:6]]
+    spread = np.std([np.mean(validation.part_aucs()) for validation in several])
+    aucs = [validation.metrics(resamples=100)["roc_auc"] for validation in several[:6]]
     gains = [
-        it.gain_over(other, resamples=100).difference
-        for it, other in zip(several[:6], several[6:12], strict=True)
+        validation.gain_over(other, resamples=100).difference
+        for validation, other in zip(several[:6], several[6:12], strict=True)
     ]
     # of a normal distribution 95 % lie within 3.92 standard deviations; two differ by sqrt(2) more
     for expected, found in ((3.92 * spread, aucs), (3.92 * 2**0.5 * spread, gains)):
-        width = np.mean([it.high - it.low for it in found])
+        width = np.mean([interval.high - interval.low for interval in found])
         assert 0.75 * expected < width < 1.25 * expected
 
 

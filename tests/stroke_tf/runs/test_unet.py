@@ -230,7 +230,9 @@ def test_masks_detect_with_the_scores_of_a_classifier_beside_their_own(detecting
     config, result, folder = detecting
     frame = pd.read_csv(folder / "predictions.csv", dtype={"id": str})
     rows = {row.source_id: row for row in read_folds(config.records)}
-    assert frame["id"].tolist() == [it for it, row in rows.items() if row.fold in ("8", "9")]
+    assert frame["id"].tolist() == [
+        source_id for source_id, row in rows.items() if row.fold in ("8", "9")
+    ]
     truth = [rows[name].stroke_type != "NONE" for name in frame["id"]]
     assert frame["truth"].tolist() == truth
     groups = [rows[name].group_id for name in frame["id"]]
@@ -353,7 +355,9 @@ def test_the_encoder_of_a_composed_network_is_what_learns_slowly(phantom_records
     )
     model = build(run)
     encoder = model.get_layer("mobilenet025").trainable_variables
-    assert [id(it) for it in objective_of(run, model)["slow"]] == [id(it) for it in encoder]
+    assert [id(variable) for variable in objective_of(run, model)["slow"]] == [
+        id(variable) for variable in encoder
+    ]
     assert objective_of(replace(run, architecture="unet"), model)["slow"] == []
 
 

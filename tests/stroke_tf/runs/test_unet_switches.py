@@ -139,7 +139,7 @@ def test_smoothed_probabilities_are_means_along_a_patients_series(config):
     weights = np.exp(-2.0 * np.arange(-2, 3) ** 2)
     weights /= weights.sum()
     named = ["p_none", "p_ischemia", "p_hemorrhage"]
-    raw, found = (it.slices[named].to_numpy()[first] for it in (plain, smooth))
+    raw, found = (result.slices[named].to_numpy()[first] for result in (plain, smooth))
     np.testing.assert_allclose(found[2], weights @ raw[:5], atol=1e-5)
     assert not np.allclose(found[2], raw[2], atol=1e-5)
 
@@ -164,6 +164,10 @@ def test_unknown_patients_are_told_before_a_training_that_would_smooth(
         ({"smooth_slices": -1.0}, "`smooth_slices` must be >= 0. Received: -1.0"),
         ({"small_lesions": -1.0}, "`small_lesions` must be 0, or above it"),
         ({"deep_supervision": True, "architecture": "unet"}, "composed or joint. Received: unet"),
+        (
+            {"deep_supervision": True, "architecture": "joint", "decoder_filters": (8, 8, 4, 4)},
+            r"of five widths. Received `decoder_filters`: \(8, 8, 4, 4\)",
+        ),
     ],
 )
 def test_settings_without_effect_or_out_of_range_are_refused(

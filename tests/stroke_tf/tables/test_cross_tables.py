@@ -48,7 +48,7 @@ def test_masks_that_detect_stand_beside_classifiers_that_detect():
         *("", "Masks", "Lesion or none, by the score of the slice", "Classes of slices")
     ]
     detection = shown["Lesion or none, by the score of the slice"]
-    (line,) = (it for it in detection.splitlines() if it.startswith("| unet |"))
+    (line,) = (text for text in detection.splitlines() if text.startswith("| unet |"))
     assert "| +0.250 [" in line  # of its AUC of 1 over 3 / 4
     assert "| detector |" in detection and "| types |" not in detection
     assert "| types |" in shown["Classes of slices"]
@@ -71,7 +71,7 @@ def test_rows_of_other_slices_are_shown_and_not_compared():
         unet=drawn([0.1, 0.9, 0.1, 0.8]),
     )
     detection = shown["Lesion or none, by the score of the slice"]
-    (line,) = (it for it in detection.splitlines() if it.startswith("| unet |"))
+    (line,) = (text for text in detection.splitlines() if text.startswith("| unet |"))
     assert line.split("|")[-4:-2] == [" – ", " – "]
 
 

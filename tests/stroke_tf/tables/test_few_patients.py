@@ -26,7 +26,9 @@ def base(phantom_records, tmp_path_factory):
 def found(base):
     """The scores of one weight file under two names; untrained norms would let nothing through."""
     network = build_backbone(base.backbone, image_size=32, weights=None)
-    norms = [it for it in network.layers if isinstance(it, keras.layers.BatchNormalization)]
+    norms = [
+        layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)
+    ]
     for norm in norms:
         norm.momentum = 0.0
     network(np.random.default_rng(0).normal(0, 1, (64, 32, 32, 3)), training=True)

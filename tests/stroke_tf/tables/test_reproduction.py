@@ -137,11 +137,14 @@ def test_a_report_of_nothing_yet_names_every_table_figure_and_note(tmp_path):
 def test_classifiers_are_compared_with_the_first_row_by_patient(tmp_path):
     folder, truth = tmp_path / "records-clean", np.tile([0, 1, 1], 8)
     folds = [
-        FoldRow(f"s{it}", f"p{it // 4}", "NONE", "9", 0, 8, 8, "", 0) for it in range(len(truth))
+        FoldRow(f"s{number}", f"p{number // 4}", "NONE", "9", 0, 8, 8, "", 0)
+        for number in range(len(truth))
     ]
     write_text(folder / "folds.csv", folds_text(folds))
     write_json(folder / "manifest.json", {})
-    slices = pd.DataFrame({"id": [it.source_id for it in folds], "truth": truth, "score": 0.5})
+    slices = pd.DataFrame(
+        {"id": [fold_row.source_id for fold_row in folds], "truth": truth, "score": 0.5}
+    )
     jobs = [job(row) for row in ("histogram", "resnet50", "mobilenetv2", "efficientnetb0")]
     records = {"folder": "records-clean", "protocol": "clean"}
     plan(tmp_path, *jobs, records=[records | {"manifest_sha256": manifest_sha256(folder)}])
@@ -177,7 +180,7 @@ def test_cells_that_are_not_run_say_so_and_why(tmp_path):
     assert "Of 7 trainings: 1 done, 1 failed, 4 not run, 1 waiting." in shown.text
     assert lines(shown, "resnet50")["recall macro"][3] == "failed"
     assert lines(shown, "cnn-detect")["recall macro"][3] == "not run"
-    (table,) = [it for it in shown.tables if it[0][-1] == "why"]
+    (table,) = [rows for rows in shown.tables if rows[0][-1] == "why"]
     assert table[1:] == [
         [EXPERIMENT, "resnet50", "clean", "0", "failed", "no memory"],
         [EXPERIMENT, "cnn-detect, efficientnetv2b0", "clean", "0, 1", "not run", reason],
@@ -194,7 +197,7 @@ def test_a_training_that_is_done_is_so_though_the_last_command_left_it_out(tmp_p
     shown = page(tmp_path)
     assert "Of 2 trainings: 2 done." in shown.text
     assert "left out by" not in shown.text
-    (table,) = [it for it in shown.tables if it[0][-1] == "why"]
+    (table,) = [rows for rows in shown.tables if rows[0][-1] == "why"]
     assert table[1:] == [[EXPERIMENT, "resnet50", "clean", "0", "done", unscored["reason"]]]
 
 
@@ -334,7 +337,7 @@ def test_settings_seeds_and_hashes_are_told(tmp_path):
     assert "A budget of 1 hours." in shown.text
     assert SHA in shown.text
     assert "python -m experiments.reproduce --records records" in shown.text
-    (table,) = [it for it in shown.tables if it[0][-1] == "settings"]
+    (table,) = [rows for rows in shown.tables if rows[0][-1] == "settings"]
     settings = "224 px, batch 32, at most 72 epochs, weights None"
     assert table[1][3:] == ["0", "1.5", "2.0 min, 1.5 GiB memory", settings]
     assert ["what", "version or value"] in [table[0] for table in shown.tables]

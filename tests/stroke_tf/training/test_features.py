@@ -71,7 +71,7 @@ def slices_of(records, folds):
         records, folds=folds, task=Task.DETECT, image_size=SIZE, batch_size=7, with_ids=True
     )
     images, labels, known = zip(*batches.as_numpy_iterator(), strict=True)
-    ids = np.concatenate([it["source_id"] for it in known]).astype(str)
+    ids = np.concatenate([batch["source_id"] for batch in known]).astype(str)
     return np.concatenate(images), np.concatenate(labels), ids
 
 
@@ -167,7 +167,7 @@ def test_the_key_says_in_words_what_features_depend_on(records, tmp_path):
     extract(records, (3,), copies=1, strength=MIRROR, seed=5, cache_dir=tmp_path)
     plain, copy = sorted(
         (json.loads(path.read_text()) for path in tmp_path.glob("*/key.json")),
-        key=lambda it: it["seed"] is not None,
+        key=lambda settings: settings["seed"] is not None,
     )
     assert plain["augmentation"] is None
     assert copy["augmentation"]["mirror"] == 1

@@ -143,7 +143,7 @@ class TestTwoProcesses:
 
     def test_the_training_is_that_of_one_process(self, trained):
         _, two, one = trained
-        shared, alone = (pd.read_csv(it / "history.csv") for it in (two / "0", one))
+        shared, alone = (pd.read_csv(folder / "history.csv") for folder in (two / "0", one))
         assert len(shared) == CONFIG.epochs
         pd.testing.assert_frame_equal(shared, alone, rtol=1e-3)
         weights = [weights_in(path) for path in (two / "0" / "weights.npz", one / "weights.npz")]
