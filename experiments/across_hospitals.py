@@ -36,7 +36,7 @@ RUN = ClassifierRun(
 
 @dataclass(frozen=True)
 class AcrossHospitals:
-    """What to train on and to test on.
+    """The sources to train on and to test on.
 
     Attributes:
         records: Folders of records, each of one source: its name is the folder's.

@@ -20,6 +20,7 @@ from benchmarks import (
 )
 from data_tools.options import Conversion, Inspection, PhantomConfig
 from data_tools.sources import LAYOUTS
+from experiments.across_hospitals import AcrossHospitals
 from experiments.demo import Demo
 from experiments.few_patients import FewPatients
 from experiments.make_zoo import MakeZoo
@@ -62,6 +63,7 @@ SETTINGS = {
     "experiments.ct_ich_recipes": TableRun,
     "experiments.ct_ich_segment": TableRun,
     "experiments.demo": Demo,
+    "experiments.across_hospitals": AcrossHospitals,
     "experiments.few_patients": FewPatients,
     "experiments.joint_phase2": TableRun,
     "experiments.make_zoo": MakeZoo,
