@@ -23,6 +23,7 @@ from data_tools.sources import LAYOUTS
 from experiments.across_hospitals import AcrossHospitals
 from experiments.demo import Demo
 from experiments.few_patients import FewPatients
+from experiments.lesions_in_boxes import LesionsInBoxes
 from experiments.make_zoo import MakeZoo
 from experiments.saucis_f1_f2_f3_samples import Samples
 from experiments.score_stage1 import Stage1
@@ -65,6 +66,7 @@ SETTINGS = {
     "experiments.demo": Demo,
     "experiments.across_hospitals": AcrossHospitals,
     "experiments.few_patients": FewPatients,
+    "experiments.lesions_in_boxes": LesionsInBoxes,
     "experiments.joint_phase2": TableRun,
     "experiments.make_zoo": MakeZoo,
     "experiments.reproduce": Reproduction,
