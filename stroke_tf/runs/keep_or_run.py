@@ -73,6 +73,7 @@ class Outcome:
         threshold: Score from which on a slice, or a pixel, is positive; None where there is none.
         figures: Figures by name.
         files: Values by the name of their JSON file.
+        seconds_before: Time of what was taken over from another run.
     """
 
     predictions: pd.DataFrame
@@ -80,15 +81,24 @@ class Outcome:
     threshold: float | None = None
     figures: dict[str, Figure] = field(default_factory=dict)
     files: dict[str, Any] = field(default_factory=dict)
+    seconds_before: float = 0.0
 
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A run at work: where it is kept, its folds, and slices that it shares with others, if any."""
+    """A run at work.
+
+    Attributes:
+        folder: Where it is kept.
+        split: Its folds.
+        decoded: Slices that it shares with others, if any.
+        sha256: SHA-256 of the manifest of its records; empty where no run is kept.
+    """
 
     folder: RunFolder
     split: Split
     decoded: Slices | None = None
+    sha256: str = ""
 
 
 def keep_or_run(config: Run, work: Callable[[OpenRun], Outcome]) -> RunMetrics:
@@ -115,7 +125,7 @@ def keep_or_run(config: Run, work: Callable[[OpenRun], Outcome]) -> RunMetrics:
         return done
     warn_of_no_effect(config)
     with folder.opened(settings, data_manifest_sha256=sha256):
-        outcome = work(OpenRun(folder, split))
+        outcome = work(OpenRun(folder, split, sha256=sha256))
         histories = {name: figure_history(history) for name, history in folder.histories().items()}
         result = RunMetrics(
             experiment=folder.experiment,
@@ -126,7 +136,7 @@ def keep_or_run(config: Run, work: Callable[[OpenRun], Outcome]) -> RunMetrics:
             n=len(outcome.predictions),
             threshold=outcome.threshold,
             metrics=outcome.metrics,
-            wall_seconds=time.monotonic() - start,
+            wall_seconds=time.monotonic() - start + outcome.seconds_before,
             data_manifest_sha256=sha256,
         )
         figures = {**histories, **outcome.figures}

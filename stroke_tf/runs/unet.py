@@ -26,6 +26,7 @@ from stroke_tf.models.segmenters import SEGMENTERS
 from stroke_tf.reporting.figures import draw_augmentations, draw_scores, figure_segmentation
 from stroke_tf.run_folder import RunMetrics
 from stroke_tf.runs.keep_or_run import OpenRun, Outcome, Split, keep_or_run
+from stroke_tf.runs.same_training import seconds_taken_over, take_over_training
 from stroke_tf.runs.settings import UnetRun
 from stroke_tf.training import fit, make_loss, pixel_scores, training_scope
 from stroke_tf.training.callbacks import TryNegatives
@@ -53,6 +54,7 @@ def run_unet(config: UnetRun, *, train_elsewhere: Callable[[], None] | None = No
     def work(run: OpenRun) -> Outcome:
         if score is not None:
             check_both_kinds(config.records, run.split.val)
+        take_over_training(config, run.folder, data_manifest_sha256=run.sha256)
         if train_elsewhere is not None:
             train_elsewhere()
         model = train(config, run)
@@ -80,6 +82,7 @@ def run_unet(config: UnetRun, *, train_elsewhere: Callable[[], None] | None = No
             threshold=_threshold(rule, detector),
             figures=figures,
             files=_files(rule, detector),
+            seconds_before=seconds_taken_over(run.folder),
         )
 
     return keep_or_run(config, work)
