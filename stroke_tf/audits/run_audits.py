@@ -27,6 +27,7 @@ from stroke_tf.audits.settings import AuditConfig
 from stroke_tf.audits.tested_runs import PREDICTIONS, check_records, runs_of
 from stroke_tf.files import locked, plain
 from stroke_tf.manifest import MANIFEST_NAME
+from stroke_tf.zoo.learned_from import check_not_learned_from
 
 _RESULTS = ("metrics.json", "operating_point.json", "outside-*.json")
 _logger = logging.getLogger(__name__)
@@ -37,11 +38,14 @@ def run_audits(config: AuditConfig) -> Path:
 
     Raises:
         FileNotFoundError: If a file or folder is missing.
-        ValueError: If an audit is unknown or lacks what it looks at, or a file is not valid.
+        ValueError: If an audit is unknown or lacks what it looks at, a file is not valid, or the
+            weights have learned from these patients.
     """
     subject = subject_of(config)
     chosen = _chosen(config, subject)
     settings = _settings(subject)
+    if subject.records is not None and subject.run is None:
+        check_not_learned_from(subject.weights, subject.records)
     with locked(config.out):
         for name, entry in chosen.items():
             if read_kept(config.out, name, settings) is None:

@@ -15,6 +15,7 @@ from stroke_tf.manifest import FOLDS, FoldName, read_folds, read_hashed_manifest
 from stroke_tf.run_folder import CAUTIONS_NAME, DATA_NAME, RunFolder, RunMetrics
 from stroke_tf.runs.no_effect import warn_of_no_effect
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
+from stroke_tf.zoo.learned_from import check_not_learned_from
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,7 +114,8 @@ def keep_or_run(config: Run, work: Callable[[OpenRun], Outcome]) -> RunMetrics:
     Raises:
         FileNotFoundError: If the records are missing.
         RuntimeError: If another process has the run open.
-        ValueError: If the folder was started with other settings or data, or the folds overlap.
+        ValueError: If the folder was started with other settings or data, the folds overlap, or
+            the weights have learned from patients of its validation or test.
     """
     from stroke_tf.evaluation.cautions import cautions
     from stroke_tf.reporting.figures import figure_history
@@ -123,6 +125,7 @@ def keep_or_run(config: Run, work: Callable[[OpenRun], Outcome]) -> RunMetrics:
     manifest, sha256 = read_hashed_manifest(config.records)
     if done := folder.kept(settings, data_manifest_sha256=sha256):
         return done
+    check_not_learned_from(config.weights, config.records, (*config.val_folds, *config.test_folds))
     warn_of_no_effect(config)
     with folder.opened(settings, data_manifest_sha256=sha256):
         outcome = work(OpenRun(folder, split, sha256=sha256))

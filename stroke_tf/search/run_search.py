@@ -24,6 +24,7 @@ from stroke_tf.search.report import TestResult, write_search_report
 from stroke_tf.search.settings import Run, Search, search_folder
 from stroke_tf.search.spaces import Space
 from stroke_tf.search.tuning import Trial, best_trial, search
+from stroke_tf.zoo.learned_from import check_not_learned_from
 
 BEST_NAME = "best.json"
 
@@ -85,12 +86,15 @@ def trial_splits(run: Run, *, cv: int) -> list[Split]:
 
 def _run_search(config: Search, kind: Kind) -> int:
     manifest, folder = read_manifest(config.run.records), search_folder(config)
+    splits = trial_splits(config.run, cv=config.cv)
+    tried = [fold for split in splits for fold in (*split.val, *split.test)]
+    check_not_learned_from(config.run.weights, config.run.records, tried)
     if not is_worker():
         warn_of_no_effect(config.run)
     trials = search(
         folder,
         kind.space,
-        _Trials(config.run, kind, trial_splits(config.run, cv=config.cv)),
+        _Trials(config.run, kind, splits),
         strategy=config.strategy,
         trials=config.trials,
         max_failures=config.max_failures,

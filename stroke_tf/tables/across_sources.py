@@ -26,6 +26,7 @@ from stroke_tf.runs.parts import parts_of
 from stroke_tf.runs.settings import ClassifierRun
 from stroke_tf.training.features import FeatureSet
 from stroke_tf.training.probe import fit_probe
+from stroke_tf.zoo.learned_from import check_not_learned_from
 
 TOGETHER = "all together"
 """The row of the head that learned from all sources."""
@@ -54,7 +55,8 @@ def score_across(
 
     Raises:
         FileNotFoundError: If the records or the weights are missing.
-        ValueError: If there is one source, or records are not clean or lack a class in a part.
+        ValueError: If there is one source, records are not clean or lack a class in a part, or the
+            weights have learned from them.
     """
     if len(sources) < 2 or TOGETHER in sources:
         raise ValueError(f"sources must be two or more. Received: {list(sources)}")
@@ -62,6 +64,7 @@ def score_across(
     for name, run in runs.items():
         if (protocol := read_manifest(run.records).protocol) != "clean":
             raise ValueError(f"records of {name} must be clean. Received: {protocol}")
+        check_not_learned_from(run.weights, run.records)
     extractor, head = split_head(build(base))
     parts = {name: [run.test_folds for run in parts_of(run)] for name, run in runs.items()}
     known = {

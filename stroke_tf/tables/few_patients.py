@@ -35,6 +35,7 @@ from stroke_tf.runs.classifier import build, features_of
 from stroke_tf.runs.settings import ClassifierRun
 from stroke_tf.training.features import FeatureSet
 from stroke_tf.training.probe import fit_probe
+from stroke_tf.zoo.learned_from import check_not_learned_from
 
 _NOTE = (
     "Mean ROC AUC of {seeds} draws of patients to learn from, on {slices} slices of {patients} "
@@ -89,9 +90,12 @@ def score_few(
 
     Raises:
         FileNotFoundError: If the records or the weights are missing.
-        ValueError: If there are not so many patients, or those drawn lack a class.
+        ValueError: If there are not so many patients, those drawn lack a class, or weights have
+            learned from patients of the test folds.
     """
     manifest = read_manifest(base.records)
+    for weights in starts.values():
+        check_not_learned_from(weights, base.records, base.test_folds)
     known: list[FoldName] = [fold.fold for fold in manifest.folds if fold.fold not in STAGE_FOLDS]
     others = tuple(fold for fold in known if fold not in base.test_folds)
     scores = {}

@@ -25,6 +25,7 @@ class Shipped:
         made_by: The command that makes the folder, but for its flags.
         licence: Text file of its licence, with the sources of what it learned from.
         backbone: Its encoder, a key of BACKBONES.
+        layout: Layout of the source that it learned from, as conversions name it.
         finds: What it finds, and in whom.
         limits: What it cannot do or is not for.
         sources: What it learned from, each with authors and licence.
@@ -34,6 +35,7 @@ class Shipped:
     made_by: str
     licence: Path
     backbone: str
+    layout: str
     finds: str
     limits: tuple[str, ...]
     sources: tuple[str, ...]
@@ -48,6 +50,7 @@ ZOO: dict[str, Shipped] = {
         made_by="python -m experiments.make_zoo",
         licence=_HERE / "ct_ich_haemorrhage.txt",
         backbone="efficientnetlite0",
+        layout="ct-ich",
         finds="haemorrhage, learned from patients after head injury",
         limits=("ischaemia", "old blood", "children", "scans after surgery", "any medical use"),
         sources=(
