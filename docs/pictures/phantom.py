@@ -1,13 +1,10 @@
 """The picture of the front page: phantom slices, their lesions, what the demo drew, a Grad-CAM.
 
     stroke-tf demo
-    stroke-tf convert --data results/demo-data/phantom-40-s0 --out records --size 224 --prefer dicom
-    stroke-tf train-classifier --records records --training probe --head linear
-    # with --weights mobilenet_v2_1.0_224_no_top.weights.h5 --val-folds 6 7 --test-folds 8 9
     python docs/pictures/phantom.py results
 
 Shown are the test slices of the demo's U-Net with the median Dice of each kind of stroke. The
-Grad-CAM is that of the classifier, on the same slices, which it was not trained on either.
+Grad-CAM is of the same network: what made it draw the lesion.
 """
 
 import sys
@@ -39,7 +36,6 @@ def main(results: Path) -> None:
     run = results / "demo" / "unet-s0"
     (phantoms,) = (results / "demo-data").glob("phantom-*")
     model = load_model(run)
-    classifier = load_model(results / "classifier" / "mobilenetv2-s0")
     figure = Figure(figsize=(9, 4.9), layout="constrained", facecolor="white")
     for row, kind in zip(figure.subplots(2, 4), LESION_CLASSES, strict=True):
         (path,) = (phantoms / "TRAINING").glob(f"*/DICOM/{median_slice(run, kind)}.dcm")
@@ -57,7 +53,7 @@ def main(results: Path) -> None:
             if (predicted == drawn).any():
                 row[2].contour(predicted == drawn, levels=[0.5], colors=colour, linewidths=1.4)
         row[2].set_title("prediction", fontsize=10)
-        heat = explain(classifier, hounsfield)
+        heat = explain(model, hounsfield)
         row[3].imshow(heat, cmap="inferno", alpha=0.75 * heat)
         row[3].set_title("Grad-CAM", fontsize=10)
     figure.savefig(Path(__file__).with_suffix(".png"), dpi=80)

@@ -1,7 +1,8 @@
 """Grad-CAM: which part of a slice a network's answer rests on. Needs TensorFlow.
 
 Selvaraju et al. 2017, Grad-CAM: Visual Explanations from Deep Networks, equations 1 and 2; for
-masks Vinogradova et al. 2020, Towards Interpretable Semantic Segmentation via Grad-CAM.
+masks Vinogradova et al. 2020, Towards Interpretable Semantic Segmentation via Grad-CAM, and Draelos
+and Carin 2020, Use HiResCAM instead of Grad-CAM for faithful explanations.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
 from stroke_tf.labels import MASK
-from stroke_tf.models.decoders import FIRST_UP
 from stroke_tf.models.heads import POOL_AVG
 
 _MASK_LAYERS = (MASK, "probs")
 _ENCODER_STRIDE = 32
+_STRIDE = 8
 
 
 def grad_cam(
@@ -59,9 +60,10 @@ def grad_cam(
 def mask_grad_cam(model: keras.Model, images: ArrayLike) -> NDArray[np.float32]:
     """Returns where a segmentation network sees lesions, as one heatmap for each slice.
 
-    As `grad_cam`, of the deepest feature map. The score is -log p(background), summed over the
-    pixels: each counts by its probability of being lesion, and its gradient does not vanish for
-    sure answers.
+    As `grad_cam`, of the last feature map of an eighth of the side, or of the deepest one where
+    there is none. The score is -log p(background), summed over the pixels: each counts by its
+    probability of being lesion, and its gradient does not vanish for sure answers. Gradients are
+    not averaged over the map (HiResCAM): what a map holds where no lesion is seen does not show.
 
     Args:
         model: Takes RGB images, shape (B, S, S, 3), and gives the probabilities of each
@@ -74,16 +76,18 @@ def mask_grad_cam(model: keras.Model, images: ArrayLike) -> NDArray[np.float32]:
     Raises:
         ValueError: If the model is of another kind.
     """
-    return _heatmaps(_explained_mask(model), images)
+    return _heatmaps(_explained_mask(model), images, averaged=False)
 
 
-def _heatmaps(explained: keras.Model, images: ArrayLike) -> NDArray[np.float32]:
+def _heatmaps(
+    explained: keras.Model, images: ArrayLike, *, averaged: bool = True
+) -> NDArray[np.float32]:
     pixels = tf.convert_to_tensor(np.asarray(images, dtype=np.float32))
     with tf.GradientTape() as tape:
         tape.watch(pixels)  # a frozen model has no variable that would start the recording
         features, score = explained(pixels, training=False)
     gradients = tf.cast(tape.gradient(score, features), tf.float32)
-    weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
+    weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True) if averaged else gradients
     maps = tf.nn.relu(tf.reduce_sum(weights * tf.cast(features, tf.float32), -1, keepdims=True))
     maps = tf.image.resize(maps, pixels.shape[1:3])[..., 0]
     highest = tf.reduce_max(maps, axis=(1, 2), keepdims=True)
@@ -117,7 +121,7 @@ def _explained(model: keras.Model, layer: str | None) -> keras.Model:
 
 
 def _explained_mask(model: keras.Model) -> keras.Model:
-    """Returns the model with two outputs: its deepest feature map and how much lesion it sees."""
+    """Returns the model with two outputs: a feature map and how much lesion it sees."""
     heads = [layer for layer in model.layers if layer.name in _MASK_LAYERS]
     if len(heads) != 1 or len(heads[0].output.shape) != 4:
         names = [layer.name for layer in heads]
@@ -128,14 +132,12 @@ def _explained_mask(model: keras.Model) -> keras.Model:
     logits = head.input if alone else keras.ops.log(head.output + keras.config.epsilon())
     networks = [inner for inner in model.layers if isinstance(inner, keras.Model)]
     if not networks:
-        deepest = _deepest(model, size).output
-        return keras.Model(model.input, [deepest, _lesion_score(logits)])
+        return keras.Model(model.input, [_map_of(model, size).output, _lesion_score(logits)])
     (network,) = networks
     if len(network.outputs) > 1:  # an encoder alone
-        deepest = model.get_layer(FIRST_UP).input
-        return keras.Model(model.input, [deepest, _lesion_score(logits)])
+        return keras.Model(model.input, [_map_of(model, size).output, _lesion_score(logits)])
     before = model.layers[model.layers.index(network) - 1].output
-    inner = keras.Model(network.input, [_deepest(network, size).output, network.outputs[0]])
+    inner = keras.Model(network.input, [_map_of(network, size).output, network.outputs[0]])
     features, logits = inner(before)
     return keras.Model(model.input, [features, _lesion_score(logits)])
 
@@ -145,8 +147,8 @@ def _lesion_score(logits: keras.KerasTensor) -> keras.KerasTensor:
     return -keras.ops.sum(background, axis=(1, 2))
 
 
-def _deepest(network: keras.Model, size: int) -> keras.layers.Layer:
-    """Returns the last layer of the encoder's smallest feature map; a pyramid is not part of it."""
+def _map_of(network: keras.Model, size: int) -> keras.layers.Layer:
+    """Returns the last layer of an eighth of the side, or else of the encoder's smallest map."""
     maps = [
         layer
         for layer in network.layers
@@ -155,7 +157,10 @@ def _deepest(network: keras.Model, size: int) -> keras.layers.Layer:
         and not isinstance(layer, (keras.layers.AveragePooling2D, keras.layers.MaxPooling2D))
     ]
     sides = {layer.name: layer.output.shape[1] for layer in maps}
-    side = min(length for length in sides.values() if length and length >= size // _ENCODER_STRIDE)
+    side = size // _STRIDE
+    if side not in sides.values():
+        least = size // _ENCODER_STRIDE  # a pyramid of smaller maps is not part of the encoder
+        side = min(length for length in sides.values() if length and length >= least)
     return [layer for layer in maps if sides[layer.name] == side][-1]
 
 

@@ -218,10 +218,13 @@ def _segmenter(*, bias):
 
 
 @pytest.mark.parametrize("bias", [-1000.0, 5.0])
-def test_masks_rest_on_the_deepest_map_that_speaks_for_a_lesion(bias):
+def test_masks_rest_on_what_a_map_holds_where_a_lesion_is_seen(bias):
     double = np.ones((2, 2), np.float32)
     images = _images(np.kron([[0, 2], [0, 8]], double), np.kron([[4, 0], [4, 0]], double))
-    expected = cv2.resize(np.array([[0, 0.25], [0, 1]], np.float32), (4, 4))
+    values = np.array([[0, 2], [0, 8]], np.float64)
+    lesion = np.exp(values) / (np.exp(bias) + 1 + np.exp(values))
+    counted = values * lesion
+    expected = cv2.resize((counted / counted.max()).astype(np.float32), (4, 4))
     np.testing.assert_allclose(mask_grad_cam(_segmenter(bias=bias), images)[0], expected, atol=1e-6)
 
 
