@@ -87,20 +87,24 @@ def turn_mask(mask: np.ndarray, move: np.ndarray, *, size: int) -> np.ndarray:
     return there.argmax(axis=-1).astype(np.uint8)
 
 
-def turn_back(probs: np.ndarray, move: np.ndarray) -> np.ndarray:
-    """Returns the probabilities of a view's pixels turned back onto its slice, of equal size.
+def turn_back(
+    values: np.ndarray, move: np.ndarray, *, outside: Sequence[float] = _BACKGROUND
+) -> np.ndarray:
+    """Returns values of a view's pixels turned back onto its slice, of equal size.
 
     Args:
-        probs: float32, shape (T, T, 3): probabilities of background and two lesions.
+        values: float32, shape (T, T, C), or (T, T) for one: such as the probabilities of background
+            and two lesions.
         move: The slice's, of `upright_heads`.
+        outside: C values of what the view does not show; background.
 
     Returns:
-        float32, shape (T, T, 3): interpolated; what the view does not show is background.
+        float32, of the same shape: interpolated.
     """
-    size = len(probs)
+    size = len(values)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     matrix = _between_pixels(move, size, size)
-    return cv2.warpAffine(probs, matrix, (size, size), flags=flags, borderValue=_BACKGROUND)
+    return cv2.warpAffine(values, matrix, (size, size), flags=flags, borderValue=tuple(outside))
 
 
 def _between_pixels(move: np.ndarray, side: int, size: int) -> np.ndarray:

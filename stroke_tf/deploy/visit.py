@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stroke_tf.config import BRAIN, STROKE, SUBDURAL, Window
+from stroke_tf.data.upright import turn_back
 from stroke_tf.deploy.model import StrokeModel
 from stroke_tf.deploy.predict import Prediction, predict_inputs
 from stroke_tf.deploy.prediction_page import html_table, volumes_html, weight_of
@@ -246,9 +247,11 @@ def explain(model: StrokeModel, pixels: NDArray[Any]) -> NDArray[np.float32]:
     """
     from stroke_tf.evaluation.grad_cam import grad_cam, mask_grad_cam
 
-    ((shape, rgb, _),) = ViewMaker(model.description, series=False)([pixels])
+    ((shape, rgb, move),) = ViewMaker(model.description, series=False)([pixels])
     explained = mask_grad_cam if model.description.draws_masks else grad_cam
     heatmap = explained(model.networks[0], rgb[None])[0]
+    if move is not None:
+        heatmap = turn_back(heatmap, move, outside=(0.0,))
     return undo_square(heatmap, height=shape[0], width=shape[1])
 
 

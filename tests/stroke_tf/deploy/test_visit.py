@@ -7,6 +7,8 @@ from dicom_files import to_bytes
 from scripted_model import ScriptedModel
 from series_files import MADE_UP, ct_image, of_made_up_person, upright, write_series
 
+from stroke_tf.deploy.load import load_model
+from stroke_tf.deploy.views import ViewMaker
 from stroke_tf.deploy.visit import (
     Limits,
     answer_visit,
@@ -150,3 +152,24 @@ def test_views_of_several_slices_are_not_explained(runs):
     from stroke_tf.deploy.load import load_model
 
     assert not can_explain(load_model(runs.upright, runtime="keras"))
+
+
+def test_a_heat_map_of_an_upright_head_lies_where_the_slice_shows_it(runs, monkeypatch):
+    image = np.zeros((200, 200), np.uint8)
+    cv2.ellipse(image, (120, 110), (55, 75), 25, 0, 360, 255, -1)  # a skull, off centre and turned
+    cv2.ellipse(image, (120, 110), (47, 67), 25, 0, 360, 70, -1)
+    spot = np.array([140, 80])
+    model = load_model(runs.upright)
+    ((_, rgb, move),) = ViewMaker(model.description, series=False)([image])
+    column, row = move @ (*(spot / 200), 1) * len(rgb)  # where the view shows the spot
+    assert np.hypot(*(np.array([column, row]) * 200 / len(rgb) - spot)) > 20
+    rows, columns = np.indices(rgb.shape[:2])
+    blob = np.exp(-((rows + 0.5 - row) ** 2 + (columns + 0.5 - column) ** 2) / 4)
+    monkeypatch.setattr(
+        "stroke_tf.evaluation.grad_cam.grad_cam", lambda *args: blob.astype(np.float32)[None]
+    )
+    heat = explain(model, image)
+    assert heat.shape == image.shape and 0 <= heat.min() <= heat.max() <= 1
+    rows, columns = np.indices(heat.shape)
+    centre = (columns * heat).sum() / heat.sum(), (rows * heat).sum() / heat.sum()
+    np.testing.assert_allclose(centre, spot, atol=2)
