@@ -40,14 +40,15 @@ _VIEWER = f"""<div class="viewer">
 <img data-picture alt="slice"><img data-mask alt="lesions found"></figure>
 <div class="side">
 <strong data-where></strong><span data-file></span>
-<label>Slice <input type="range" data-slice min="1" value="1"></label>
-<label>Opacity of the lesions <input type="range" data-opacity min="0" max="100" value="60"></label>
-<div class="buttons"><button type="button" data-previous>◀ finding</button>
+<label class="several">Slice <input type="range" data-slice min="1" value="1"></label>
+<label class="masks">Opacity of the lesions
+<input type="range" data-opacity min="0" max="100" value="60"></label>
+<div class="buttons several"><button type="button" data-previous>◀ finding</button>
 <button type="button" data-next>finding ▶</button></div>
 <dl class="facts" data-facts aria-live="polite"></dl>
-<p>{_KEYS}</p>
+<p class="several">{_KEYS}</p>
 </div>
-<div class="along"><svg data-plot preserveAspectRatio="none" role="img"
+<div class="along several"><svg data-plot preserveAspectRatio="none" role="img"
  aria-label="scores and areas along the series"></svg>
 <p>{{legend}}</p></div>
 </div>
@@ -103,7 +104,9 @@ def _overview(studies: Sequence[Study]) -> str:
 
 def _section(study: Study) -> Iterator[str]:
     own = study.rows
-    yield f'<section class="series" id="{html.escape(study.series)}">\n'
+    kinds = ["series", *["alone"] * (len(own) == 1)]
+    kinds += ["maskless"] * (not any(row.lesion_px for row in own))
+    yield f'<section class="{" ".join(kinds)}" id="{html.escape(study.series)}">\n'
     kind = "slices" if study.is_series else "loose pictures"
     yield f"<h2>{html.escape(study.series)}: {len(own)} {kind}</h2>\n"
     if study.notes:
@@ -163,7 +166,12 @@ def _slices(own: Sequence[SliceRow]) -> Iterator[str]:
         return
     listed = sorted(sorted(found, key=lambda pair: weight_of(pair[1]), reverse=True)[:_LISTED])
     names = [*_columns(own)]
-    header = ("slice", "file", *names, *(f"{name}, {_unit(own)}" for name in LESIONS))
+    header = (
+        "slice",
+        "file",
+        *map(shown_score, names),
+        *(f"{name}, {_unit(own)}" for name in LESIONS),
+    )
     yield html_table(
         header,
         [
@@ -207,7 +215,7 @@ def facts_of(row: SliceRow) -> Iterator[tuple[str, str]]:
         yield "position", f"{row.position_mm:.1f} mm"
     for name, score in row.scores.items():
         spread = f" ± {row.spread[name]:.3f} over networks" if name in row.spread else ""
-        yield f"score of {name}", f"{score:.3f}{spread}"
+        yield f"score of {shown_score(name)}", f"{score:.3f}{spread}"
     if "mask" in row.spread:
         yield "spread in lesions", f"{row.spread['mask']:.3f} over networks"
     if row.positive is not None:
@@ -219,6 +227,11 @@ def facts_of(row: SliceRow) -> Iterator[tuple[str, str]]:
         yield "read as", row.note
     if row.fault:
         yield "could not be read", row.fault
+
+
+def shown_score(name: str) -> str:
+    """Returns the name of a score as a page shows it."""
+    return name.replace("_calibrated", ", calibrated")
 
 
 def weight_of(row: SliceRow) -> tuple[int, float]:
@@ -236,7 +249,7 @@ def _columns(rows: Iterable[SliceRow]) -> dict[str, None]:
 
 
 def _legend(own: Sequence[SliceRow]) -> str:
-    told = [f'<span class="line score-{place}"></span> {html.escape(name)}'
+    told = [f'<span class="line score-{place}"></span> {html.escape(shown_score(name))}'
             for place, name in enumerate(_columns(own))]  # fmt: skip
     areas = [f"{_key(name)} area" for name in LESIONS if any(row.lesion_px for row in own)]
     scale = "Scores from 0 (below) to 1 (above)" if told else "Areas"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stroke_tf.config import MaskScoreName
 from stroke_tf.deploy.outputs import SliceRow, write_csv, write_predictions
 from stroke_tf.deploy.prediction_page import WARNING, write_page
 from stroke_tf.deploy.studies import Study
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from stroke_tf.deploy.description import ModelDescription
 
 FAULTS_NAME = "faults.csv"
+_RULES: Mapping[MaskScoreName, str] = {
+    "top": "the mean of its highest probabilities",
+    "area": "the area that it draws",
+    "lesion": "its surest lesion",
+    "regression": "a regression on its highest probabilities, its area and its surest lesion",
+}
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,7 @@ def _about(
             "; "
         ),
         "trained on": ", ".join([trained.get(described.pixels, "not known"), *protocols]),
-        **({"score": f"of the mask, by the rule {rule}"} if rule else {}),
+        **({"score": f"of the mask: {_RULES[rule]}"} if rule else {}),
         "threshold": "none" if described.threshold is None else f"{described.threshold:.3g}",
         "stroke_tf": str(identity["stroke_tf"]),
     }

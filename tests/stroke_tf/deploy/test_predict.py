@@ -128,8 +128,8 @@ def test_masks_that_detect_leave_scores_in_table_and_page(runs, tmp_path):
         assert float(row["stroke_calibrated"]) == pytest.approx(calibrated, abs=1e-4)
         assert row["positive"] == str(one.positive)
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "of the mask, by the rule top" in page
-    assert "score of stroke_calibrated" in page
+    assert "of the mask: the mean of its highest probabilities" in page
+    assert "score of stroke, calibrated" in page
 
 
 def test_overlays_can_be_left_out(tmp_path):

@@ -116,6 +116,20 @@ def test_the_page_is_no_wider_than_the_window(page, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_a_slice_alone_has_nothing_that_needs_several(browser, tmp_path, predicted):
+    write_pictures(tmp_path / "in")
+    out = tmp_path / "out"
+    given = Prediction(inputs=(tmp_path / "in/3.png",), model=(), out=out)
+    predict_inputs(given, model=ScriptedModel())
+    page = browser.new_page()
+    for folder, shown in ((out, False), (predicted, True)):
+        page.goto((folder / "report.html").as_uri())
+        for part in ("[data-slice]", "[data-plot]", "[data-next]", "kbd"):
+            assert page.locator(part).first.is_visible() == shown
+        assert page.locator("[data-opacity]").first.is_visible()
+    page.close()
+
+
 def test_many_slices_are_files_beside_the_page(browser, tmp_path, monkeypatch):
     monkeypatch.setattr(prediction_page, "EMBEDDED", 5)
     write_pictures(tmp_path / "in")
