@@ -64,7 +64,7 @@ def main(config: LesionsInBoxes) -> int:
     from stroke_tf.reading.pictures import decode_grey
 
     model = load_model(config.model)
-    found = []
+    named, counted = [], []
     with progress_bar() as progress:
         for number, patient in enumerate(sorted(series), start=1):
             slices = sorted(series[patient], key=lambda row: int(row["id"].rpartition("/")[2]))
@@ -72,13 +72,15 @@ def main(config: LesionsInBoxes) -> int:
             images = [decode_grey(path.read_bytes(), name=str(path)) for path in paths]
             answers = model.predict(images, series=True)
             for row, image, answer in zip(slices, images, answers, strict=True):
+                if answer.mask is None:
+                    raise ValueError(f"--model must draw masks. Received: {config.model}")
                 if row["label_derived"] == "haemorrhage" and row["boxes_xyxy"]:
                     box = parse_box(row["boxes_xyxy"])
-                    counted = against_box(answer.mask > 0, head_mask(image) > 0, box)
-                    found.append({"id": row["id"], "patient": row["patient"], **counted})
+                    counted.append(against_box(answer.mask > 0, head_mask(image) > 0, box))
+                    named.append({"id": row["id"], "patient": row["patient"]})
             progress("series", number, len(series))
-    frame = pd.DataFrame(found)
-    metrics = box_metrics(found, frame["patient"])
+    frame = pd.concat([pd.DataFrame(named), pd.DataFrame(counted)], axis=1)
+    metrics = box_metrics(counted, frame["patient"])
     note = (
         f"{config.model}: {len(frame):,} boxed slices of {frame['patient'].nunique()} patients, "
         f"95 % intervals over patients ({INTERVALS}). drawn: something is drawn; pointed: the "

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stroke_tf.config import MaskScoreName
 from stroke_tf.deploy.outputs import SliceRow, write_csv, write_predictions
 from stroke_tf.deploy.prediction_page import WARNING, write_page
 from stroke_tf.deploy.studies import Study
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from stroke_tf.deploy.description import ModelDescription
 
 FAULTS_NAME = "faults.csv"
-_RULES: Mapping[MaskScoreName, str] = {
+_RULES: Mapping[str, str] = {
     "top": "the mean of its highest probabilities",
     "area": "the area that it draws",
     "lesion": "its surest lesion",
