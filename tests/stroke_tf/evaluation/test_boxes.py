@@ -1,8 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from finished_runs import SIZE, tiny_network, write_run
 
+from experiments.lesions_in_boxes import LesionsInBoxes, main
 from stroke_tf.evaluation.boxes import against_box, box_metrics, parse_box
+from stroke_tf.runs.settings import UnetRun
 
 HEAD = np.ones((10, 10), np.bool_)
 
@@ -51,10 +54,11 @@ def test_what_is_no_box_is_refused(text):
         parse_box(text)
 
 
-def test_the_experiment_runs_on_phantoms_that_it_makes_itself(tmp_path, monkeypatch):
-    from experiments.lesions_in_boxes import LesionsInBoxes, main
-
-    assert main(LesionsInBoxes(out=tmp_path, smoke=True)) == 0
+def test_the_experiment_runs_on_phantoms_that_it_makes_itself(tmp_path):
+    run = UnetRun(out=tmp_path / "runs", row="tiny", image_size=SIZE)
+    model = write_run(run, tiny_network("mask"), pixels="gray8", threshold=None, files={})
+    config = LesionsInBoxes(out=tmp_path, model=str(model), smoke=True)
+    assert main(config) == 0
     kept = pd.read_csv(tmp_path / "lesions-in-boxes-smoke" / "slices.csv")
     assert len(kept) == 8
     table = (tmp_path / "lesions-in-boxes-smoke" / "TABLE.md").read_text()
