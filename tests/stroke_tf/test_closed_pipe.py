@@ -1,5 +1,6 @@
 import io
 import os
+import signal
 import sys
 from dataclasses import dataclass
 
@@ -7,6 +8,14 @@ import pytest
 
 from stroke_tf import cli, command
 from stroke_tf.closed_pipe import outlive
+
+
+@pytest.fixture(autouse=True)
+def pipes_raise():
+    """Has a closed pipe raise, as in any new process, whatever a library has made of that."""
+    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN if before is None else before)
 
 
 @dataclass(frozen=True)
