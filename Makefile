@@ -30,14 +30,11 @@ ifneq ($(UNKNOWN),)
 $(error Variables must be of $(KNOWN). Received: $(UNKNOWN))
 endif
 
-# Folders reach the commands through the environment, as they were typed: with quotes, $ and spaces.
-export DATA_ := $(value DATA)
-export OUT_ := $(value OUT)
-export INPUT_ := $(value INPUT)
-export MODEL_ := $(value MODEL)
-export RECORDS_ := $(value RECORDS)
-export RESULTS_ := $(value RESULTS)
-TRAIN = --records "$$RECORDS_" --out "$$RESULTS_"
+# Folders reach the commands as they were typed, with quotes, $ and spaces, and the lines that make
+# prints are those that it runs.
+quoted = '$(subst ','\'',$(value $(1)))'
+optional = $(if $(value $(2)),$(1) $(call quoted,$(2)))
+TRAIN = --records $(call quoted,RECORDS) --out $(call quoted,RESULTS)
 SEARCH = $(TRAIN) --strategy $(STRATEGY) --trials $(TRIALS) --workers $(WORKERS)
 
 .DEFAULT_GOAL := help
@@ -57,14 +54,14 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(VENV)/.installed ## phantoms (or DATA=folder) to TFRecords, a trained network and a report
-	$(RUN) demo $${DATA_:+--data "$$DATA_"} --out "$$RESULTS_" --jobs $(JOBS) $(ARGS)
+	$(RUN) demo $(call optional,--data,DATA) --out $(call quoted,RESULTS) --jobs $(JOBS) $(ARGS)
 
 tfrecords: need-data $(VENV)/.installed ## DATA=folder [OUT=records]: convert slices to TFRecords
-	$(RUN) convert --data "$$DATA_" --out "$${OUT_:-$$RECORDS_}" \
+	$(RUN) convert --data $(call quoted,DATA) --out $(call quoted,$(if $(value OUT),OUT,RECORDS)) \
 		--protocol $(PROTOCOL) --size $(SIZE) --jobs $(JOBS) $(ARGS)
 
 inspect: need-data $(VENV)/.installed ## DATA=folder [OUT=inspect.html]: what a folder holds, before converting
-	$(RUN) inspect --data "$$DATA_" --out "$${OUT_:-inspect.html}" --jobs $(JOBS) $(ARGS)
+	$(RUN) inspect --data $(call quoted,DATA) --out $(if $(value OUT),$(call quoted,OUT),inspect.html) --jobs $(JOBS) $(ARGS)
 
 train-classifier: $(VENV)/.installed ## [RECORDS=records] train a stroke detector
 	$(RUN) train-classifier $(TRAIN) $(ARGS)
@@ -73,7 +70,7 @@ train-unet: $(VENV)/.installed ## [RECORDS=records HOSTS=2] train a lesion segme
 	$(RUN) train-unet $(TRAIN) --hosts $(HOSTS) $(ARGS)
 
 cv: $(VENV)/.installed ## [RECORDS=records TASK=detect] cross-validate a network on all of your slices
-	$(RUN) cross-validate "$$RECORDS_" --out "$$RESULTS_" --task $(TASK) $(ARGS)
+	$(RUN) cross-validate $(call quoted,RECORDS) --out $(call quoted,RESULTS) --task $(TASK) $(ARGS)
 
 tune-classifier: $(VENV)/.installed ## [STRATEGY=bayesian TRIALS=24 WORKERS=2] search for a detector's settings
 	$(RUN) tune-classifier $(SEARCH) $(ARGS)
@@ -82,19 +79,19 @@ tune-unet: $(VENV)/.installed ## [STRATEGY=bayesian TRIALS=24 WORKERS=2] search 
 	$(RUN) tune-unet $(SEARCH) $(ARGS)
 
 audit: $(VENV)/.installed ## [RECORDS=records OUT=audit] leaks, shortcuts and wrong labels: a page
-	$(RUN) audit "$$RECORDS_" $${OUT_:+--out "$$OUT_"} $(ARGS)
+	$(RUN) audit $(call quoted,RECORDS) $(call optional,--out,OUT) $(ARGS)
 
 predict: need-input $(VENV)/.installed ## INPUT=slices OUT=folder [MODEL=run]: scores, masks, volumes and a page
-	$(RUN) predict "$$INPUT_" $${MODEL_:+--model "$$MODEL_"} --out "$$OUT_" $(ARGS)
+	$(RUN) predict $(call quoted,INPUT) $(call optional,--model,MODEL) --out $(call quoted,OUT) $(ARGS)
 
 serve: $(VENV)/.installed ## [MODEL=run] a page in the browser that takes slices and answers
-	$(RUN) serve $${MODEL_:+--model "$$MODEL_"} $(ARGS)
+	$(RUN) serve $(call optional,--model,MODEL) $(ARGS)
 
 reproduce: $(VENV)/.installed ## [RECORDS="records records-published"] every table and figure of both papers
-	@set -f; $(RUN) reproduce --records $$RECORDS_ --out "$$RESULTS_" $(ARGS)
+	$(RUN) reproduce --records $(foreach folder,$(value RECORDS),$(call quoted,folder)) --out $(call quoted,RESULTS) $(ARGS)
 
 report: $(VENV)/.installed ## [RESULTS=results] write REPORT.md and report.html of all runs
-	$(RUN) report --out "$$RESULTS_" $(ARGS)
+	$(RUN) report --out $(call quoted,RESULTS) $(ARGS)
 
 bench: $(VENV)/.installed ## speed and memory against the plain way
 	$(PY) -m benchmarks.tfrecords $(ARGS)
@@ -126,8 +123,8 @@ clean: ## delete the virtual environment, caches and build files; data, records 
 
 .PHONY: need-data
 need-data:
-	@test -n "$$DATA_" || { echo "DATA must name the folder of slices: make $(firstword $(MAKECMDGOALS)) DATA=path/to/slices"; exit 2; }
+	@test -n $(call quoted,DATA) || { echo "DATA must name the folder of slices: make $(firstword $(MAKECMDGOALS)) DATA=path/to/slices"; exit 2; }
 
 .PHONY: need-input
 need-input:
-	@test -n "$$INPUT_" -a -n "$$OUT_" || { echo "INPUT and OUT must name slices and a new folder: make predict INPUT=scans OUT=predicted"; exit 2; }
+	@test -n $(call quoted,INPUT) -a -n $(call quoted,OUT) || { echo "INPUT and OUT must name slices and a new folder: make predict INPUT=scans OUT=predicted"; exit 2; }

@@ -9,6 +9,7 @@ run that was killed continues when it is started again; the same input and seed 
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 from data_tools.options import Conversion
@@ -47,6 +48,8 @@ def main(config: Conversion) -> int:
         f"{config.out}: {manifest.records} records ({classes}), protocol {manifest.protocol}, "
         f"groups by {manifest.grouping}, {len(manifest.rejected)} left out"
     )
+    out = shlex.quote(str(config.out))
+    print(f"Next: stroke-tf train-classifier --records {out}, or stroke-tf audit {out}")
     return 0
 
 

@@ -84,7 +84,7 @@ def build_tfrecords(config: Conversion, *, progress: Progress | None = None) -> 
             del source  # hundreds of megabytes for a million slices
         if stale:
             if read_manifest(config.out).source_sha256 != sha256:
-                raise _another(config, ["the bytes of files"])
+                raise _another(config, ["bytes of files"])
             logging.warning("The files' times have changed, their bytes not: the records stand")
             _write_plan(config.out, partial, plan)
         elif not (config.out / MANIFEST_NAME).exists():
@@ -224,8 +224,8 @@ def _remove(paths: Iterable[Path]) -> None:
 
 def _another(config: Conversion, differs: Sequence[str]) -> ValueError:
     return ValueError(
-        f"{config.out} must be new: it holds another data set, or the same with other settings "
-        f"(different: {', '.join(differs)}). Delete it or choose another folder"
+        f"{config.out} already holds another data set, or the same with other settings: give "
+        f"another --out, or delete it. Received: different {', '.join(differs)}"
     )
 
 

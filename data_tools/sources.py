@@ -71,7 +71,8 @@ def find_slices(
             table lacks a column. Whatever is wrong with single files is among the faults instead.
     """
     if not root.is_dir():
-        raise ValueError(f"{root}: must be a folder. Received: a path that is none")
+        received = "a file" if root.exists() else "no such file or folder"
+        raise ValueError(f"{root}: must be a folder. Received: {received}")
     if layout not in ("auto", *LAYOUTS):
         raise ValueError(f"`layout` must be auto or one of {list(LAYOUTS)}. Received: {layout!r}")
     scan = Scan(root, labels or {})
@@ -86,7 +87,7 @@ def find_slices(
         shapes = "".join(f"\n  {name}: {LAYOUTS[name].shape}" for name in choices)
         folders, files = ([readable(name) for name in names[:8]] for names in scan.listing(""))
         seen = f"Received: folders {folders}, files {files}"
-        raise ValueError(f"{root}: must have this layout:{shapes}\n{seen}")
+        raise ValueError(f"{root}: must have this layout:{shapes}\n{seen}\n{_ANY_OTHER}")
     LAYOUTS[name].read(scan, base)
     scan.reject_beside(base)
     return _source(scan, name)
@@ -194,6 +195,8 @@ def _classes(shape: str, *names: str, flat: bool | None = False) -> Layout:
     fit = partial(fit_class_folders, words=_WORDS, names=names, flat=flat)
     return Layout(shape, fit, partial(read_class_folders, words=_WORDS))
 
+
+_ANY_OTHER = "any other set: --table, see docs/howto/your_data.md"
 
 LAYOUTS: dict[str, Layout] = {
     "teknofest": _classes(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -91,11 +92,16 @@ def parse(
         SystemExit: If a flag or the file is wrong, which is printed, or for `--help`.
     """
     options: dict[str, Any] = {"prog": command_name(), "description": doc}
+    given = sys.argv[1:] if args is None else args
     try:
         start = kind() if default is None else default
     except TypeError:  # a setting has no default, so no file gives all of them
-        return tyro.cli(kind, args=args, **options)
-    given = sys.argv[1:] if args is None else args
+        try:
+            return tyro.cli(kind, args=given, **options)
+        except SystemExit as end:
+            if end.code:
+                _hint_records(given, kind)
+            raise
     if any(flag.startswith("--config") for flag in given):
         named, _ = tyro.cli(_File, args=given, return_unknown_args=True, add_help=False)
         start = _from_file(named.config, start) if named.config else start
@@ -105,6 +111,7 @@ def parse(
     except SystemExit as end:
         if end.code:
             _hint(given, start)
+            _hint_records(given, configured)
         raise
 
 
@@ -117,12 +124,35 @@ def _hint(given: Sequence[str], settings: Any) -> None:
             print(f"Here --{asked.pop()} is --{ours.pop()}", file=sys.stderr)
 
 
+def _hint_records(given: Sequence[str], kind: Any) -> None:
+    """Prints the command with its records as an argument, where that is what it lacks."""
+    words = [word for flag in given for word in _without_equals(flag)]
+    if "--records" not in words[:-1]:
+        return
+    place = words.index("--records")
+    meant = [words[place + 1], *words[:place], *words[place + 2 :]]
+    try:
+        tyro.cli(kind, args=meant, console_outputs=False)
+    except SystemExit:
+        return
+    called = f"{command_name()} {shlex.join(meant)}"
+    print(f"Here the records come without a flag: {called}", file=sys.stderr)
+
+
+def _without_equals(flag: str) -> list[str]:
+    return flag.split("=", 1) if flag.startswith("--records=") else [flag]
+
+
 def reported(work: Callable[[], int]) -> int:
     """Returns the exit code of some work; its errors are a line on standard error, exit code 1."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         return work()
-    except (ValueError, OSError, RuntimeError, ArithmeticError, MemoryError, ImportError) as error:
+    except ImportError as error:
+        told = (str(error) or type(error).__name__).rstrip(".")
+        print(f"{told}. `stroke-tf doctor` says what is missing or does not fit", file=sys.stderr)
+        return 1
+    except (ValueError, OSError, RuntimeError, ArithmeticError, MemoryError) as error:
         print(str(error) or type(error).__name__, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -2,27 +2,37 @@
 
     stroke-tf doctor
 
-Changes nothing and names neither host nor user.
+The exit code is 1 where a required package is missing or does not fit. Changes nothing and names
+neither host nor user.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
+import json
 import os
 import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from rich.console import Console
 from rich.table import Table
 
 from stroke_tf import command
 from stroke_tf.fast import is_on
+from stroke_tf.files import to_json
 from stroke_tf.machine import available_memory, cpu_flags, devices, memory_limit, processor
 
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
 _FLAGS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "bfloat16", "amx_tile": "AMX"}
-_PACKAGES = ("stroke_tf", "tensorflow", "keras", "segmentation-models", "keras-tuner")
+_PACKAGES = ("stroke_tf", "numpy", "tensorflow", "keras", "segmentation-models", "keras-tuner")
 _EXTRAS = {  # the extra that brings a package, and what it is for
     "openvino": ("runtime", "faster predictions on a CPU, export"),
     "onnxruntime": ("runtime", "export to ONNX"),
@@ -36,7 +46,13 @@ _EXTRAS = {  # the extra that brings a package, and what it is for
 
 @dataclass(frozen=True)
 class Doctor:
-    """Nothing is to be set."""
+    """What is printed.
+
+    Attributes:
+        json: Print a list as JSON instead of the table.
+    """
+
+    json: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,25 +63,43 @@ class Finding:
         what: What was looked at.
         found: What it is.
         advice: What to do about it; empty if nothing.
+        wanted: The versions that fit, where what was found does not.
+        is_fault: Whether commands cannot work with it.
     """
 
     what: str
     found: str
     advice: str = ""
+    wanted: str = ""
+    is_fault: bool = False
 
 
-def main(_: Doctor) -> int:
-    """Prints all findings; the exit code is 1 if TensorFlow or Keras cannot be loaded."""
-    table = Table("", "found", "what to do")
+def main(settings: Doctor) -> int:
+    """Prints all findings; returns the exit code.
+
+    It is 1 if TensorFlow or Keras cannot be loaded or a required package does not fit.
+    """
+    found: list[Finding] = []
+    unloaded = False
     try:
         for finding in findings():
-            table.add_row(finding.what, finding.found, finding.advice)
+            found.append(finding)
     except ImportError as error:
-        print(f"{error}: install the package anew, `make setup`", file=sys.stderr)
-        return 1
-    finally:
-        Console(markup=False).print(table)
-    return 0
+        print(f"{error}: install the package anew, `{_anew()}`", file=sys.stderr)
+        unloaded = True
+    if settings.json:
+        print(to_json([dataclasses.asdict(finding) for finding in found]), end="")
+    else:
+        _print_table(found)
+    return int(unloaded or any(finding.is_fault for finding in found))
+
+
+def _print_table(found: list[Finding]) -> None:
+    table = Table("", "found", "what to do")
+    for finding in found:
+        misfit = f", must be {finding.wanted}" if finding.wanted else ""
+        table.add_row(finding.what, f"{finding.found}{misfit}", finding.advice)
+    Console(markup=False).print(table)
 
 
 def findings() -> Iterator[Finding]:
@@ -82,9 +116,7 @@ def findings() -> Iterator[Finding]:
     yield Finding("processor", f"{processor()}: {', '.join(can) or 'not known'}")
     free, most = available_memory() / 2**30, memory_limit() / 2**30
     yield Finding("memory", f"{free:.0f} of {most:.0f} GiB free")
-    for package in _PACKAGES:
-        version = _version(package)
-        yield Finding(package, version or "not installed", "" if version else "make setup")
+    yield from _required()
     for package, (extra, purpose) in _EXTRAS.items():
         version = _version(package)
         advice = "" if version else f"pip install 'stroke_tf[{extra}]'"
@@ -100,6 +132,64 @@ def findings() -> Iterator[Finding]:
     plain = "Keras' own operations, by STROKE_TF_FAST=0"
     yield Finding("training", fused if is_on() else plain)
     yield Finding("predictions", "OpenVINO" if openvino_gains() else "Keras on TensorFlow")
+
+
+def _required() -> Iterator[Finding]:
+    """Yields the packages that are always shown, then all others that do not fit."""
+    requirements = _requirements()
+    for package in dict.fromkeys((*_PACKAGES, *requirements)):
+        version, requirement = _version(package), requirements.get(package)
+        fits = version is not None and (
+            requirement is None or requirement.specifier.contains(version, prereleases=True)
+        )
+        if fits and package in _PACKAGES:
+            yield Finding(package, str(version))
+        elif not fits:
+            wanted = str(requirement.specifier) if requirement and version else ""
+            found = version or "not installed"
+            yield Finding(package, found, _advice(requirement), wanted, is_fault=True)
+
+
+def _requirements() -> dict[str, Requirement]:
+    """Returns the requirements in the metadata of this package by name, without its extras."""
+    from packaging.requirements import Requirement  # here: it may be missing itself
+
+    try:
+        listed = importlib.metadata.requires("stroke_tf") or ()
+    except importlib.metadata.PackageNotFoundError:
+        return {}
+    asked = [Requirement(text) for text in listed]
+    return {one.name: one for one in asked if not one.marker or one.marker.evaluate({"extra": ""})}
+
+
+def _advice(requirement: Requirement | None) -> str:
+    if requirement is None or _is_clone():
+        return _anew()
+    return f"pip install '{requirement.name}{requirement.specifier}'"
+
+
+def _anew() -> str:
+    """Returns the command that installs this package anew, from where it came from.
+
+    `make setup` alone does nothing as long as the files that it follows are the same.
+    """
+    return "make -B setup" if _is_clone() else f"pip install --force-reinstall {_origin()}"
+
+
+def _is_clone() -> bool:
+    return (Path(__file__).parents[1] / "Makefile").is_file()
+
+
+def _origin() -> str:
+    """Returns what pip installed this package from: a file's name, a folder, or the index."""
+    try:
+        package = importlib.metadata.distribution("stroke_tf")
+    except importlib.metadata.PackageNotFoundError:
+        return "stroke_tf"
+    came = json.loads(package.read_text("direct_url.json") or "{}")
+    if "dir_info" in came:
+        return "."
+    return PurePosixPath(unquote(urlsplit(came.get("url", "")).path)).name or "stroke_tf"
 
 
 def _version(package: str) -> str | None:

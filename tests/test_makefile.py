@@ -97,6 +97,15 @@ def test_folders_reach_the_command_as_they_are_named(told, name):
     assert predicted == ["predict", name, "--model", name, "--out", name]
 
 
+def test_the_line_that_is_printed_is_the_command_that_runs(tmp_path):
+    (tmp_path / ".installed").touch()
+    printed = make("-n", f"VENV={tmp_path}", "demo", "DATA=my slices").stdout
+    assert printed.startswith(
+        f"{tmp_path}/bin/stroke-tf demo --data 'my slices' --out 'results' --jobs "
+    )
+    assert "$" not in printed
+
+
 def test_the_shipped_model_answers_where_none_is_named(told):
     assert told("predict", "INPUT=scans", "OUT=new") == ["predict", "scans", "--out", "new"]
     assert told("serve") == ["serve"]

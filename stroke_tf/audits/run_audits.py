@@ -30,6 +30,7 @@ from stroke_tf.manifest import MANIFEST_NAME
 from stroke_tf.zoo.learned_from import check_not_learned_from
 
 _RESULTS = ("metrics.json", "operating_point.json", "outside-*.json")
+_NEEDED = {"records": "records", "run": "a trained run"}
 _logger = logging.getLogger(__name__)
 
 
@@ -93,9 +94,11 @@ def _chosen(config: AuditConfig, subject: Subject) -> dict[str, Audit]:
     }
     for name in config.only:
         if lacking[name]:
-            raise ValueError(f"{name} needs {' and '.join(lacking[name])}. Received: none")
+            needed = " and ".join(_NEEDED[kind] for kind in lacking[name])
+            raise ValueError(f"{name} needs {needed}. Received: none")
     for name in () if config.only else (name for name in AUDITS if lacking[name]):
-        _logger.info("%s is left out: no %s", name, " and ".join(lacking[name]))
+        needed = " and ".join(_NEEDED[kind] for kind in lacking[name])
+        _logger.info("skipped `%s`: it needs %s", name, needed)
     return {
         name: entry
         for name, entry in AUDITS.items()

@@ -152,7 +152,10 @@ class StrokeModel:
             if pixels == "hu16":
                 notes.append(f"HU were seen through {windows}")
         if model.mirror and not self.mirror:
-            notes.append("mirror images, which its scores were measured with, were left out")
+            notes.append(
+                "without mirror averaging, which its scores were measured with: "
+                "`predict --mirror` adds it"
+            )
         if not series and model.needs_order:
             notes.append("it was trained on series: single slices are answered less well")
         return tuple(notes)

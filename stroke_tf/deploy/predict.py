@@ -291,9 +291,10 @@ def _check_dicom(settings: Prediction, model: StrokeModel) -> None:
 def _check_found(found: Found, *, keep_going: bool) -> None:
     from stroke_tf.deploy.stream import KEEP_GOING
 
-    faults = [f"{name}: {reason}" for name, reason in found.faults]
+    faults = [f"{found.given.get(name, name)}: {reason}" for name, reason in found.faults]
     if faults and not keep_going:
-        raise ValueError(_lines([*faults[:_SHOWN], KEEP_GOING], faults))
+        hint = [KEEP_GOING] if found.series else []
+        raise ValueError(_lines([*faults[:_SHOWN], *hint], faults))
     for fault in faults:
         _log.warning("%s", fault)
     for name, reason in found.left_out:

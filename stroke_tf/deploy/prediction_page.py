@@ -107,7 +107,7 @@ def _section(study: Study) -> Iterator[str]:
     kinds = ["series", *["alone"] * (len(own) == 1)]
     kinds += ["maskless"] * (not any(row.lesion_px for row in own))
     yield f'<section class="{" ".join(kinds)}" id="{html.escape(study.series)}">\n'
-    kind = "slices" if study.is_series else "loose pictures"
+    kind = f"{'slice' if study.is_series else 'loose picture'}{'s' * (len(own) != 1)}"
     yield f"<h2>{html.escape(study.series)}: {len(own)} {kind}</h2>\n"
     if study.notes:
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in study.notes)

@@ -7,7 +7,7 @@ patient and the series are compared here.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -53,11 +53,13 @@ class Found:
         series: What can be read; numbered by the first file of each.
         left_out: Name and reason of each file or folder that is sound, yet no input.
         faults: Name and reason of each that should be an input and cannot be read.
+        given: The path as the user gave it, by the name that it has here.
     """
 
     series: tuple[Series, ...]
     left_out: tuple[tuple[str, str], ...]
     faults: tuple[tuple[str, str], ...]
+    given: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_inputs(paths: Sequence[Path]) -> Found:
@@ -73,11 +75,13 @@ def find_inputs(paths: Sequence[Path]) -> Found:
         paths: Files and folders.
     """
     finder = _Finder()
-    given = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100  keeps links
+    given = {Path(os.path.abspath(path)): path for path in paths}  # noqa: PTH100  keeps links
     base = Path(os.path.commonpath([path.parent for path in given])) if given else Path()
-    for path in dict.fromkeys(given):
-        finder.add_given(path, path.relative_to(base))
-    return finder.finish()
+    names = {path: path.relative_to(base) for path in given}
+    for path, name in names.items():
+        finder.add_given(path, name)
+    typed = {readable(str(names[path])): readable(str(given[path])) for path in given}
+    return replace(finder.finish(), given=typed)
 
 
 @dataclass

@@ -309,7 +309,7 @@ def test_a_corrected_label_file_is_another_data_set(tree, tmp_path):
     (stage / "labels.txt").write_bytes(table.format(1).encode())
     convert(tree, tmp_path / "out")
     (stage / "labels.txt").write_bytes(table.format(0).encode())
-    with pytest.raises(ValueError, match=r"different: listing_sha256"):
+    with pytest.raises(ValueError, match=r"different listing_sha256"):
         convert(tree, tmp_path / "out")
 
 
@@ -392,7 +392,7 @@ def test_files_of_the_same_size_and_other_bytes_are_another_data_set(tree, tmp_p
     convert(tree, tmp_path / "out")
     before = contents(tmp_path / "out")
     write_png(path, head(np.random.default_rng(1)))
-    with pytest.raises(ValueError, match="different: the bytes of files"):
+    with pytest.raises(ValueError, match="different bytes of files"):
         convert(tree, tmp_path / "out")
     assert contents(tmp_path / "out") == before
 
@@ -446,7 +446,9 @@ def test_a_finished_folder_is_kept_as_it_is(tree, tmp_path):
 @pytest.mark.parametrize("change", [{"seed": 3}, {"size": 32}, {"protocol": "as-published"}])
 def test_a_folder_of_other_settings_is_refused(tree, tmp_path, change):
     convert(tree, tmp_path / "out")
-    with pytest.raises(ValueError, match=f"must be new.*different: {next(iter(change))}"):
+    with pytest.raises(
+        ValueError, match=f"other settings.*Received: different {next(iter(change))}"
+    ):
         convert(tree, tmp_path / "out", **change)
 
 
@@ -565,6 +567,10 @@ def test_the_command_says_what_it_wrote(tree, tmp_path, capsys):
     assert main(Conversion(data=tree, out=tmp_path / "out", size=64, jobs=1)) == 0
     printed = capsys.readouterr().out
     assert "40 records (10 HEMORRHAGE, 10 ISCHEMIA, 20 NONE), protocol clean" in printed
+    out = tmp_path / "out"
+    assert printed.endswith(
+        f"\nNext: stroke-tf train-classifier --records {out}, or stroke-tf audit {out}\n"
+    )
 
 
 def test_the_command_names_an_unknown_layout(tmp_path):
@@ -616,7 +622,7 @@ def test_records_of_an_earlier_geometry_are_not_taken_for_finished(tree, tmp_pat
     plan = json.loads((tmp_path / "out" / "conversion.json").read_text())
     del plan["encoding_version"]
     (tmp_path / "out" / "conversion.json").write_text(json.dumps(plan))
-    with pytest.raises(ValueError, match="different: encoding_version"):
+    with pytest.raises(ValueError, match="different encoding_version"):
         convert(tree, tmp_path / "out")
 
 

@@ -275,7 +275,7 @@ def test_a_conversion_from_a_changed_zip_is_not_continued(tree, series):
     convert(tree)
     write_dicom(series / "PAT0/SE1/IM000000", 9)
     pack(target, series)
-    with pytest.raises(ValueError, match="must be new"):
+    with pytest.raises(ValueError, match="already holds another data set"):
         convert(tree)
 
 

@@ -625,6 +625,7 @@ def test_an_unknown_folder_lists_the_layouts_and_what_was_seen(tmp_path: Path) -
     with pytest.raises(ValueError, match=r"folders \['photos'\], files \['b.csv'\]") as error:
         find_slices(tmp_path)
     assert all(f"\n  {name}: " in str(error.value) for name in LAYOUTS)
+    assert str(error.value).endswith("\nany other set: --table, see docs/howto/your_data.md")
 
 
 def test_a_forced_layout_must_fit(tmp_path: Path) -> None:
@@ -634,8 +635,11 @@ def test_a_forced_layout_must_fit(tmp_path: Path) -> None:
         find_slices(tmp_path, layout="ct-ich")
     with pytest.raises(ValueError, match=r"`layout` must be auto or one of .*'nifti'"):
         find_slices(tmp_path, layout="nifti")
-    with pytest.raises(ValueError, match="must be a folder"):
+    with pytest.raises(ValueError, match="must be a folder. Received: no such file or folder"):
         find_slices(tmp_path / "absent")
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="must be a folder. Received: a file"):
+        find_slices(tmp_path / "file")
 
 
 def test_slices_are_frozen() -> None:

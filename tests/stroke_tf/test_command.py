@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from stroke_tf import command
+from stroke_tf.audits.settings import AuditConfig
 from stroke_tf.command import parse, reported
 from stroke_tf.config import FitConfig
 from stroke_tf.runs.keep_or_run import settings_text
 from stroke_tf.runs.settings import ClassifierRun, ClassifierTraining, UnetRun, UnetTraining
+from stroke_tf.tables.cross_settings import ClassifierCrossValidation
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,27 @@ def test_a_flag_of_another_command_is_told_by_its_name_here(kind, flags, hint, c
     assert said.endswith(hint) and ("Here" in said) == bool(hint)
 
 
+@pytest.mark.parametrize(
+    ("kind", "flags", "meant"),
+    [
+        (AuditConfig, ["--records", "my records"], "'my records'"),
+        (AuditConfig, ["--only", "data", "--records=r"], "r --only data"),
+        (ClassifierCrossValidation, ["--task", "type", "--records", "r"], "r --task type"),
+        (AuditConfig, ["run", "--records", "r", "--bogus"], ""),
+        (AuditConfig, ["--records"], ""),
+        (ClassifierTraining, ["--records"], ""),
+    ],
+)
+def test_records_that_come_without_a_flag_are_told_how(kind, flags, meant, capsys, monkeypatch):
+    monkeypatch.setattr(command, "called_as", "stroke-tf verb")
+    with pytest.raises(SystemExit) as end:
+        parse(kind, args=flags)
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    hint = f"Here the records come without a flag: stroke-tf verb {meant}\n" if meant else ""
+    assert said.endswith(hint) and ("Here" in said) == bool(hint)
+
+
 def test_settings_without_a_default_have_no_file(capsys):
     assert parse(Needs, args=["--data", "x"]) == Needs(Path("x"))
     with pytest.raises(SystemExit):
@@ -98,6 +121,11 @@ def test_settings_without_a_default_have_no_file(capsys):
     [
         (ValueError("`epochs` must be >= 1. Received: 0"), 1, "`epochs` must be >= 1. Received: 0"),
         (MemoryError(), 1, "MemoryError"),
+        (
+            ImportError("C extension: None not built."),
+            1,
+            "C extension: None not built. `stroke-tf doctor` says what is missing or does not fit",
+        ),
         (KeyboardInterrupt(), 130, "Stopped: the same command goes on"),
     ],
 )

@@ -1,4 +1,5 @@
 import importlib.metadata
+import json
 
 import pytest
 
@@ -11,6 +12,14 @@ def found(what):
 
 def missing(package):
     raise importlib.metadata.PackageNotFoundError(package)
+
+
+BROKEN = "No module named 'keras': install the package anew, "
+
+
+def broken():
+    yield doctor.Finding("system", "Linux")
+    raise ImportError("No module named 'keras'")
 
 
 @pytest.fixture
@@ -66,9 +75,105 @@ def test_an_extra_that_is_missing_is_named_with_its_use_and_how_to_get_it(
     assert found(package).advice == f"pip install 'stroke_tf[{extra}]'"
 
 
-def test_a_required_package_that_is_missing_is_named(monkeypatch):
-    monkeypatch.setattr(importlib.metadata, "version", missing)
-    assert found("keras") == doctor.Finding("keras", "not installed", "make setup")
+class Installed:
+    """This package as pip has installed it: from a file, a folder (`dir_info`) or an index."""
+
+    def __init__(self, url=None, **more):
+        self.origin = json.dumps({"url": url, **more}) if url else None
+
+    def read_text(self, name):
+        assert name == "direct_url.json"
+        return self.origin
+
+
+@pytest.fixture
+def no_clone(monkeypatch, tmp_path):
+    """Moves the package out of its clone."""
+    monkeypatch.setattr(doctor, "__file__", str(tmp_path / "stroke_tf" / "doctor.py"))
+
+
+@pytest.fixture
+def versions(monkeypatch):
+    """Says which versions of packages are installed, None for none."""
+    installed = importlib.metadata.version
+
+    def say(**those):
+        def version(name):
+            known = those.get(name.replace("-", "_"), "")
+            return missing(name) if known is None else known or installed(name)
+
+        monkeypatch.setattr(importlib.metadata, "version", version)
+
+    return say
+
+
+def test_a_required_package_that_is_missing_is_a_fault(versions):
+    versions(keras=None, isal=None)
+    for package in ("keras", "isal"):
+        assert found(package) == doctor.Finding(
+            package, "not installed", "make -B setup", is_fault=True
+        )
+    assert doctor.main(doctor.Doctor()) == 1
+
+
+def test_a_required_package_of_another_version_is_a_fault(versions, capsys):
+    versions(numpy="1.26.4", keras_tuner="1.4.7")
+    assert found("numpy") == doctor.Finding("numpy", "1.26.4", "make -B setup", ">=2", True)
+    assert found("keras-tuner").wanted == "==1.4.8"
+    assert doctor.main(doctor.Doctor()) == 1
+    assert "1.26.4, must be >=2" in capsys.readouterr().out
+
+
+def test_a_required_package_that_fits_is_no_fault():
+    shown = [finding.what for finding in doctor.findings()]
+    assert found("numpy") == doctor.Finding("numpy", importlib.metadata.version("numpy"))
+    assert "scipy" not in shown and "ruff" not in shown
+
+
+def test_without_a_clone_the_advice_is_of_pip(versions, no_clone):
+    versions(numpy="1.26.4", keras=None)
+    assert found("numpy").advice == "pip install 'numpy>=2'"
+    assert found("keras").advice.startswith("pip install 'keras>=3")
+
+
+@pytest.mark.parametrize(
+    ("came", "named"),
+    [
+        (
+            Installed("file:///home/me/stroke_tf-0.1.0%2Bcpu-py3-none-any.whl", archive_info={}),
+            "stroke_tf-0.1.0+cpu-py3-none-any.whl",
+        ),
+        (Installed("file:///home/me/stroke", dir_info={}), "."),
+        (Installed(), "stroke_tf"),
+    ],
+)
+def test_what_cannot_be_loaded_is_installed_anew_from_where_it_came(
+    came, named, no_clone, monkeypatch, capsys
+):
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: came)
+    monkeypatch.setattr(doctor, "findings", broken)
+    assert doctor.main(doctor.Doctor()) == 1
+    assert capsys.readouterr().err == f"{BROKEN}`pip install --force-reinstall {named}`\n"
+
+
+def test_in_a_clone_a_package_that_cannot_be_loaded_is_for_make(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "findings", broken)
+    assert doctor.main(doctor.Doctor()) == 1
+    assert capsys.readouterr().err == BROKEN + "`make -B setup`\n"
+
+
+def test_findings_are_a_list_as_json(versions, capsys):
+    versions(numpy="1.26.4")
+    assert doctor.main(doctor.Doctor(json=True)) == 1
+    listed = json.loads(capsys.readouterr().out)
+    (numpy,) = (finding for finding in listed if finding["what"] == "numpy")
+    assert numpy == {
+        "what": "numpy",
+        "found": "1.26.4",
+        "advice": "make -B setup",
+        "wanted": ">=2",
+        "is_fault": True,
+    }
 
 
 def test_advice_is_printed_as_it_is_to_be_typed(capsys):

@@ -99,8 +99,18 @@ def test_an_unknown_audit_lists_the_known_ones(phantom_records, tmp_path):
 
 def test_an_audit_that_lacks_what_it_looks_at_says_so(phantom_records, tmp_path, monkeypatch):
     monkeypatch.setitem(entries.AUDITS, "of-runs", Audit("nowhere", "run", ""))
-    with pytest.raises(ValueError, match="of-runs needs run"):
+    with pytest.raises(ValueError, match="of-runs needs a trained run"):
         run_audits(AuditConfig(phantom_records[0], out=tmp_path, only=("of-runs",)))
+
+
+def test_what_is_skipped_for_want_of_a_run_is_said(phantom_records, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(data, "audit", lambda subject: Audited("Data", "", (), {}))
+    for name in [name for name, entry in entries.AUDITS.items() if entry.needs == "records"]:
+        if name != "data":
+            monkeypatch.delitem(entries.AUDITS, name)
+    caplog.set_level("INFO")
+    run_audits(AuditConfig(phantom_records[0], out=tmp_path, weights=None))
+    assert "skipped `failures`: it needs a trained run" in caplog.messages
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,18 @@ def test_nothing_but_what_is_left_out_is_an_error(kind, tmp_path, scripted, capf
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("typed", ["../in/nowhere.png", "../in/empty"])
+def test_what_the_user_typed_is_said_and_no_going_on_with_nothing(
+    typed, tmp_path, scripted, capfd, monkeypatch
+):
+    (tmp_path / "in" / "empty").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "in")
+    assert predict((Path(typed),), tmp_path / "out") == 1
+    told = capfd.readouterr().err
+    assert told.splitlines()[-1].startswith(f"{typed}: must ")
+    assert "--keep-going" not in told
+
+
 def test_what_was_done_before_a_fault_stays(tmp_path, scripted, capfd, monkeypatch):
     from stroke_tf.deploy import prediction_folder
 

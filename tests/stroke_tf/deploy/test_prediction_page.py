@@ -43,6 +43,16 @@ def predicted(tmp_path_factory):
     return base / "out"
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_single_picture_is_not_told_as_several(count, tmp_path):
+    for number in range(count):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((60, 50), 60, np.uint8))
+    given = Prediction(inputs=tuple(tmp_path.glob("*.png")), model=(), out=tmp_path / "out")
+    predict_inputs(given, model=ScriptedModel())
+    told = f"{count} loose picture{'s' * (count > 1)}</h2>"
+    assert told in (tmp_path / "out" / "report.html").read_text()
+
+
 @pytest.fixture
 def page(browser, predicted):
     opened = browser.new_page(viewport={"width": 1200, "height": 900})
