@@ -46,6 +46,7 @@ help: ## this list
 	@echo "  make tfrecords DATA=folder OUT=records PROTOCOL=clean SIZE=512 JOBS=2 ARGS='--max-bad 3'"
 
 setup: $(VENV)/.installed ## create .venv and install everything at its pinned version
+	@echo "Installed. Next: . $(VENV)/bin/activate, then: stroke-tf doctor"
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -111,8 +112,9 @@ lint: $(VENV)/.installed ## formatting, style, types and import rules
 	$(VENV)/bin/lint-imports
 
 docs: $(VENV)/.installed ## README, docs and a reference as a site: build/docs/html/index.html
-	$(PY) -m sphinx --quiet --fresh-env --fail-on-warning --keep-going \
-		--doctree-dir build/docs/doctrees docs build/docs/html $(ARGS)
+	TF_CPP_MIN_LOG_LEVEL=$${TF_CPP_MIN_LOG_LEVEL:-3} $(PY) -m sphinx --quiet --fresh-env \
+		--fail-on-warning --keep-going --doctree-dir build/docs/doctrees docs build/docs/html $(ARGS)
+	@echo "Open build/docs/html/index.html in a browser."
 
 wheel: $(VENV)/.installed ## dist/*.whl and dist/*.tar.gz of this package
 	$(PY) -m build --no-isolation $(ARGS)

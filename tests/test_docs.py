@@ -1,9 +1,11 @@
 """Every command of README and docs must be one that its module or the Makefile understands."""
 
+import dataclasses
 import importlib.util
 import re
 import shlex
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -58,6 +60,7 @@ SETTINGS = {
     "benchmarks.unet_step": unet_step.Settings,
     "data_tools.build_tfrecords": Conversion,
     "data_tools.inspect": Inspection,
+    "data_tools.phantom": PhantomConfig,
     "data_tools.phantom.data_set": PhantomConfig,
     "experiments.cross_validate": kind_of,
     "experiments.ct_ich_detect": TableRun,
@@ -99,6 +102,10 @@ MODULES = {verb: module for verb, (module, _) in VERBS.items()}
 MEASURED = ("ct_ich.md", "search.md", "open_stroke_ct.md")
 """Pages whose prose stands as it was when its numbers were measured."""
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LISTED = [
+    line for line in (ROOT / "docs/reference/commands.md").read_text().splitlines() if "| `" in line
+]
+"""The rows of the page of all commands."""
 
 
 def commands():
@@ -139,3 +146,25 @@ def test_a_documented_command_takes_its_flags(module, flags):
 
 def test_there_are_documented_commands():
     assert len(list(commands())) >= 4
+
+
+def names_of(kind):
+    """The fields of a dataclass, and those of the dataclasses in it."""
+    for name, inner in get_type_hints(kind).items():
+        yield name
+        yield from names_of(inner) if dataclasses.is_dataclass(inner) else ()
+
+
+def test_the_page_of_commands_has_a_row_for_each_verb():
+    assert [row.split("`")[1] for row in LISTED] == list(VERBS)
+
+
+@pytest.mark.parametrize("row", LISTED, ids=lambda row: row.split("`")[1])
+def test_a_row_of_commands_names_flags_of_its_verb_and_a_target_that_runs_it(row):
+    verb = row.split("`")[1]
+    kind = SETTINGS[verb] if SETTINGS[verb] is not kind_of else kind_of([])
+    flags = re.findall("`--([a-z0-9-]+)`", row)
+    assert {flag.replace("-", "_") for flag in flags} <= set(names_of(kind))
+    makefile = (ROOT / "Makefile").read_text()
+    runs = re.findall(rf"^([a-z-]+):.*\n\t.*\$\(RUN\) {verb}\b", makefile, re.MULTILINE)
+    assert re.findall("`make ([a-z-]+)`", row) == runs

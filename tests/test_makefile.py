@@ -83,6 +83,19 @@ def told(tmp_path):
     return tell
 
 
+def test_what_comes_next_is_told_after_an_installation_and_the_docs(tmp_path, monkeypatch):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\necho "log level $TF_CPP_MIN_LOG_LEVEL"\n')
+    python.chmod(0o755)
+    (tmp_path / ".installed").touch()
+    set_up = make("--silent", f"VENV={tmp_path}", "setup").stdout
+    assert set_up.endswith(f". {tmp_path}/bin/activate, then: stroke-tf doctor\n")
+    built = make("--silent", f"VENV={tmp_path}", "docs").stdout
+    assert built == "log level 3\nOpen build/docs/html/index.html in a browser.\n"
+
+
 @pytest.mark.parametrize("name", ["Ali'nin verisi", "veri$HOME", "veri`id`", 'a "b" \\ c'])
 def test_folders_reach_the_command_as_they_are_named(told, name):
     assert told("tfrecords", f"DATA={name}", f"OUT={name}/o")[:5] == [

@@ -21,6 +21,12 @@ def test_the_notebook_is_stored_without_outputs(notebook):
     assert {cell.execution_count for cell in cells} == {None}
 
 
+def test_the_first_cell_quietens_the_log_of_tensorflow(notebook):
+    first = next(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    assert 'os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"' in first
+    assert "stroke_tf" not in first
+
+
 def test_the_links_of_the_notebook_lead_somewhere(notebook):
     texts = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     links = re.findall(r"\]\(([^)]+)\)", "".join(texts))

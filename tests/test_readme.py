@@ -9,6 +9,7 @@ from trees import write_tree
 
 from data_tools.conversion import build_tfrecords
 from data_tools.options import Conversion
+from stroke_tf.runs.same_training import TESTING
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -56,6 +57,29 @@ def test_the_example_of_masks_draws_slices_of_any_size(tmp_path, monkeypatch):
 def test_the_readme_is_short():
     assert len(README.split()) <= 700
     assert [line for line in README.splitlines() if len(line) > 120] == []
+
+
+def test_the_readme_is_tried_in_a_clone_step_by_step():
+    before, block = README.split("## Try it")[1].split("```")[:2]
+    assert "Clone this repository" in before
+    commands = [line.partition("#")[0].strip() for line in block.strip().splitlines()]
+    assert commands == ["make setup", ". .venv/bin/activate", "stroke-tf doctor", "make demo"]
+
+
+def test_a_page_says_how_to_run_the_notebook():
+    command = "jupyter execute notebooks/first_steps.ipynb"
+    assert command in (DOCS / "getting_started.md").read_text()
+
+
+def test_every_page_takes_the_shipped_model_as_there():
+    assert [page.name for page in PAGES if "once it is made" in page.read_text()] == []
+
+
+def test_the_guide_names_the_flags_of_runs_that_share_a_training():
+    page = (DOCS / "howto/train.md").read_text()
+    section = page[page.index("## One training, several tests") :].partition("\n## ")[0]
+    flags = {name.replace("_", "-") for name in TESTING}
+    assert set(re.findall("`--([a-z-]+)`", section)) == flags
 
 
 def test_the_picture_of_the_readme_is_there_and_small():
