@@ -2,6 +2,10 @@
 
 from sphinx.application import Sphinx
 
+from stroke_tf.quiet_import import import_quietly
+
+import_quietly("tensorflow")  # its notes are no warnings of the site
+
 project = html_title = "stroke_tf"
 html_theme = "furo"
 html_copy_source = False

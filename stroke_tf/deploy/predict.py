@@ -2,7 +2,7 @@
 
     stroke-tf predict INPUT... [--model RUN [RUN ...]] [--out FOLDER]
 
-Where no model is named, the package's own answers, once it is made, and says what it is not for.
+Where no model is named, the package's own answers and says what it is not for.
 Writes predictions.csv, studies.json and report.html, and for each series its masks, overlays and
 pictures. Killed and run again it skips what is done. The exit code is 1 if anything could not be
 read, and 2 for a wrong flag. Research software, no medical device.
@@ -52,7 +52,7 @@ class Prediction:
     Attributes:
         inputs: Pictures, DICOM files, folders and zips; searched to their depths.
         model: The name of a shipped model, a finished run's folder, a folder by save-model or a
-            .keras file; several are an ensemble; none: ct-ich-haemorrhage, once it is made.
+            .keras file; several are an ensemble; none: ct-ich-haemorrhage.
         out: Folder to write: new, empty, or begun by this same prediction; not inside an input.
         json: Print a summary as JSON on standard output.
         keep_going: Go on without files that cannot be read; the exit code is 1 all the same.

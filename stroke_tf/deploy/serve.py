@@ -2,7 +2,7 @@
 
     stroke-tf serve [--model results/unet/mobilenetv2-s0] [--port 7860]
 
-Where no model is named, the package's own answers, once it is made, and says what it is not for.
+Where no model is named, the package's own answers and says what it is not for.
 Answers on this machine alone unless `--host` says otherwise: there is no password, and what is
 handed in are pictures of patients. Uploads are deleted as soon as they are read, results when their
 visitor leaves, and everything when the page stops. Research software, not a medical device.
@@ -35,7 +35,7 @@ class ServeConfig:
 
     Attributes:
         model: Names of shipped models, runs, folders by `save-model` or .keras files; several
-            answer together; none: ct-ich-haemorrhage, once it is made.
+            answer together; none: ct-ich-haemorrhage.
         operating_point: Which of the model's thresholds calls a slice positive: its own, or that of
             0.9 sensitivity or 0.9 specificity where it has them.
         pixels: What the model was trained on, where it does not say so itself: 8-bit grey or HU.
