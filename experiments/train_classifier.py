@@ -19,6 +19,7 @@ from functools import partial
 from data_tools.smoke import smoke_records
 from stroke_tf import command
 from stroke_tf.runs.settings import ClassifierTraining, small
+from stroke_tf.runs.start import check_start
 
 
 def main(config: ClassifierTraining, *, args: Sequence[str] = ()) -> int:
@@ -31,6 +32,7 @@ def main(config: ClassifierTraining, *, args: Sequence[str] = ()) -> int:
     run = config.run
     if config.smoke:
         run = small(replace(run, records=smoke_records((run.records,), out=run.out)[0]))
+    check_start(run)
     if config.auto or config.minutes is not None:
         from stroke_tf.auto.choose import set_by_user, settled
 

@@ -19,6 +19,7 @@ from data_tools.smoke import smoke_records
 from stroke_tf import command
 from stroke_tf.processes import host_number, run_hosts
 from stroke_tf.runs.settings import UnetTraining, small
+from stroke_tf.runs.start import check_start
 
 _HOST_MODULE = "stroke_tf.runs.unet_host"
 
@@ -36,9 +37,11 @@ def main(config: UnetTraining, *, args: Sequence[str] = ()) -> int:
         records = smoke_records((run.records,), out=run.out)[0]
         run, args = small(replace(run, records=records)), [*args, "--records", str(records)]
     shared = config.hosts > 1 or number is not None
-    if config.auto or config.minutes is not None:
-        if shared:
-            raise ValueError("--auto must be left out where several hosts train: it measures one")
+    chooses = config.auto or config.minutes is not None
+    if chooses and shared:
+        raise ValueError("--auto must be left out where several hosts train: it measures one")
+    check_start(run)
+    if chooses:
         from stroke_tf.auto.choose import set_by_user, settled
 
         own = set_by_user(UnetTraining, args)

@@ -39,6 +39,7 @@ def run_audits(config: AuditConfig) -> Path:
 
     Raises:
         FileNotFoundError: If a file or folder is missing.
+        OSError: If ImageNet weights cannot be downloaded, which is found out first.
         ValueError: If an audit is unknown or lacks what it looks at, a file is not valid, or the
             weights have learned from these patients.
     """
@@ -48,6 +49,12 @@ def run_audits(config: AuditConfig) -> Path:
     if subject.records is not None and subject.run is None:
         check_not_learned_from(subject.weights, subject.records)
     with locked(config.out):
+        if any(
+            entry.network and read_kept(config.out, name, settings) is None
+            for name, entry in chosen.items()
+        ):
+            _logger.info("Loading %s, weights %s …", subject.backbone, subject.weights)
+            importlib.import_module("stroke_tf.audits.slices").load_backbone(subject)
         for name, entry in chosen.items():
             if read_kept(config.out, name, settings) is None:
                 start = time.monotonic()

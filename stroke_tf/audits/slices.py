@@ -130,11 +130,22 @@ def backbone_features(images: NDArray[np.uint8], subject: Subject) -> NDArray[np
         images: uint8 grey, shape (N, S, S), S the subject's `image_size`.
         subject: Names the backbone and its weights.
     """
-    compute = _extractor(subject.backbone, subject.image_size, subject.weights)
+    compute = load_backbone(subject)
     starts = range(0, len(images), _BATCH)
     return np.concatenate(
         [np.asarray(compute(gray_to_rgb(images[at : at + _BATCH, ..., None]))) for at in starts]
     )
+
+
+def load_backbone(subject: Subject) -> Callable[[Any], Any]:
+    """Returns the subject's frozen backbone, from images, (B, S, S, 3), to features, (B, C).
+
+    Raises:
+        FileNotFoundError: If its weight file does not exist.
+        OSError: If its ImageNet weights cannot be downloaded.
+        ValueError: If the backbone is unknown, or the weights do not fit it.
+    """
+    return _extractor(subject.backbone, subject.image_size, subject.weights)
 
 
 @functools.lru_cache(maxsize=1)  # it is built and compiled in seconds, for many views

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import psutil
@@ -15,6 +15,7 @@ from stroke_tf.auto.rules import (
     Facts,
     Reason,
     batch_for,
+    check_minutes,
     epoch_seconds,
     epochs_for,
     fits,
@@ -59,7 +60,8 @@ def settled(
             keep what was chosen and take extra time.
 
     Raises:
-        ValueError: If the file was made for other settings or records, or nothing fits the memory.
+        ValueError: If the file was made for other settings or records, nothing fits the memory, or
+            no epoch the minutes.
     """
     path = run.out / run.experiment / f"auto-{run.row_name}.json"
     asked = plain(_asked(run, minutes=minutes, set_by_user=set_by_user))
@@ -77,7 +79,9 @@ def settled(
         held = psutil.Process().memory_info().rss
         memory = min(memory_limit(), available_memory() + held)
         share = None if minutes is None else minutes / trainings
-        _, reasons = choose(run, memory=memory, minutes=share, set_by_user=set_by_user)
+        _, reasons = choose(
+            run, memory=memory, minutes=share, set_by_user=set_by_user, trainings=trainings
+        )
         write_json(path, {"asked": asked, "memory": memory, "reasons": reasons})
     for reason in reasons:
         _logger.info("  %s", reason)
@@ -90,6 +94,7 @@ def choose(
     memory: int,
     minutes: float | None = None,
     set_by_user: Collection[str] = (),
+    trainings: int = 1,
     measure: Measure = measure,
 ) -> tuple[Kind, list[Reason]]:
     """Returns a run with its settings chosen, and why each has its value; see the rules.
@@ -99,12 +104,15 @@ def choose(
         memory: Bytes that the training may take.
         minutes: Time that it may take; None for any.
         set_by_user: Those of CHOICES that stay as they are.
+        trainings: How many trainings take so many minutes each.
         measure: What measures steps.
 
     Raises:
         FileNotFoundError: If the records are missing.
-        ValueError: If not even a step of one slice of the smallest size fits the memory.
+        ValueError: If not even a step of one slice of the smallest size fits the memory, or not one
+            epoch the minutes.
     """
+    _logger.info("Reading what the records hold, to choose settings …")
     facts = apart(_facts, run)
     sizes, why_size = _sizes(run, facts, own="image_size" in set_by_user)
     if getattr(run, "training", "full") in HEAD_ONLY:
@@ -114,7 +122,10 @@ def choose(
     fitting = partial(_fitting, facts=facts, memory=memory, own_batch=own_batch, measure=measure)
     least = run.fit.epochs if "epochs" in set_by_user else LEAST_EPOCHS
     timed = partial(_too_long, facts=facts, epochs=least, minutes=minutes)
-    step, why_batch, why_smaller = _largest(run, sizes, fitting=fitting, timed=timed)
+    step, why_batch, why_smaller = _largest(
+        run, sizes, fitting=fitting, timed=timed, cheapest_first=minutes is not None
+    )
+    check_minutes(run, facts, step, minutes=minutes, trainings=trainings)
     default_batch = type(run)().batch_size if own_batch else run.batch_size
     epochs, rate = run.fit.epochs, run.fit.learning_rate
     chosen = {
@@ -164,14 +175,26 @@ def _largest(
     *,
     fitting: Callable[[Run], tuple[Step, str] | None],
     timed: Callable[[Step], str],
+    cheapest_first: bool,
 ) -> tuple[Step, str, str]:
     """Returns the step of the first size that fits memory and time, or the last that fits memory.
 
     Also returns the reason for its batch, and the reason if the size is not the first.
+
+    Args:
+        run: The run; its size is not read.
+        sizes: Sizes to try, the wanted one first, the smallest last.
+        fitting: Measures the step of a run whose batch fits, if one does.
+        timed: Says why a step takes too long; nothing if it does not.
+        cheapest_first: Whether the last size is measured first, to leave out the larger ones that
+            take too long by it.
     """
+    measured = cache(lambda size: fitting(replace(run, image_size=size)))
     found, smaller = None, ""
+    if cheapest_first and (least := measured(sizes[-1])):
+        sizes, smaller = _worth_timing(sizes, least[0], timed=timed)
     for size in sizes:
-        fitted = fitting(replace(run, image_size=size))
+        fitted = measured(size)
         if fitted is None:
             smaller = f"; a step of {size} does not fit the memory"
             continue
@@ -187,6 +210,30 @@ def _largest(
     return found
 
 
+def _worth_timing(
+    sizes: Sequence[int], least: Step, *, timed: Callable[[Step], str]
+) -> tuple[list[int], str]:
+    """Returns the sizes that may fit the time, and why the last of the others does not.
+
+    Larger slices take as long as the smallest, or half as long for each pixel if that is more.
+
+    Args:
+        sizes: Sizes to try, the smallest last; it stays.
+        least: The measured step of the smallest.
+        timed: Says why a step takes too long; nothing if it does not.
+    """
+    kept, why = [], ""
+    for size in sizes[:-1]:
+        times = max(1, (size / least.size) ** 2 / 2)
+        seconds = {name: times * getattr(least, name) for name in ("train_seconds", "val_seconds")}
+        too_long = timed(replace(least, size=size, **seconds))
+        if too_long:
+            why = f"{too_long} or more"
+        else:
+            kept.append(size)
+    return [*kept, sizes[-1]], why
+
+
 def _too_long(step: Step, *, facts: Facts, epochs: int, minutes: float | None) -> str:
     """Returns why a size takes too long; empty where so many epochs fit the minutes."""
     needed = epochs * epoch_seconds(facts, step) / 60
@@ -200,6 +247,8 @@ def _fitting(
 ) -> tuple[Step, str] | None:
     """Returns a measured step whose batch fits, and why it is that batch; None if none fits."""
     batch, why, known = run.batch_size, KEPT, {}
+    batches = f"batch {batch}" if own_batch else "of batches 1 and 2, then of the one that fits"
+    _logger.info("Timing a few steps at %d px, %s …", run.image_size, batches)
     if not own_batch:
         known = {batch_size: measure(replace(run, batch_size=batch_size)) for batch_size in _PROBED}
         probed = [step for step in known.values() if step]

@@ -22,6 +22,7 @@ USED_SHARE = 0.75
 TESTED_BYTES = 6
 LEAST_STEPS, MOST_BATCH, GAIN = 20, 32, 0.1
 ENOUGH_STEPS, MOST_TIMES, LEAST_EPOCHS = 1000, 5, 8
+SPARE, LEAST_SIZE = 1.4, 96  # times an epoch that the advised minutes hold; the least advised size
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,16 @@ class Memory:
 
 def sizes_of(run: Run, facts: Facts) -> list[int]:
     """Returns the sizes that a run's network can have, the smallest first, up to that stored."""
-    step = 1
-    if not isinstance(run, ClassifierRun):
-        steps = {"pspnet": 48, "improved": 2**run.depth}
-        step = steps.get(run.architecture, 32)
+    step = _size_step(run)
     fitting = [size for size in SIZES if size % step == 0 and size <= facts.side]
     return fitting or [max(step, facts.side // step * step)]
+
+
+def _size_step(run: Run) -> int:
+    """Returns what the side of a run's slices must be a multiple of, pixels."""
+    if isinstance(run, ClassifierRun):
+        return 1
+    return {"pspnet": 48, "improved": 2**run.depth}.get(run.architecture, 32)
 
 
 def size_for_lesions(sizes: Sequence[int], facts: Facts, *, default: int) -> tuple[int, str]:
@@ -211,17 +216,50 @@ def epoch_seconds(facts: Facts, step: Step) -> float:
 
 
 def epochs_for(facts: Facts, step: Step, *, default: int, minutes: float | None) -> tuple[int, str]:
-    """Returns enough epochs for 1,000 steps, the default at least, as far as the minutes go."""
+    """Returns enough epochs for 1,000 steps, the default at least, as far as the minutes go.
+
+    One is the least: `check_minutes` refuses minutes that it does not fit.
+    """
     steps = math.ceil(facts.training / step.batch)
     wanted = min(max(default, math.ceil(ENOUGH_STEPS / steps)), MOST_TIMES * default)
     seconds = epoch_seconds(facts, step)
     why = f"{steps} steps each of {facts.training} slices of {facts.patients} groups"
     if minutes is None:
         return wanted, f"{why}; about {seconds:.0f} s each, fewer if none gets better"
-    most = int(minutes * 60 / seconds)
+    most = max(1, int(minutes * 60 / seconds))
     if most < wanted:
-        return max(1, most), f"{why}; {most} x {seconds:.0f} s fit into {minutes:g} minutes"
+        return most, f"{why}; {most} x {seconds:.0f} s fit into {minutes:g} minutes"
     return wanted, f"{why}; {wanted} x {seconds:.0f} s, within {minutes:g} minutes"
+
+
+def check_minutes(
+    run: Run, facts: Facts, step: Step, *, minutes: float | None, trainings: int = 1
+) -> None:
+    """Checks that an epoch of such steps fits the minutes.
+
+    Args:
+        run: Its network says which sizes it can have.
+        facts: What is known of the records.
+        step: The cheapest step that was measured.
+        minutes: Time that one training may take; None for any.
+        trainings: How many trainings take so long each.
+
+    Raises:
+        ValueError: If it does not; says what to give instead.
+    """
+    needed = epoch_seconds(facts, step) / 60
+    if minutes is None or needed <= minutes:
+        return
+    enough, good = (math.ceil(times * needed * trainings) for times in (SPARE, LEAST_EPOCHS))
+    unit = _size_step(run)
+    size = int(step.size * math.sqrt(max(0, minutes) / needed / SPARE)) // unit * unit
+    smaller = f", or --image-size {size}" if size >= LEAST_SIZE else ", or a smaller network"
+    each = f" in each of {trainings} trainings" if trainings > 1 else ""
+    raise ValueError(
+        f"--minutes must hold an epoch{each}, which takes {needed:.1f} minutes at {step.size} px, "
+        f"batch {step.batch}. Give --minutes {enough} (for {LEAST_EPOCHS} epochs {good}){smaller}. "
+        f"Received: {minutes * trainings:g}"
+    )
 
 
 def rate_for(batch: int, *, default_batch: int, default: float) -> tuple[float, str]:

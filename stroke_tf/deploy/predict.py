@@ -23,7 +23,7 @@ import tyro
 from stroke_tf import command
 from stroke_tf.config import PointName, Runtime
 from stroke_tf.records import Pixels
-from stroke_tf.zoo.shipped import or_shipped
+from stroke_tf.zoo.shipped import located, or_shipped
 
 if TYPE_CHECKING:
     from stroke_tf.deploy.model import StrokeModel
@@ -133,6 +133,9 @@ def predict_inputs(
     from stroke_tf.reading.inputs import find_inputs
 
     started = time.monotonic()
+    models = or_shipped(settings.model) if model is None else ()
+    for path in models:
+        located(path)  # before TensorFlow is loaded: a missing one is told at once
     _check_apart(settings)
     found = find_inputs(settings.inputs)
     _check_found(found, keep_going=settings.keep_going)
@@ -143,7 +146,7 @@ def predict_inputs(
             mirror = True if settings.mirror else None
             stated: dict[str, Any] = {"pixels": settings.pixels} if settings.pixels else {}
             model = load_model(
-                or_shipped(settings.model),
+                models,
                 runtime=settings.runtime,
                 mirror=mirror,
                 operating_point=settings.operating_point,

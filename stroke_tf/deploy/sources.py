@@ -26,7 +26,7 @@ from stroke_tf.evaluation.mask_score import mask_score_of_json
 from stroke_tf.evaluation.slice_answers import THRESHOLD
 from stroke_tf.files import read_json
 from stroke_tf.run_folder import DATA_NAME, RunMetrics, read_metrics
-from stroke_tf.zoo.shipped import ZOO
+from stroke_tf.zoo.shipped import no_model
 
 DESCRIPTION_NAME = "model.json"
 NETWORK_SUFFIX = ".keras"
@@ -53,11 +53,7 @@ def read_source(path: Path) -> Source:
         ValueError: If it is neither, is of another schema, or a file is not what its checksum says.
     """
     if not path.is_dir():
-        found = "another file" if path.exists() else "nothing of that name"
-        raise FileNotFoundError(
-            f"{path} must be a folder of a run or of save-model, a .keras file, or a shipped "
-            f"model, one of {sorted(ZOO)}. Received: {found}"
-        )
+        raise FileNotFoundError(no_model(path))
     if (path / DESCRIPTION_NAME).exists():
         return _saved(path)
     if (path / "metrics.json").is_file():

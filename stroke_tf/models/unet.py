@@ -15,6 +15,7 @@ from typing import Any
 import keras
 
 from stroke_tf.config import LibraryArchitecture
+from stroke_tf.imagenet_files import check_encoder
 from stroke_tf.models.backbones import Preprocessing, preprocess, settle_batch_norms
 from stroke_tf.models.composed import probabilities
 from stroke_tf.models.weights import Weights, check_shipped, resolve_weights, weight_errors
@@ -234,8 +235,7 @@ def sm_dice_loss(class_ids: keras.KerasTensor, probs: keras.KerasTensor) -> kera
 def _check_arguments(
     encoder: str, architecture: LibraryArchitecture, classes: int, image_size: int
 ) -> None:
-    if encoder not in ENCODERS:
-        raise ValueError(f"`encoder` must be one of {sorted(ENCODERS)}. Received: {encoder!r}")
+    check_encoder(encoder, architecture=architecture)
     if architecture not in _DESIGNS:
         raise ValueError(
             f"`architecture` must be one of {sorted(_DESIGNS)}. Received: {architecture!r}"

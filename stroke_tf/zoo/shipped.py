@@ -70,10 +70,13 @@ def located(path: Path | str) -> Path:
     A name stands for the shipped model, whatever lies in the current folder.
 
     Raises:
-        FileNotFoundError: If the shipped model was not installed with the package.
+        FileNotFoundError: If there is nothing of that name, or the shipped model was not installed
+            with the package.
     """
     shipped = ZOO.get(str(path))
     if shipped is None:
+        if not Path(path).exists():
+            raise FileNotFoundError(no_model(path))
         return Path(path)
     if not shipped.folder.is_dir():
         raise FileNotFoundError(
@@ -81,6 +84,15 @@ def located(path: Path | str) -> Path:
             f"`{shipped.made_by} --out {shipped.folder}` trains it"
         )
     return shipped.folder
+
+
+def no_model(path: Path | str) -> str:
+    """Returns the error text for a path that is no model."""
+    found = "another file" if Path(path).exists() else "nothing of that name"
+    return (
+        f"{path} must be a folder of a run or of save-model, a .keras file, or a shipped model, "
+        f"one of {sorted(ZOO)}. Received: {found}"
+    )
 
 
 def network_file(name: str) -> Path:

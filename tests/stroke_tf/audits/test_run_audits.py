@@ -64,6 +64,13 @@ def test_an_audit_by_other_weights_of_the_same_name_is_done_again(
     assert len(calls) == 2
 
 
+def test_weights_are_loaded_before_anything_is_looked_at(phantom_records, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "audit", lambda subject: pytest.fail("the weights come first"))
+    asked = dataclasses.replace(config(phantom_records[0], tmp_path), weights="none.h5")
+    with pytest.raises(FileNotFoundError, match="Received: 'none.h5'"):
+        run_audits(dataclasses.replace(asked, only=("data", "shortcuts")))
+
+
 def test_a_warning_is_printed_and_is_no_error(phantom_records, tmp_path, monkeypatch, capsys):
     found = Audited("Data", "", (Finding("warning", "a leak"), Finding("fine", "no leak")), {})
     monkeypatch.setattr(data, "audit", lambda subject: found)

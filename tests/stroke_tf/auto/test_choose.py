@@ -94,6 +94,35 @@ def test_few_minutes_take_a_smaller_size_and_then_fewer_epochs():
     assert values(run)[:3] == (128, 8, 2)
 
 
+def test_few_minutes_are_measured_at_the_smallest_size_first_and_at_no_hopeless_one(caplog):
+    measure = Measure()
+    with caplog.at_level(logging.INFO):
+        _, reasons = choose(RUN, memory=24 * GIB, minutes=5, measure=measure)
+    assert {size for size, _ in measure.asked} == {128}
+    assert "8 epochs at 160 would take 17 minutes or more" in str(reasons[0])
+    said = [line for line in caplog.messages if line.startswith("Timing")]
+    assert said == ["Timing a few steps at 128 px, of batches 1 and 2, then of the one that fits …"]
+    choose(RUN, memory=24 * GIB, minutes=20, measure=measure)
+    assert 224 not in {size for size, _ in measure.asked}
+
+
+def test_where_not_one_epoch_fits_the_minutes_it_is_said_with_what_to_give():
+    # At 128 an epoch takes 128.25 s, at 256 four times as long.
+    with pytest.raises(
+        ValueError, match="an epoch, which takes 2.1 minutes at 128 px, batch 8. "
+    ) as error:
+        choose(RUN, memory=24 * GIB, minutes=1, measure=Measure())
+    assert str(error.value).endswith(
+        "Give --minutes 3 (for 8 epochs 18), or a smaller network. Received: 1"
+    )
+    sized = replace(RUN, image_size=256)
+    own = {"set_by_user": ["image_size"], "measure": Measure()}
+    with pytest.raises(ValueError, match=r"Give --minutes 12 \(.*, or --image-size 96. Rec"):
+        choose(sized, memory=24 * GIB, minutes=2, **own)
+    with pytest.raises(ValueError, match="in each of 5 trainings, .* --minutes 60 .*Received: 10"):
+        choose(sized, memory=24 * GIB, minutes=2, trainings=5, **own)
+
+
 def test_the_epochs_that_the_user_sets_must_fit_the_minutes():
     # At 288 a step of 8 takes 5 s: 125 + 13/4 s of them are 11 minutes an epoch.
     one = replace(RUN, fit=replace(RUN.fit, epochs=1))

@@ -36,7 +36,7 @@ def asked(monkeypatch):
 )
 @pytest.mark.parametrize("flag", ["--auto", "--minutes=12"])
 def test_a_training_runs_with_what_is_chosen(
-    verb, kind, module, name, flag, asked, monkeypatch, tmp_path
+    verb, kind, module, name, flag, asked, monkeypatch, phantom_records, tmp_path
 ):
     trained = []
 
@@ -46,16 +46,18 @@ def test_a_training_runs_with_what_is_chosen(
 
     monkeypatch.setattr(module, name, run)
     flags = [flag, "--image-size", "96", "--out", str(tmp_path)]
+    flags += ["--records", str(phantom_records[0])]
     assert verb.main(parse(kind, args=flags), args=flags) == 0
     ((base, minutes, own),) = asked
     assert (minutes, own) == ((12 if "12" in flag else None, 1), {"image_size"})
     assert trained == [replace(base, **CHOSEN)]
 
 
-def test_without_the_flags_nothing_is_chosen(asked, monkeypatch, tmp_path):
+def test_without_the_flags_nothing_is_chosen(asked, monkeypatch, phantom_records, tmp_path):
     result = RunMetrics("e", "r", 0, "clean", {}, 1, None, {}, 1.0, "")
     monkeypatch.setattr(unet, "run_unet", lambda run, **_: result)
-    assert train_unet.main(parse(UnetTraining, args=["--out", str(tmp_path)])) == 0
+    flags = ["--records", str(phantom_records[0]), "--out", str(tmp_path)]
+    assert train_unet.main(parse(UnetTraining, args=flags)) == 0
     assert asked == []
 
 

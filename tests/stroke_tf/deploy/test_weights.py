@@ -92,6 +92,12 @@ def test_files_are_listed_with_where_they_are(folders, capsys):
     assert lines[4] == f"encoder   vgg19              vgg19.h5: {own}"
 
 
+def test_the_list_says_what_comes_from_the_package_index(folders, capsys):
+    main(WeightFiles("list", ("efficientnetlite1", "resnet50")))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "package index" in line]
+    assert [line.split()[1] for line in lines] == ["efficientnetlite1"]
+
+
 @pytest.mark.parametrize(
     ("data", "code", "told"), [(b"weights", 0, "right: "), (b"half", 1, "WRONG: ")]
 )

@@ -56,6 +56,24 @@ def test_an_error_that_is_not_about_weights_stays_as_it_is():
         raise KeyError("other")
 
 
+def test_a_failed_download_says_what_works_without_it_on_the_command_line():
+    with pytest.raises(OSError, match="vgg16 must be downloaded") as error:
+        with weight_errors("imagenet", network="vgg16"):
+            raise Exception("no route")
+    places = [
+        str(error.value).find(way)
+        for way in (
+            "--backbone efficientnetlite0 --weights ct-ich-haemorrhage",
+            "`stroke-tf weights get efficientnetlite0`",
+            "--weights FILE",
+            "--weights None",
+            "Received: no route",
+        )
+    ]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
 def test_weights_of_another_network_are_told_in_one_sentence(tmp_path, recwarn):
     file = tmp_path / "narrow.weights.h5"
     keras.applications.MobileNet(

@@ -85,12 +85,12 @@ def test_the_variables_say_which_host_this_is(monkeypatch):
         host_number()
 
 
-def test_a_host_but_the_first_trains_and_does_not_test(tmp_path, monkeypatch):
+def test_a_host_but_the_first_trains_and_does_not_test(phantom_records, tmp_path, monkeypatch):
     for name, value in {ADDRESSES: "10.0.0.1:4321", PROCESSES: "2", PROCESS_ID: "1"}.items():
         monkeypatch.setenv(name, value)
     started = []
     monkeypatch.setattr(train_unet, "run_hosts", lambda *args, **options: started.append(args))
-    config = UnetTraining(UnetRun(out=tmp_path))
+    config = UnetTraining(UnetRun(records=phantom_records[0], out=tmp_path))
     assert train_unet.main(config, args=["--out", "there"]) == 0
     assert started == [("stroke_tf.runs.unet_host", ["--out", "there"])]
     assert not list(tmp_path.iterdir())

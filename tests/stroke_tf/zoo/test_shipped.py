@@ -10,7 +10,8 @@ from stroke_tf.zoo.shipped import DEFAULT, ZOO, listed, located, network_file, n
 def test_a_name_stands_for_its_folder_and_a_path_for_itself(shipped, tmp_path):
     assert located(DEFAULT) == located(Path(DEFAULT)) == shipped.folder
     assert located(tmp_path) == tmp_path
-    assert located("results/run") == Path("results/run")
+    with pytest.raises(FileNotFoundError, match="nothing-here must be .*nothing of that name"):
+        located("nothing-here")
 
 
 def test_an_installation_without_the_model_says_how_to_make_it(not_shipped):
