@@ -69,7 +69,7 @@ def test_an_experiment_makes_its_own_records_for_a_smoke_run(tmp_path, monkeypat
     assert main(Samples(smoke=True)) == 0
     assert "No records at records: phantoms take their place" in caplog.text
     assert {path.name for path in (tmp_path / "results" / "smoke-data").iterdir()} == {
-        *("slices", "clean", "as-published"),
+        *(".lock", "slices", "clean", "as-published"),
     }
     assert len(list((tmp_path / "results" / "samples" / "figures").iterdir())) == 4
 
