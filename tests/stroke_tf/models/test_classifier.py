@@ -159,7 +159,14 @@ def test_a_failed_download_names_the_choices(monkeypatch):
     monkeypatch.setattr(file_utils, "get_file", fail)
     with pytest.raises(OSError) as error:
         build_classifier("mobilenet025", image_size=128, weights="imagenet")
-    for part in ("mobilenet025", "weights=None", 'weights="imagenet"', "weights=<file>", "URL"):
+    for part in (
+        "mobilenet025",
+        "--weights None",
+        "ct-ich-haemorrhage",
+        "weights get",
+        "FILE",
+        "URL",
+    ):
         assert part in str(error.value)
 
 
