@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,13 +25,19 @@ from rich.console import Console
 from rich.table import Table
 
 from stroke_tf import command
-from stroke_tf.fast import is_on
+from stroke_tf.config import WEIGHTS_FOLDER
+from stroke_tf.fast import is_on, takes_openvino
 from stroke_tf.files import to_json
+from stroke_tf.imagenet_files import BACKBONE_FILES, found
 from stroke_tf.machine import available_memory, cpu_flags, devices, memory_limit, processor
+from stroke_tf.zoo.shipped import ZOO
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
+DATA_FOLDER = "STROKE_TF_OPEN_DATA"
+"""Names the folder of real slices that tests are run on."""
+_LITTLE_DISK = 5  # GiB: an installation, records and some runs
 _FLAGS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "bfloat16", "amx_tile": "AMX"}
 _PACKAGES = ("stroke_tf", "numpy", "tensorflow", "keras", "segmentation-models", "keras-tuner")
 _EXTRAS = {  # the extra that brings a package, and what it is for
@@ -79,24 +86,24 @@ def main(settings: Doctor) -> int:
 
     It is 1 if TensorFlow or Keras cannot be loaded or a required package does not fit.
     """
-    found: list[Finding] = []
+    shown: list[Finding] = []
     unloaded = False
     try:
         for finding in findings():
-            found.append(finding)
+            shown.append(finding)
     except ImportError as error:
         print(f"{error}: install the package anew, `{_anew()}`", file=sys.stderr)
         unloaded = True
     if settings.json:
-        print(to_json([dataclasses.asdict(finding) for finding in found]), end="")
+        print(to_json([dataclasses.asdict(finding) for finding in shown]), end="")
     else:
-        _print_table(found)
-    return int(unloaded or any(finding.is_fault for finding in found))
+        _print_table(shown)
+    return int(unloaded or any(finding.is_fault for finding in shown))
 
 
-def _print_table(found: list[Finding]) -> None:
+def _print_table(shown: list[Finding]) -> None:
     table = Table("", "found", "what to do")
-    for finding in found:
+    for finding in shown:
         misfit = f", must be {finding.wanted}" if finding.wanted else ""
         table.add_row(finding.what, f"{finding.found}{misfit}", finding.advice)
     Console(markup=False).print(table)
@@ -116,14 +123,17 @@ def findings() -> Iterator[Finding]:
     yield Finding("processor", f"{processor()}: {', '.join(can) or 'not known'}")
     free, most = available_memory() / 2**30, memory_limit() / 2**30
     yield Finding("memory", f"{free:.0f} of {most:.0f} GiB free")
+    disk = shutil.disk_usage(Path()).free / 2**30
+    advice = "results and records need a few GiB: free some" if disk < _LITTLE_DISK else ""
+    yield Finding("disk", f"{disk:.0f} GiB free here", advice)
     yield from _required()
     for package, (extra, purpose) in _EXTRAS.items():
         version = _version(package)
         advice = "" if version else f"pip install 'stroke_tf[{extra}]'"
         yield Finding(package, f"{version or 'not installed'}: {purpose}", advice)
+    yield from _weights()
+    yield from _variables()
     import tensorflow  # noqa: F401
-
-    from stroke_tf.fast.runtimes import openvino_gains
 
     gpus, advice = devices("GPU"), "with one: pip install 'tensorflow[and-cuda]'"
     yield Finding("GPU", ", ".join(gpus)) if gpus else Finding("GPU", "none seen", advice)
@@ -131,7 +141,35 @@ def findings() -> Iterator[Finding]:
     fused = "batch norms, convolutions and Adam in one operation each, memory is kept"
     plain = "Keras' own operations, by STROKE_TF_FAST=0"
     yield Finding("training", fused if is_on() else plain)
-    yield Finding("predictions", "OpenVINO" if openvino_gains() else "Keras on TensorFlow")
+    yield Finding(
+        "predictions", "OpenVINO" if takes_openvino(has_gpu=bool(gpus)) else "Keras on TensorFlow"
+    )
+
+
+def _weights() -> Iterator[Finding]:
+    """Yields which ImageNet weights are here; the package's own model is not one of them."""
+    here = [name for name, file in BACKBONE_FILES.items() if found(file)]
+    missing = len(BACKBONE_FILES) - len(here)
+    advice = "stroke-tf weights get NAME; stroke-tf weights list names all" if missing else ""
+    told = f"of {', '.join(here) or 'no network'}; {missing} missing"
+    yield Finding("ImageNet weights", told, advice)
+    for name, model in ZOO.items():
+        lost = not model.folder.is_dir()
+        advice = f"{model.made_by} --out {model.folder.name}" if lost else ""
+        yield Finding(name, "missing" if lost else "there, without a download", advice)
+
+
+def _variables() -> Iterator[Finding]:
+    """Yields the package's own variables that are set; paths are not shown."""
+    for name in sorted(name for name in os.environ if name.startswith("STROKE_TF_")):
+        value = os.environ[name]
+        if name not in (WEIGHTS_FOLDER, DATA_FOLDER):
+            yield Finding(name, value)
+        elif Path(value).is_dir():
+            yield Finding(name, "names a folder")
+        else:
+            advice = f"unset {name}, or have it name a folder"
+            yield Finding(name, "names no folder", advice, is_fault=True)
 
 
 def _required() -> Iterator[Finding]:

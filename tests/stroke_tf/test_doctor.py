@@ -4,6 +4,7 @@ import json
 import pytest
 
 from stroke_tf import doctor
+from stroke_tf.imagenet_files import BACKBONE_FILES
 
 
 def found(what):
@@ -179,3 +180,26 @@ def test_findings_are_a_list_as_json(versions, capsys):
 def test_advice_is_printed_as_it_is_to_be_typed(capsys):
     assert doctor.main(doctor.Doctor()) == 0
     assert "[and-cuda]" in "".join(capsys.readouterr().out.split())
+
+
+def test_disk_weights_and_own_variables_are_said(monkeypatch, tmp_path):
+    monkeypatch.setattr("stroke_tf.imagenet_files.keras_folder", lambda: tmp_path)
+    (tmp_path / BACKBONE_FILES["vgg16"].name).write_bytes(b"weights")
+    monkeypatch.setenv("STROKE_TF_WEIGHTS", str(tmp_path / "none"))
+    monkeypatch.setenv("STROKE_TF_OPEN_DATA", str(tmp_path))
+    monkeypatch.setenv("STROKE_TF_FAST", "0")
+    told = {}
+    for finding in doctor.findings():
+        told[finding.what] = finding
+        if finding.what == "STROKE_TF_WEIGHTS":
+            break
+    assert told["disk"].found.endswith("GiB free here")
+    missing = len(BACKBONE_FILES) - 1
+    assert told["ImageNet weights"].found == f"of vgg16; {missing} missing"
+    assert "stroke-tf weights get NAME" in told["ImageNet weights"].advice
+    assert told["ct-ich-haemorrhage"].found == "there, without a download"
+    assert told["STROKE_TF_FAST"].found == "0"
+    assert told["STROKE_TF_OPEN_DATA"].found == "names a folder"
+    assert told["STROKE_TF_WEIGHTS"].is_fault
+    assert told["STROKE_TF_WEIGHTS"].found == "names no folder"
+    assert not any(str(tmp_path) in finding.found for finding in told.values())
