@@ -64,6 +64,10 @@ def _trained_alike(config: UnetRun, folder: RunFolder, sha256: str) -> RunFolder
         other = RunFolder(folder.out, folder.experiment, _row(path, folder.seed), folder.seed)
         if other.path == folder.path or not other.is_done():
             continue
+        if (
+            path / TRAINED_IN_NAME
+        ).exists():  # the run that trained it is named, and its time counts
+            continue
         settings, env = read_json(other.config), read_json(other.env)
         if env.get("data_manifest_sha256") != sha256 or _of_training(settings) != mine:
             continue

@@ -106,10 +106,13 @@ def test_another_training_is_not_taken(another, change):
 
 def test_the_training_of_a_run_that_is_done_on_the_same_records_is_taken(another):
     config, *_ = another
-    assert taken(replace(config, row="third"))
+    assert taken(replace(config, row="a-third"))
+    assert read_json(config.out / "shared/a-third-s0" / TRAINED_IN_NAME)["row"] == "first"
+    (config.out / "shared/a-third-s0/metrics.json").write_text("done")
+    assert taken(replace(config, row="fifth"))  # of the run that trained, not of the copy before it
+    assert read_json(config.out / "shared/fifth-s0" / TRAINED_IN_NAME)["row"] == "first"
     assert not taken(replace(config, row="fourth"), sha256="another")
     (config.out / "shared/first-s0/metrics.json").unlink()
-    (config.out / "shared/third-s0/backup").rename(config.out / "elsewhere")
     assert not taken(config)
 
 
