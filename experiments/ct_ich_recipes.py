@@ -23,31 +23,37 @@ from stroke_tf.tables.table import Table
 
 _BASE = replace(
     CT_ICH_UNET,
+    narrow_skips=True,
     val_folds=(1,),
-    test_folds=(0,),
+    test_folds=(0, 3),
     unused_folds=(7, 8, 9),
     smooth_slices=0,
-    fit=replace(CT_ICH_UNET.fit, epochs=12),
+    fit=replace(CT_ICH_UNET.fit, epochs=16),
 )
 
 TABLE = Table(
     "ct-ich-recipes",
     {
-        "upright": _BASE,
-        "as-the-slice-lies": replace(_BASE, view="windows"),
-        "neighbours": replace(_BASE, view="neighbours"),
+        "recipe": _BASE,
+        "wide-skips": replace(_BASE, narrow_skips=False),
+        "whole-side": replace(_BASE, decoder_filters=(128, 64, 32, 16, 16)),
+        "pasted-lesions": replace(_BASE, pasted_lesions=0.5),
+        "two-negatives": replace(_BASE, negatives_per_positive=2),
+        "mean-of-weights": replace(_BASE, fit=replace(_BASE.fit, average=0.95)),
+        "pasted-two-negatives": replace(_BASE, negatives_per_positive=2, pasted_lesions=0.5),
         "256-px": replace(_BASE, image_size=256),
         "lite2": replace(_BASE, encoder="efficientnetlite2"),
         "improved-decoder": replace(_BASE, decoder="improved"),
-        "two-negatives": replace(_BASE, negatives_per_positive=2),
-        "mean-of-weights": replace(_BASE, fit=replace(_BASE.fit, average=0.9)),
         "small-lesions": replace(_BASE, small_lesions=0.5),
+        "live-norms": replace(_BASE, live_norms=True),
+        "as-the-slice-lies": replace(_BASE, view="windows"),
+        "neighbours": replace(_BASE, view="neighbours"),
         "smoothed": replace(_BASE, smooth_slices=CT_ICH_UNET.smooth_slices),
-        "20-epochs": replace(_BASE, fit=CT_ICH_UNET.fit),
+        "32-epochs": replace(_BASE, fit=replace(_BASE.fit, epochs=32)),
     },
     clean_only=("neighbours", "smoothed"),
 )
-"""The recipe in fewer epochs, and each change of it."""
+"""The recipe, and each change of it."""
 
 
 def main(config: TableRun) -> int:

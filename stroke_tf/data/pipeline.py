@@ -8,7 +8,6 @@ processor's cache. Pixels become float32 inside the model.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast, get_args
@@ -18,6 +17,7 @@ import tensorflow as tf
 
 from stroke_tf.config import THREE_WINDOWS, AugmentStrength, View, Window
 from stroke_tf.data.augment import draw_change
+from stroke_tf.data.epochs import donors_of, epochs_of, weights_of
 from stroke_tf.data.memory import Cache, Lying, Slices, empty_array, load_slices
 from stroke_tf.data.parallel import call_numpy, parallel_map
 from stroke_tf.data.rendering import batch_renderer, gray_images
@@ -48,6 +48,7 @@ def make_dataset(
     negatives_per_positive: float | None = None,
     hardness: Hardness | None = None,
     small_lesions: float = 0.0,
+    pasted_lesions: float = 0.0,
     windows: tuple[Window, ...] = THREE_WINDOWS,
     view: View = "windows",
     lesions_only: bool = False,
@@ -79,6 +80,8 @@ def make_dataset(
         small_lesions: Where above 0, an epoch of training for SEGMENT holds as many lesion slices
             as there are, but drawn in proportion to the area of their lesions to the power of minus
             this: small ones more often, large ones not every time.
+        pasted_lesions: Share of an epoch's slices, of training for SEGMENT, into which the lesion
+            of another one is pasted before they are augmented, see `paste_lesion`.
         windows: One or three HU windows, (centre, width), for slices stored in HU: one for each
             channel, or one for all. Slices stored as 8-bit grey have the grey in all channels.
         view: What the channels show. "windows": the slice through each window. "neighbours": the
@@ -159,9 +162,10 @@ def make_dataset(
         ratio=negatives_per_positive,
         ids=[slices.rows[place].source_id for place in places],
         hardness=hardness,
-        weights=_weights_of(slices, places, small_lesions, training=training),
+        weights=weights_of(slices, places, small_lesions, training=training),
     )
-    indices = _indices(draw, batch_size=batch_size, seed=seed)
+    donors = donors_of(slices, places, pasted_lesions, training=training)
+    indices = epochs_of(draw, donors, batch_size=batch_size, seed=seed)
     make_batch = _batch_maker(
         slices,
         task,
@@ -285,47 +289,6 @@ def _places(
     return np.array(places)
 
 
-def _weights_of(
-    slices: Slices, places: np.ndarray, small_lesions: float, *, training: bool
-) -> np.ndarray | None:
-    """Returns how often each slice with a lesion is drawn, in proportion; None for each once."""
-    if small_lesions == 0:
-        return None
-    if small_lesions < 0 or slices.masks is None or not training:
-        raise ValueError(
-            "`small_lesions` must be 0, or above it in training with masks. "
-            f"Received: {small_lesions}, training {training}"
-        )
-    areas = [max(1, np.count_nonzero(slices.masks[place])) for place in places]
-    return np.array(areas, float) ** -small_lesions
-
-
-def _indices(
-    draw: Callable[[np.random.Generator], np.ndarray], *, batch_size: int, seed: int
-) -> tf.data.Dataset:
-    """Returns which slices each batch of an epoch holds, and a seed for the batch."""
-    count = len(draw(np.random.default_rng(seed)))
-    batches = -(-count // batch_size)
-    epochs = itertools.count()
-
-    def draw_epoch() -> tuple[np.ndarray, np.ndarray]:
-        # Not tf.data's own shuffle, whose order depends on TensorFlow's global seed too.
-        random = np.random.default_rng((seed, next(epochs)))
-        order = draw(random)
-        return order, random.integers(2**31, size=(batches, 2), dtype=np.int32)
-
-    @tf.autograph.experimental.do_not_convert
-    def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
-        order, seeds = tf.numpy_function(draw_epoch, [], (tf.int64, tf.int32))
-        order, seeds = tf.ensure_shape(order, (count,)), tf.ensure_shape(seeds, (batches, 2))
-        slices = tf.data.Dataset.from_tensor_slices
-        return tf.data.Dataset.zip(slices(order).batch(batch_size), slices(seeds))
-
-    # The outer data set has one element and is run anew, so draws anew, in each epoch.
-    dataset = tf.data.Dataset.range(1).flat_map(one_epoch)
-    return dataset.apply(tf.data.experimental.assert_cardinality(batches))
-
-
 def _upright(slices: Slices, size: int) -> tuple[Slices, np.ndarray]:
     """Returns slices seen upright, their masks as they were, and the moves there."""
     gray = gray_images(slices)
@@ -343,8 +306,8 @@ def _batch_maker(
     view: View,
     batch_size: int,
     with_ids: bool,
-) -> Callable[[tf.Tensor, tf.Tensor], tuple]:
-    """Returns a function that makes a batch from the indices of its slices and a seed."""
+) -> Callable[[tuple[tf.Tensor, tf.Tensor], tf.Tensor], tuple]:
+    """Returns a function that makes a batch of the places of its slices and donors, and a seed."""
     known, labels = _known(slices), None
     if task != Task.SEGMENT:
         with tf.device("CPU:0"):
@@ -355,8 +318,9 @@ def _batch_maker(
     shapes = [(size, size, 3)] if slices.masks is None else [(size, size, 3), (size, size, 1)]
 
     @tf.autograph.experimental.do_not_convert
-    def make_batch(index: tf.Tensor, seed: tf.Tensor) -> tuple:
-        inputs = [index]
+    def make_batch(drawn: tuple[tf.Tensor, tf.Tensor], seed: tf.Tensor) -> tuple:
+        index, donors = drawn
+        inputs = [index, donors]
         if augment is not None:
             inputs += draw_change(tf.stack([tf.size(index), size, size]), augment, seed)
         rendered = call_numpy(render, inputs, [tf.uint8] * len(shapes))

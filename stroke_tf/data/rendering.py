@@ -14,6 +14,7 @@ from stroke_tf.config import BRAIN, View, Window
 from stroke_tf.data.augment import OF_MASKS, change_image, change_mask
 from stroke_tf.data.buffers import Buffers
 from stroke_tf.data.memory import Slices
+from stroke_tf.data.paste import NOTHING, paste_lesion
 from stroke_tf.data.selection import neighbours_of
 from stroke_tf.reading.hu_values import window_hu
 from stroke_tf.records import HU_OFFSET
@@ -39,16 +40,18 @@ def gray_images(slices: Slices, window: Window = BRAIN) -> np.ndarray:
 def batch_renderer(
     slices: Slices, *, windows: tuple[Window, ...], view: View, batch_size: int
 ) -> Callable[..., np.ndarray | tuple[np.ndarray, np.ndarray]]:
-    """Returns a function that makes a batch from the places of its slices and, maybe, a `Change`.
+    """Returns a function that makes a batch from the places of its slices, donors and a `Change`.
 
-    It gives images, uint8, shape (B, S, S, 3), and, if the slices have masks, these too: uint8,
-    shape (B, S, S, 1). B is at most `batch_size`. Several threads may call it.
+    Donors are the places of the slices whose lesions are pasted in, see `paste_lesion`, and the
+    change may be left out. It gives images, uint8, shape (B, S, S, 3), and, if the slices have
+    masks, these too: uint8, shape (B, S, S, 1). B is at most `batch_size`. Several threads may call
+    it.
     """
     picture_of = _picture_maker(slices, windows=windows, view=view)
     stored_masks, side = slices.masks, slices.images.shape[1:3]
     images_of, masks_of = (Buffers((batch_size, *side, channels)) for channels in (3, 1))
 
-    def render_images(places: np.ndarray, *change: np.ndarray) -> np.ndarray:
+    def render_images(places: np.ndarray, _: np.ndarray, *change: np.ndarray) -> np.ndarray:
         images = images_of.take(len(places))
         for image, place, *drawn in zip(images, places, *change, strict=True):
             picture = picture_of(place)
@@ -58,12 +61,21 @@ def batch_renderer(
     if stored_masks is None:
         return render_images
 
-    def render_both(places: np.ndarray, *change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        masks = masks_of.take(len(places))
-        for mask, place, *moves in zip(masks, places, *change[:OF_MASKS], strict=True):
-            stored = stored_masks[place]
-            mask[...] = change_mask(stored, *moves) if moves else stored
-        return render_images(places, *change), masks
+    def render_both(
+        places: np.ndarray, donors: np.ndarray, *change: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        images, masks = images_of.take(len(places)), masks_of.take(len(places))
+        for image, mask, place, donor, *drawn in zip(
+            images, masks, places, donors, *change, strict=True
+        ):
+            picture, shown = picture_of(place), stored_masks[place]
+            if donor != NOTHING:
+                picture, shown = paste_lesion(
+                    picture, shown, picture_of(donor), stored_masks[donor], (place, donor)
+                )
+            _put_rgb(change_image(picture, *drawn) if drawn else picture, image)
+            mask[...] = change_mask(shown, *drawn[:OF_MASKS]) if drawn else shown
+        return images, masks
 
     return render_both
 

@@ -48,6 +48,8 @@ class Backbone:
         blocks: Its last blocks for `unfreeze`, from the last to earlier ones: each is the name, or
             the beginning of the name, of the layer the block starts with.
         min_size: Smallest side of the input in pixels.
+        inverted: Whether it widens its maps inside of its blocks, and each halving lies there: the
+            last map of a size is several times as wide as what the blocks hand on.
         options: Further keyword arguments of the constructor.
     """
 
@@ -55,6 +57,7 @@ class Backbone:
     preprocessing: Preprocessing
     blocks: tuple[str, ...]
     min_size: int = 32
+    inverted: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -85,18 +88,30 @@ BACKBONES: dict[str, Backbone] = {
     "mobilenet025": Backbone(
         _APPS.MobileNet, "tf", _numbered("conv_dw_", 13), options={"alpha": 0.25}
     ),
-    "mobilenetv2": Backbone(_APPS.MobileNetV2, "tf", ("Conv_1", *_numbered("block_", 16))),
+    "mobilenetv2": Backbone(
+        _APPS.MobileNetV2, "tf", ("Conv_1", *_numbered("block_", 16)), inverted=True
+    ),
     "mobilenetv3small": Backbone(
-        _APPS.MobileNetV3Small, "none", ("conv_1", *_numbered("expanded_conv_", 10))
+        _APPS.MobileNetV3Small, "none", ("conv_1", *_numbered("expanded_conv_", 10)), inverted=True
     ),
     # Given a file of its ImageNet weights, keras.applications leaves out a factor of the
     # preprocessing that it adds for "imagenet".
-    "efficientnetb0": Backbone(_APPS.EfficientNetB0, "none", ("top", *_numbered("block", 7))),
-    "efficientnetv2b0": Backbone(_APPS.EfficientNetV2B0, "none", ("top", *_numbered("block", 6))),
-    "efficientnetv2s": Backbone(_APPS.EfficientNetV2S, "none", ("top", *_numbered("block", 6))),
+    "efficientnetb0": Backbone(
+        _APPS.EfficientNetB0, "none", ("top", *_numbered("block", 7)), inverted=True
+    ),
+    "efficientnetv2b0": Backbone(
+        _APPS.EfficientNetV2B0, "none", ("top", *_numbered("block", 6)), inverted=True
+    ),
+    "efficientnetv2s": Backbone(
+        _APPS.EfficientNetV2S, "none", ("top", *_numbered("block", 6)), inverted=True
+    ),
     **{
         f"efficientnetlite{number}": Backbone(
-            efficientnet_lite, "none", ("head", *_numbered("b", last)), options={"number": number}
+            efficientnet_lite,
+            "none",
+            ("head", *_numbered("b", last)),
+            inverted=True,
+            options={"number": number},
         )
         for number, last in enumerate((15, 20, 20))
     },
@@ -182,7 +197,7 @@ def with_earlier_maps(network: keras.Model) -> keras.Model:
     return keras.Model(network.inputs[0], maps, name=network.name)
 
 
-def feature_maps(network: keras.Model) -> list[keras.KerasTensor | None]:
+def feature_maps(network: keras.Model, *, narrow: bool = False) -> list[keras.KerasTensor | None]:
     """Returns the last feature map of each size, for a decoder, in the order of halvings.
 
     Unpadded convolutions cut off the border of a map. Such maps get a border of zeros, so that each
@@ -190,14 +205,24 @@ def feature_maps(network: keras.Model) -> list[keras.KerasTensor | None]:
 
     Args:
         network: A network of `build_backbone`, the side S of its input divisible by 32.
+        narrow: Whether those of an inverted network are what the last block of each size hands on
+            instead, where one does: a third to a sixth as wide.
 
     Returns:
         Six tensors: number n has the shape (B, S / 2**n, S / 2**n, C). The first is None, as are
         those of sizes that the network skips.
+
+    Raises:
+        ValueError: If narrow maps are asked for of a network that is not inverted.
     """
+    if narrow and not BACKBONES[network.name].inverted:
+        known = sorted(name for name, entry in BACKBONES.items() if entry.inverted)
+        raise ValueError(
+            f"`narrow_skips` needs an encoder that is one of {known}. Received: {network.name}"
+        )
     side, least = network.input_shape[1], network.output_shape[1]
     maps: list[keras.KerasTensor | None] = [None] * (HALVINGS + 1)
-    for layer in network.layers:
+    for layer in [*network.layers, *(_block_ends(network) if narrow else [])]:
         shape: tuple[int, ...] = getattr(layer.output, "shape", ())
         if isinstance(layer, keras.layers.ZeroPadding2D) or len(shape) != 4:
             continue
@@ -208,6 +233,12 @@ def feature_maps(network: keras.Model) -> list[keras.KerasTensor | None]:
         None if feature_map is None else _bordered(feature_map, side >> n)
         for n, feature_map in enumerate(maps)
     ]
+
+
+def _block_ends(network: keras.Model) -> list[keras.layers.Layer]:
+    """Returns the last layer before each block of a network, in their order."""
+    starts = (_start_of(network, block) for block in reversed(BACKBONES[network.name].blocks))
+    return [network.layers[start - 1] for start in starts]
 
 
 def _bordered(image: keras.KerasTensor, side: int) -> keras.KerasTensor:

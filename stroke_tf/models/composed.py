@@ -34,6 +34,7 @@ def build_composed(
     freeze_encoder: bool = False,
     live_norms: bool = False,
     decoder_filters: tuple[int, ...] | None = None,
+    narrow_skips: bool = False,
     improvements: Improvements = PLAIN_DECODER,
     slice_head: bool = False,
     dropout: float = 0.3,
@@ -60,6 +61,8 @@ def build_composed(
             DECODER_FILTERS. Each level doubles the side, from S / 32; fewer than five end early,
             and the probabilities are those of a smaller map, enlarged: four halve the side, which
             saves the decoder's most expensive level.
+        narrow_skips: Whether the decoder joins what the encoder's blocks hand on, not the wide maps
+            inside of them, see `feature_maps`; for MobileNetV2 and 3 and EfficientNets.
         improvements: What the decoder has of the improved U-Net.
         slice_head: Whether the network also names what the slice shows.
         dropout: Share of the pooled features that the slice's head drops in training, in [0, 1).
@@ -87,7 +90,8 @@ def build_composed(
     )
     unfreeze(network, "none" if freeze_encoder else "all")
     images = keras.Input((image_size, image_size, 3), name="image")
-    maps = _maps(network, preprocess(images, BACKBONES[encoder].preprocessing))
+    prepared = preprocess(images, BACKBONES[encoder].preprocessing)
+    maps = _maps(network, prepared, narrow=narrow_skips)
     x = decode(maps, filters, improvements)
     logits = layers.Conv2D(classes, 3, padding="same", name="logits")(x)
     if (times := image_size // logits.shape[1]) > 1:
@@ -136,9 +140,11 @@ def supervised_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
     return outputs
 
 
-def _maps(network: keras.Model, images: keras.KerasTensor) -> list[keras.KerasTensor | None]:
+def _maps(
+    network: keras.Model, images: keras.KerasTensor, *, narrow: bool
+) -> list[keras.KerasTensor | None]:
     """Returns the feature maps of a backbone, one layer of the model, in the order of halvings."""
-    known = feature_maps(network)
+    known = feature_maps(network, narrow=narrow)
     outputs = [feature_map for feature_map in known if feature_map is not None]
     encode = keras.Model(network.inputs[0], outputs, name=network.name)
     computed = iter(encode(images))

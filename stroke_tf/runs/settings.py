@@ -168,6 +168,9 @@ class UnetRun:
         image_size: Side of the model's input, pixels; a multiple of 32, or 48 for pspnet.
         batch_size: Slices in a batch.
         decoder_filters: Widths of the decoder, see `build_unet`; None for the library's.
+        narrow_skips: Join the decoder to what the encoder's blocks hand on, not to the wide maps
+            inside of them: cheaper. Of composed and joint, on mobilenetv2, mobilenetv3small and the
+            efficientnets.
         loss: Loss of the masks.
         lesions_only: Leave slices without a lesion out (USTH phase 2), in testing too.
         augment: Augment training slices.
@@ -207,6 +210,8 @@ class UnetRun:
             the network draws on them; all are tried after epochs 1, 4, 7 and so on.
         small_lesions: Slices with a lesion are drawn into an epoch in proportion to its area to the
             power of minus this, as many as there are; 0: each once.
+        pasted_lesions: Share of an epoch's slices into which the lesion of another training slice
+            is pasted.
     """
 
     records: Path = Path("records")
@@ -220,6 +225,7 @@ class UnetRun:
     image_size: int = 256
     batch_size: int = 8
     decoder_filters: tuple[int, ...] | None = None
+    narrow_skips: bool = False
     loss: Loss = "dice+ce"
     lesions_only: bool = False
     augment: bool = True
@@ -244,6 +250,7 @@ class UnetRun:
     deep_supervision: bool = False
     hard_negatives: float = 0.0
     small_lesions: float = 0.0
+    pasted_lesions: float = 0.0
 
     @property
     def row_name(self) -> str:
@@ -305,15 +312,16 @@ class UnetRun:
             "freeze_encoder": self.freeze,
             "decoder_filters": self.decoder_filters,
         }
-        if not of_composed and (self.live_norms or self.decoder != "plain"):
+        if not of_composed and (self.live_norms or self.narrow_skips or self.decoder != "plain"):
             raise ValueError(
-                "`live_norms` and `decoder` need the architecture composed or joint. "
-                f"Received: {self.architecture}"
+                "`live_norms`, `narrow_skips` and `decoder` need the architecture composed or "
+                f"joint. Received: {self.architecture}"
             )
         if of_composed:
             plain = self.decoder == "plain"
             network["improvements"] = PLAIN_DECODER if plain else self.improvements
             network["live_norms"] = self.live_norms
+            network["narrow_skips"] = self.narrow_skips
         return network
 
 

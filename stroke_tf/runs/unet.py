@@ -317,6 +317,7 @@ def dataset_of(
         negatives_per_positive=config.negatives_per_positive if training else None,
         hardness=hardness,
         small_lesions=config.small_lesions if training else 0.0,
+        pasted_lesions=config.pasted_lesions if training else 0.0,
         windows=config.windows,
         view=config.view,
         lesions_only=config.lesions_only,

@@ -204,6 +204,7 @@ _NOT_OF_SPEED = (
     *("augment", "strength", "copies", "negatives_per_positive", "view", "window"),
     *("threshold_rule", "label_smoothing", "inverse_penalty", "watch", "smooth_slices"),
     *("mirror_test", "tune_mask", "slice_weight", "hard_negatives", "small_lesions"),
+    "pasted_lesions",
 )
 """Settings that do not change the time of a training step."""
 

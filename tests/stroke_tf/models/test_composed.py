@@ -59,6 +59,27 @@ def test_maps_of_every_backbone_halve_the_image_again_and_again(encoder):
     assert None not in sides[2:]
 
 
+INVERTED = [name for name, entry in BACKBONES.items() if entry.inverted]
+
+
+@pytest.mark.parametrize(
+    "encoder", [pytest.param(n, marks=[pytest.mark.slow] * (n != INVERTED[0])) for n in INVERTED]
+)
+def test_narrow_maps_are_those_that_blocks_hand_on(encoder):
+    network = build_backbone(encoder, image_size=96, weights=None)
+    wide, narrow = feature_maps(network), feature_maps(network, narrow=True)
+    assert wide[0] is narrow[0] is None
+    assert [part.shape[:3] for part in wide[1:]] == [part.shape[:3] for part in narrow[1:]]
+    assert narrow[3].shape[-1] <= 64 < wide[3].shape[-1]
+    assert narrow[4].shape[-1] <= 160 < wide[4].shape[-1]
+    assert narrow[5] is wide[5]  # what the network gives, with all its weights
+
+
+def test_narrow_skips_of_a_network_without_wide_ones_are_refused():
+    with pytest.raises(ValueError, match="`narrow_skips` needs .* Received: mobilenet025"):
+        build(narrow_skips=True)
+
+
 def test_a_border_that_a_network_lost_comes_back_on_both_sides():
     network = build_backbone("inceptionv3", image_size=96, weights=None)
     outputs = [feature_map for feature_map in feature_maps(network) if feature_map is not None]

@@ -51,7 +51,7 @@ def tiny(*, image_size, seed, **options):
 @pytest.fixture(scope="module")
 def run(config):
     """A finished run that sees slices upright, smooths, draws hard and small ones, and detects."""
-    drawn = {"hard_negatives": 0.5, "small_lesions": 0.5}
+    drawn = {"hard_negatives": 0.5, "small_lesions": 0.5, "pasted_lesions": 0.5}
     shown = {"view": "upright", "smooth_slices": 1.0, "score": "mask", "mask_score": "regression"}
     config = replace(config, **drawn, **shown)
     with pytest.MonkeyPatch.context() as patch:
@@ -163,6 +163,8 @@ def test_unknown_patients_are_told_before_a_training_that_would_smooth(
         ({"hard_negatives": -1.0}, r"must be in \[0, 1\]. Received: -1.0"),
         ({"smooth_slices": -1.0}, "`smooth_slices` must be >= 0. Received: -1.0"),
         ({"small_lesions": -1.0}, "`small_lesions` must be 0, or above it"),
+        ({"pasted_lesions": 2.0}, r"`pasted_lesions` must be in \[0, 1\]. Received: 2.0"),
+        ({"narrow_skips": True, "architecture": "unet"}, "composed or joint. Received: unet"),
         ({"deep_supervision": True, "architecture": "unet"}, "composed or joint. Received: unet"),
         (
             {"deep_supervision": True, "architecture": "joint", "decoder_filters": (8, 8, 4, 4)},
