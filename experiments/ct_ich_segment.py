@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from data_tools.smoke import smoke_records
 from stroke_tf import command
-from stroke_tf.runs.settings import CT_ICH_UNET
+from stroke_tf.runs.presets import CT_ICH_UNET
 from stroke_tf.tables.run_table import run_table
 from stroke_tf.tables.settings import TableRun
 from stroke_tf.tables.table import Table

@@ -18,7 +18,8 @@ from pathlib import Path
 from data_tools.smoke import smoke_records
 from stroke_tf import command
 from stroke_tf.manifest import read_manifest
-from stroke_tf.runs.settings import CT_ICH_UNET, small
+from stroke_tf.runs.presets import CT_ICH_UNET
+from stroke_tf.runs.settings import small
 from stroke_tf.zoo.shipped import DEFAULT, ZOO
 
 RUN = replace(

@@ -20,7 +20,8 @@ from typing import get_args
 from data_tools.smoke import smoke_records
 from stroke_tf import command
 from stroke_tf.config import IMPROVED_UNET, PLAIN_UNET, Improvements
-from stroke_tf.runs.settings import SAUCIS_UNET, Loss
+from stroke_tf.runs.presets import SAUCIS_UNET
+from stroke_tf.runs.settings import Loss
 from stroke_tf.search.spaces import SWITCHES
 from stroke_tf.tables.run_table import run_table
 from stroke_tf.tables.settings import TableRun

@@ -29,7 +29,7 @@ from dataclasses import replace
 from data_tools.smoke import smoke_records
 from stroke_tf import command
 from stroke_tf.config import IMPROVED_UNET, PLAIN_UNET
-from stroke_tf.runs.settings import SAUCIS_UNET
+from stroke_tf.runs.presets import SAUCIS_UNET
 from stroke_tf.tables.run_table import run_table
 from stroke_tf.tables.settings import TableRun
 from stroke_tf.tables.sizes import sizes_of_classes

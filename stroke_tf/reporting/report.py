@@ -38,7 +38,7 @@ CAPTIONS: dict[str, str] = {
 HEADLINES = (
     *("accuracy", "sensitivity", "specificity", "precision", "f1", "roc_auc", "average_precision"),
     *("sensitivity_at_90_specificity", "brier", "ece"),
-    *("lesion_dice", "lesion_iou", "ischemia_dice", "hemorrhage_dice"),
+    *("lesion_dice", "lesion_iou", "ischemia_dice", "hemorrhage_dice", "lesion_slice_dice"),
     *("any_lesion_lesionwise_recall", "any_lesion_false_lesions_per_slice", "any_lesion_hd95_px"),
     *("normal_slice_false_rate", "sm_f1", "sm_iou"),
 )

@@ -52,6 +52,11 @@ def take_over_training(config: UnetRun, folder: RunFolder, *, data_manifest_sha2
     _logger.info("%s takes over the training of %s", folder.title, found.title)
 
 
+def is_taken_over(folder: RunFolder) -> bool:
+    """Returns whether a run has the whole training of another one."""
+    return all((folder.path / name).exists() for name in (TRAINED_IN_NAME, BACKUP_NAME))
+
+
 def seconds_taken_over(folder: RunFolder) -> float:
     """Returns the time of the run whose training was taken over; 0 where there is none."""
     path = folder.path / TRAINED_IN_NAME

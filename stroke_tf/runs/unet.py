@@ -26,10 +26,11 @@ from stroke_tf.models.segmenters import SEGMENTERS
 from stroke_tf.reporting.figures import draw_augmentations, draw_scores, figure_segmentation
 from stroke_tf.run_folder import RunMetrics
 from stroke_tf.runs.keep_or_run import OpenRun, Outcome, Split, keep_or_run
-from stroke_tf.runs.same_training import seconds_taken_over, take_over_training
+from stroke_tf.runs.same_training import is_taken_over, seconds_taken_over, take_over_training
 from stroke_tf.runs.settings import UnetRun
 from stroke_tf.training import fit, make_loss, pixel_scores, training_scope
 from stroke_tf.training.callbacks import TryNegatives
+from stroke_tf.training.fit import restore_best
 from stroke_tf.training.recipe import encoder_weights
 
 MASK_RULE_NAME = "mask_rule.json"
@@ -142,6 +143,9 @@ def train(
     hardness = _hardness(config)
     with training_scope(config.fit):  # before the data: what a weight file lacks is told at once
         model = build(config)
+    if is_taken_over(run.folder):
+        restore_best(model, run.folder.path)
+        return model
     folds, decoded = run.split.train, run.decoded
     if hardness and not decoded:
         decoded = decode_slices(

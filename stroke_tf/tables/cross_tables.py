@@ -82,7 +82,8 @@ MASKS = View(
     positive=lambda frame: frame["any_lesion_tp"] + frame["any_lesion_fn"] > 0,
     scores=(
         *("lesion_dice", "ischemia_dice", "ischemia_iou", "hemorrhage_dice", "hemorrhage_iou"),
-        *("any_lesion_lesionwise_recall", "normal_slice_false_rate"),
+        *("lesion_slice_dice", "any_lesion_lesionwise_recall"),
+        *("any_lesion_false_lesions_per_slice", "normal_slice_false_rate"),
     ),
     part_scores=("lesion Dice of the parts", CrossValidatedMasks.part_dices),
     gain="lesion Dice - first row",
@@ -93,7 +94,8 @@ MASKS = View(
         "seen its fold, with 95 % intervals of a bootstrap over patients (1000 resamples; "
         f"{INTERVALS}). "
         "lesion_dice is the mean of the classes in the truth; a class that is drawn but not there "
-        "has a Dice of 0. normal_slice_false_rate is the share of slices without a lesion on which "
+        "has a Dice of 0; lesion_slice_dice is the mean of the slices that show a lesion. "
+        "normal_slice_false_rate is the share of slices without a lesion on which "
         "one is drawn."
     ),
 )

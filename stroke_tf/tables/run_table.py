@@ -43,9 +43,12 @@ _TESTED_ONCE: dict[type, tuple[tuple[str, ...], str]] = {
         (
             *("lesion_dice", "lesion_iou"),
             *("ischemia_dice", "ischemia_iou", "hemorrhage_dice", "hemorrhage_iou"),
-            *("any_lesion_lesionwise_recall", "normal_slice_false_rate", "sm_f1", "sm_iou"),
+            *("lesion_slice_dice", "any_lesion_lesionwise_recall"),
+            *("any_lesion_false_lesions_per_slice", "normal_slice_false_rate"),
+            *("sm_f1", "sm_iou"),
         ),
         ". Lesion scores are from the pixels of all slices together, background never counted; "
+        "lesion_slice_dice is the mean of the slices that show a lesion; "
         "sm_f1 and sm_iou are those of segmentation_models, background included.",
     ),
 }

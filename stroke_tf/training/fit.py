@@ -165,9 +165,14 @@ def fit(
                 shuffle=False,
                 verbose=0,
             )
+    restore_best(model, run_dir)
+    return pd.read_csv(run_dir / HISTORY_NAME)
+
+
+def restore_best(model: keras.Model, run_dir: Path) -> None:
+    """Gives a model the weights of the best epoch of a training in a folder, made by `fit`."""
     best = keras.models.load_model(run_dir / MODEL_NAME, compile=False)
     model.set_weights(best.get_weights())
-    return pd.read_csv(run_dir / HISTORY_NAME)
 
 
 def strategy() -> tf.distribute.Strategy:
