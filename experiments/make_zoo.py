@@ -27,7 +27,7 @@ RUN = replace(
     experiment="zoo",
     row=DEFAULT,
     encoder=ZOO[DEFAULT].backbone,
-    val_folds=(7,),
+    val_folds=(0,),
     test_folds=(8, 9),
 )
 """The recipe."""

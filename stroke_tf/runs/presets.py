@@ -28,18 +28,21 @@ CT_ICH_UNET = UnetRun(
     image_size=192,
     batch_size=8,
     decoder_filters=(128, 64, 32, 16),
+    narrow_skips=True,
     loss="dice+ce",
     view="upright",
     strength=AugmentStrength(
         rotation_deg=15, contrast=0.2, brightness=0.1, roi=0.2, gamma=0.3, elastic=0.02
     ),
-    negatives_per_positive=1,
+    negatives_per_positive=2,
+    pasted_lesions=0.5,
     score="mask",
+    mask_score="regression",
     tune_mask=True,
     mirror_test=True,
     smooth_slices=1.0,
     fit=FitConfig(
-        epochs=20,
+        epochs=14,
         learning_rate=1e-3,
         patience=20,
         schedule="cosine",
@@ -49,5 +52,5 @@ CT_ICH_UNET = UnetRun(
         encoder_rate=0.5,
     ),
 )
-"""A U-Net of half the slice's side on a pretrained encoder that sees upright heads. Its
-probabilities are smoothed along the series."""
+"""A U-Net of half the slice's side on a pretrained encoder that sees upright heads, with lesions
+pasted into half of the slices. Its probabilities are smoothed along the series."""
