@@ -193,8 +193,8 @@ class UnetRun:
         mirror_test: Take the mean of what is said of each slice and of its mirror image.
         smooth_slices: Standard deviation, in slices, of the smoothing of all probabilities along a
             patient's series in testing (patients known, clean protocol); 0 for none.
-        tune_mask: Choose the pixel threshold and the smallest lesion on the validation folds;
-            without it each pixel takes its likeliest class.
+        tune_mask: Choose the pixel threshold and the smallest lesion on the validation folds, by
+            lesion Dice and the lesions found; without it each pixel takes its likeliest class.
         slice_weight: Weight of the joint network's second loss, the cross-entropy of the slice's
             class, beside 1 for the loss of its mask.
         negatives_per_positive: Most slices without a lesion for each with one in an epoch; None:
