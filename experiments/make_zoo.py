@@ -4,10 +4,14 @@ r"""The package's own model, made from the open data.
     python -m experiments.make_zoo --records records/ct-ich --out stroke_tf/zoo/ct_ich_haemorrhage \
         --weights efficientnet_lite0_no_top.weights.h5
 
-Trains one U-Net, whose masks say what a slice shows, on CT-ICH alone (Hssayeni et al. 2020, CC BY
-4.0) and tests it; chooses its mask rule, temperature and operating points on the validation folds;
-saves it in 16 bits with card, licence and checksums. The run stays in RESULTS; one that was killed
-continues.
+Cross-validates a U-Net, whose masks say what a slice shows, on CT-ICH alone (Hssayeni et al. 2020,
+CC BY 4.0). The network of the last part is the model, and is tested on that part's folds. Mask
+rule, score, temperature and operating points are chosen on what the networks of the other parts say
+of their test slices: on 29 patients with a haemorrhage, where one validation fold has three. The
+model is saved in 16 bits with card, licence and checksums. The runs stay in RESULTS; those that
+were killed continue.
+
+Cost: five trainings of 13 minutes on 2 cores.
 """
 
 from __future__ import annotations
@@ -25,12 +29,11 @@ from stroke_tf.zoo.shipped import DEFAULT, ZOO
 RUN = replace(
     CT_ICH_UNET,
     experiment="zoo",
-    row=DEFAULT,
+    row="part",
     encoder=ZOO[DEFAULT].backbone,
-    val_folds=(0,),
-    test_folds=(8, 9),
 )
 """The recipe."""
+_SMOKE_PARTS = 2
 
 
 @dataclass(frozen=True)
@@ -70,15 +73,24 @@ def main(config: MakeZoo) -> int:
     from stroke_tf.deploy.calibrate import calibration
     from stroke_tf.deploy.load import load_model
     from stroke_tf.deploy.save_model import save_model
+    from stroke_tf.deploy.sources import read_source
     from stroke_tf.reproduce.outside import score_outside
     from stroke_tf.runs.keep_or_run import folder_of, print_result
+    from stroke_tf.runs.parts import PARTS, parts_of
     from stroke_tf.runs.unet import run_unet
 
-    print_result(run_unet(run))
+    *others, last = parts_of(run, _SMOKE_PARTS if config.smoke else PARTS)
+    for part in others:
+        run_unet(part)
+    last = replace(last, row=DEFAULT)
+    print_result(run_unet(last, chosen_on=others))
     if config.outside is not None:
-        score_outside(run, config.outside)
-    trained, shipped = folder_of(run).path, ZOO[DEFAULT]
-    known = calibration(load_model(trained), run.records, run.val_folds)
+        score_outside(last, config.outside)
+    trained, shipped = folder_of(last).path, ZOO[DEFAULT]
+    learned = read_source(trained).description
+    scored = {"mask_rule": learned.mask_rule, "mask_scores": learned.mask_scores}
+    answered = [(load_model(folder_of(part).path, **scored), part.test_folds) for part in others]
+    known = calibration(answered, run.records)
     known |= {"limits": shipped.limits, "sources": shipped.sources}
     save_model([trained], config.out, licence=shipped.licence, half=True, **known)
     print(f"{config.out}: {sum(path.stat().st_size for path in config.out.iterdir()) / 1e6:.1f} MB")

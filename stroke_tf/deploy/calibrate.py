@@ -26,22 +26,25 @@ HIGH = 0.9
 
 
 def calibration(
-    model: StrokeModel, records: Path | str, folds: tuple[FoldName, ...]
+    answered: Sequence[tuple[StrokeModel, tuple[FoldName, ...]]], records: Path | str
 ) -> dict[str, Any]:
     """Returns `temperatures` and `operating_points` of a model, as its description has them.
 
     Args:
-        model: A model of one network that scores slices.
+        answered: A model of one network that scores slices, and folds of validation; or several
+            models made alike, each with folds that it has not seen: all their scores count
+            together.
         records: Folder of records.
-        folds: Folds of validation.
 
     Raises:
         FileNotFoundError: If the records are missing.
-        ValueError: If the model has several networks or gives no scores, or the folds lack a class.
+        ValueError: If a model has several networks or gives no scores, or the folds lack a class.
     """
-    if (count := len(model.description.networks)) != 1:
-        raise ValueError(f"`model` must be of one network. Received: {count} networks")
-    truth, scores, _ = score_slices(model, records, folds)
+    for model, _ in answered:
+        if (count := len(model.description.networks)) != 1:
+            raise ValueError(f"`answered` must hold models of one network. Received: {count}")
+    found = [score_slices(model, records, folds)[:2] for model, folds in answered]
+    truth, scores = map(np.concatenate, zip(*found, strict=True))
     scores = scores.clip(0, 1)
     return {
         "temperatures": (fit_temperature(truth, scores),),

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import itertools
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import keras
@@ -137,8 +137,7 @@ def _smoothed(said: Iterator[Said], sigma: float) -> Iterator[Said]:
 
 
 def choose_on_validation(
-    predictor: Predictor,
-    dataset: tf.data.Dataset,
+    answered: Sequence[tuple[Predictor, tf.data.Dataset]],
     *,
     tune_mask: bool = False,
     score: MaskScoreName | None = None,
@@ -148,8 +147,8 @@ def choose_on_validation(
     """Returns the rule of pixels and how masks detect, chosen on validation slices in one pass.
 
     Args:
-        predictor: Gives the probabilities of background, ischaemia, haemorrhage.
-        dataset: Batches of validation (images, masks, ids).
+        answered: Batches of validation (images, masks, ids), and the network that answers them: it
+            gives the probabilities of background, ischaemia, haemorrhage. All pairs count together.
         tune_mask: Whether pixels have a rule; without it each takes its likeliest class.
         score: The rule of the slices' scores, a key of MASK_SCORES; None: masks do not detect.
         of_series: Whether groups are patients, whose slices a regression may see beside each other.
@@ -161,10 +160,12 @@ def choose_on_validation(
     seen = None if score is None else SliceNumbers(score)
 
     def batches() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-        for batch, outputs in drawn_batches(predictor, dataset, smooth_slices=smooth_slices):
-            if seen is not None:
-                seen.add(batch, outputs[MASK])
-            yield batch.labels, outputs[MASK]
+        for predictor, dataset in answered:
+            said = drawn_batches(predictor, dataset, smooth_slices=smooth_slices)
+            for batch, outputs in said:
+                if seen is not None:
+                    seen.add(batch, outputs[MASK])
+                yield batch.labels, outputs[MASK]
 
     rule = choose_mask_rule(batches()) if tune_mask else None
     if seen is None:

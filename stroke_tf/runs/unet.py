@@ -25,7 +25,7 @@ from stroke_tf.models.composed import SUPERVISED, supervised_outputs
 from stroke_tf.models.segmenters import SEGMENTERS
 from stroke_tf.reporting.figures import draw_augmentations, draw_scores, figure_segmentation
 from stroke_tf.run_folder import RunMetrics
-from stroke_tf.runs.keep_or_run import OpenRun, Outcome, Split, keep_or_run
+from stroke_tf.runs.keep_or_run import OpenRun, Outcome, Split, folder_of, keep_or_run
 from stroke_tf.runs.same_training import is_taken_over, seconds_taken_over, take_over_training
 from stroke_tf.runs.settings import UnetRun
 from stroke_tf.training import fit, make_loss, pixel_scores, training_scope
@@ -34,23 +34,39 @@ from stroke_tf.training.fit import restore_best
 from stroke_tf.training.recipe import encoder_weights
 
 MASK_RULE_NAME = "mask_rule.json"
+CHOSEN_ON_NAME = "chosen_on.json"
 MASK_SCORE_NAME, POINT_NAME = "mask_score.json", "operating_point.json"
 
 
-def run_unet(config: UnetRun, *, train_elsewhere: Callable[[], None] | None = None) -> RunMetrics:
+def run_unet(
+    config: UnetRun,
+    *,
+    train_elsewhere: Callable[[], None] | None = None,
+    chosen_on: Sequence[UnetRun] = (),
+) -> RunMetrics:
     """Trains and tests one U-Net, or returns its result if it is done already.
 
     Args:
         config: The run's settings.
         train_elsewhere: Trains the U-Net in the run's folder by other processes; None trains here.
+        chosen_on: Finished runs of other folds: mask rule, score and threshold are chosen on what
+            their networks say of their test slices, which these have not seen, instead of on the
+            run's validation folds. None of them may be tested on the test folds of this run.
 
     Raises:
         FileNotFoundError: If the records or the weight file are missing.
         OSError: If ImageNet weights cannot be downloaded.
         RuntimeError: If another process has the run open.
-        ValueError: If a setting is out of range, or the run's folder was started with others.
+        ValueError: If a setting is out of range, the run's folder was started with others, or
+            something would be chosen on the run's test folds.
     """
     score = config.score_rule  # before anything is done: it refuses what has no effect
+    for other in chosen_on:
+        if shared := set(other.test_folds) & set(config.test_folds):
+            raise ValueError(
+                "`chosen_on` must hold no test fold of the run. "
+                f"Received: folds {sorted(shared, key=str)} of {other.row_name}"
+            )
 
     def work(run: OpenRun) -> Outcome:
         if score is not None:
@@ -62,9 +78,12 @@ def run_unet(config: UnetRun, *, train_elsewhere: Callable[[], None] | None = No
         val = dataset_of(config, run.split.val, with_ids=True)
         slices = dataset_of(config, run.split.test, with_ids=True)
         predictor = Predictor(model, mirror=config.mirror_test)
+        others = (
+            (_predictor_of(other), dataset_of(other, other.test_folds, with_ids=True))
+            for other in chosen_on
+        )
         rule, detector = choose_on_validation(
-            predictor,
-            val,
+            [*others] or [(predictor, val)],
             tune_mask=config.tune_mask,
             score=score,
             of_series=read_manifest(config.records).knows_series,
@@ -82,11 +101,23 @@ def run_unet(config: UnetRun, *, train_elsewhere: Callable[[], None] | None = No
             metrics=test.metrics(seed=config.fit.seed),
             threshold=_threshold(rule, detector),
             figures=figures,
-            files=_files(rule, detector),
+            files=_files(rule, detector) | _told(chosen_on),
             seconds_before=seconds_taken_over(run.folder),
         )
 
     return keep_or_run(config, work)
+
+
+def _predictor_of(done: UnetRun) -> Predictor:
+    """Returns the network of a finished run as it was tested."""
+    model = keras.models.load_model(folder_of(done).model, compile=False)
+    return Predictor(model, mirror=done.mirror_test)
+
+
+def _told(chosen_on: Sequence[UnetRun]) -> dict[str, Any]:
+    """Returns the file that names the runs, if any, that something was chosen on."""
+    found = {other.row_name: other.test_folds for other in chosen_on}
+    return {CHOSEN_ON_NAME: found} if found else {}
 
 
 def _threshold(rule: MaskRule | None, detector: Detector | None) -> float | None:

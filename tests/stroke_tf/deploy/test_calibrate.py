@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scripted_model import ScriptedModel
 
-from stroke_tf.deploy.calibrate import calibration, operating_points
+from stroke_tf.deploy.calibrate import calibration, operating_points, score_slices
 from stroke_tf.deploy.description import NetworkFile
 from stroke_tf.manifest import read_folds
 
@@ -33,12 +33,25 @@ def test_one_class_alone_has_no_operating_point(truth):
 
 def test_a_model_is_calibrated_on_the_slices_of_its_validation_folds(phantom_records):
     model, (records, _) = ScriptedModel(), phantom_records
-    found = calibration(model, records, (0, 1))
+    found = calibration([(model, (0, 1))], records)
     assert model.seen > 10
     assert set(found) == {"temperatures", "operating_points"}
     (temperature,) = found["temperatures"]
     assert 0.01 <= temperature <= 100
     assert set(found["operating_points"]) == {"sensitive", "specific"}
+
+
+def test_several_models_count_together_each_on_folds_of_its_own(phantom_records):
+    records = phantom_records[0]
+    apart = [ScriptedModel(), ScriptedModel()]
+    together = calibration([(apart[0], (0,)), (apart[1], (1,))], records)
+    rows = [row.fold for row in read_folds(records)]
+    assert [model.seen for model in apart] == [rows.count("0"), rows.count("1")]
+    truth, scores = zip(
+        *(score_slices(ScriptedModel(), records, (fold,))[:2] for fold in (0, 1)), strict=True
+    )
+    points = operating_points(np.concatenate(truth), np.concatenate(scores))
+    assert together["operating_points"] == points
 
 
 def test_a_model_of_series_sees_each_patient_as_one_in_order(phantom_records):
@@ -51,7 +64,7 @@ def test_a_model_of_series_sees_each_patient_as_one_in_order(phantom_records):
         return predict(images, series=series)
 
     model.predict = told
-    calibration(model, records, (0, 1))
+    calibration([(model, (0, 1))], records)
     rows = [row for row in read_folds(records) if row.fold in ("0", "1")]
     counts = Counter(row.group_id for row in rows).values()
     assert sorted(seen) == sorted((count, True) for count in counts)
@@ -60,10 +73,10 @@ def test_a_model_of_series_sees_each_patient_as_one_in_order(phantom_records):
 @pytest.mark.parametrize(
     ("described", "told"),
     [
-        ({"task": "segment", "threshold": None}, "score slices. Received: one whose masks"),
-        ({"networks": (NetworkFile("a", "b", 1),) * 2}, "be of one network. Received: 2 networks"),
+        ({"task": "segment", "threshold": None}, "must score slices. Received: one whose masks"),
+        ({"networks": (NetworkFile("a", "b", 1),) * 2}, "models of one network. Received: 2"),
     ],
 )
 def test_ensembles_and_masks_alone_are_refused(phantom_records, described, told):
-    with pytest.raises(ValueError, match=f"`model` must {told}"):
-        calibration(ScriptedModel(**described), phantom_records[0], (0,))
+    with pytest.raises(ValueError, match=told):
+        calibration([(ScriptedModel(**described), (0,))], phantom_records[0])

@@ -264,14 +264,14 @@ def test_the_threshold_comes_from_validation_slices_scored_without_their_patient
     predictor = Predictor(keras.models.load_model(folder / "model.keras", compile=False))
     val = dataset_of(config, (6, 7), with_ids=True)
     rule, detector = choose_on_validation(
-        predictor, val, tune_mask=True, score="regression", of_series=True
+        [(predictor, val)], tune_mask=True, score="regression", of_series=True
     )
     kept = read_detector(folder)
     np.testing.assert_allclose(detector.score.coefficients, kept.score.coefficients, rtol=1e-3)
     assert detector.point.threshold == pytest.approx(kept.point.threshold, rel=1e-3)
     assert rule == read_mask_rule(folder)
-    assert choose_on_validation(predictor, val) == (None, None)
-    only, plain = choose_on_validation(predictor, val, score="top")
+    assert choose_on_validation([(predictor, val)]) == (None, None)
+    only, plain = choose_on_validation([(predictor, val)], score="top")
     assert only is None
     assert plain.score == MaskScore("top")
 
