@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from data_tools.smoke import smoke_records
 from stroke_tf import command
@@ -88,7 +89,7 @@ def main(config: MakeZoo) -> int:
         score_outside(last, config.outside)
     trained, shipped = folder_of(last).path, ZOO[DEFAULT]
     learned = read_source(trained).description
-    scored = {"mask_rule": learned.mask_rule, "mask_scores": learned.mask_scores}
+    scored: dict[str, Any] = {"mask_rule": learned.mask_rule, "mask_scores": learned.mask_scores}
     answered = [(load_model(folder_of(part).path, **scored), part.test_folds) for part in others]
     known = calibration(answered, run.records)
     known |= {"limits": shipped.limits, "sources": shipped.sources}

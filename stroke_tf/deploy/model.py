@@ -154,7 +154,7 @@ class StrokeModel:
         if model.mirror and not self.mirror:
             notes.append(
                 "without mirror averaging, which its scores were measured with: "
-                "`predict --mirror` adds it"
+                "predict --mirror adds it"
             )
         if not series and model.needs_order:
             notes.append("it was trained on series: single slices are answered less well")

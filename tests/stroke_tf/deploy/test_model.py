@@ -263,7 +263,7 @@ def test_mirroring_is_off_on_a_cpu_unless_asked(runs, monkeypatch):
     plain = load_model(runs.segment_hu, runtime="keras")
     asked = load_model(runs.segment_hu, runtime="keras", mirror=True)
     assert (plain.mirror, asked.mirror) == (False, True)
-    assert plain.notes_for("hu16")[0].endswith(": `predict --mirror` adds it")
+    assert plain.notes_for("hu16")[0].endswith(": predict --mirror adds it")
     assert asked.notes_for("hu16") == ()
     hu = np.random.default_rng(0).integers(-50, 120, (SIZE, SIZE)).astype(np.int16)
     (one,), (other,) = asked.predict([hu]), asked.predict([hu[:, ::-1]])
