@@ -77,10 +77,9 @@ def _details(model: ModelDescription, *, is_licensed: bool, are_parts: bool) -> 
         told = ", ".join(f"{value:.3g}" for value in model.temperatures)
         yield f"- Calibrated scores: logits divided by {told}, fitted on validation slices."
     if rule := model.mask_rule:
-        yield (
-            f"- A pixel is lesion from a probability of {rule.threshold:.3g} on; lesions below "
-            f"{rule.min_area_px} pixels of the input are dropped."
-        )
+        small = f"lesions below {rule.min_area_px} pixels of the input are dropped"
+        dropped = f"; {small}" if rule.min_area_px else ""
+        yield f"- A pixel is lesion from a probability of {rule.threshold:.3g} on{dropped}."
     if count > 1 and (model.mask_rule or model.temperatures):
         yield "- Thresholds and mask rules are the means of those that the runs chose, each alone."
     terms = "in `LICENSE`" if is_licensed else "not stated"
