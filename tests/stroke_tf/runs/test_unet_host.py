@@ -31,6 +31,7 @@ def command(records, out, *flags):
     ]
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_network(phantom_records, tmp_path):
     small = ("--fit.epochs", "1", "--val-folds", "0", "1", "2", "3", "4", "5", "6", "7")
     start = command(phantom_records[0], tmp_path, *small)

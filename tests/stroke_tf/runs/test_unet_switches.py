@@ -166,17 +166,15 @@ def test_rule_and_score_can_be_chosen_on_what_other_networks_have_not_seen(
     run, tmp_path, monkeypatch
 ):
     monkeypatch.setitem(SEGMENTERS, "joint", tiny)
+    other, its_folder = run
     fit = FitConfig(epochs=1, learning_rate=0.01, seed=4)
-    config = replace(run[0], out=tmp_path, hard_negatives=0.0, fit=fit)
-    other = replace(config, row="other", test_folds=(0, 1))
-    run_unet(other)
-    mine = replace(config, row="mine")
+    mine = replace(other, out=tmp_path, row="mine", test_folds=(0,), hard_negatives=0.0, fit=fit)
     run_unet(mine, chosen_on=[other])
     folder = tmp_path / "unet/mine-s4"
-    assert read_json(folder / CHOSEN_ON_NAME) == {"other": [0, 1]}
-    network = keras.models.load_model(tmp_path / "unet/other-s4/model.keras", compile=False)
+    assert read_json(folder / CHOSEN_ON_NAME) == {"joint": [8, 9]}
+    network = keras.models.load_model(its_folder / "model.keras", compile=False)
     rule, detector = choose_on_validation(
-        [(Predictor(network), dataset_of(other, (0, 1), with_ids=True))],
+        [(Predictor(network), dataset_of(other, (8, 9), with_ids=True))],
         tune_mask=True,
         score="regression",
         of_series=True,
@@ -186,7 +184,7 @@ def test_rule_and_score_can_be_chosen_on_what_other_networks_have_not_seen(
     kept = read_detector(folder)
     np.testing.assert_allclose(kept.score.coefficients, detector.score.coefficients, rtol=1e-3)
     assert kept.point.threshold == pytest.approx(detector.point.threshold, rel=1e-3)
-    with pytest.raises(ValueError, match=r"no test fold of the run. Received: folds \[8, 9\] of"):
+    with pytest.raises(ValueError, match=r"no test fold of the run. Received: folds \[0\] of"):
         run_unet(replace(mine, row="new"), chosen_on=[mine])
 
 
