@@ -17,7 +17,7 @@ SCORES = ("any_lesion_dice", "roc_auc")
 
 @pytest.mark.slow
 def test_one_command_makes_the_folder_of_the_model(phantom_records, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(make_zoo, "RUN", replace(make_zoo.RUN, encoder="mobilenet025"))  # quicker
+    monkeypatch.setattr(make_zoo, "RUN", replace(make_zoo.RUN, encoder="mobilenetv3small"))
     config = MakeZoo(phantom_records[0], tmp_path / "zoo", tmp_path / "results", smoke=True)
     assert main(config) == 0
     assert f"{tmp_path / 'zoo'}: " in capsys.readouterr().out
@@ -29,7 +29,7 @@ def test_one_command_makes_the_folder_of_the_model(phantom_records, tmp_path, ca
     assert len(described.temperatures) == 1
     assert described.mask_rule is not None
     assert (described.limits, described.sources) == (ZOO[DEFAULT].limits, ZOO[DEFAULT].sources)
-    assert "mobilenet025" in [layer.name for layer in network.layers]
+    assert "mobilenetv3small" in [layer.name for layer in network.layers]
     assert (config.out / "LICENSE").read_text() == ZOO[DEFAULT].licence.read_text()
 
 
