@@ -157,7 +157,10 @@ class StrokeModel:
                 "predict --mirror adds it"
             )
         if not series and model.needs_order:
-            notes.append("it was trained on series: single slices are answered less well")
+            notes.append(
+                "it was trained on series: single slices are answered less well; "
+                "predict --as-series takes the pictures of a folder for one"
+            )
         return tuple(notes)
 
     def _answered(self, seen: Iterable[Seen], batch_size: int) -> Iterator[_Answer]:

@@ -10,6 +10,7 @@ read, and 2 for a wrong flag. Research software, no medical device.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections import Counter
@@ -58,6 +59,8 @@ class Prediction:
         keep_going: Go on without files that cannot be read; the exit code is 1 all the same.
         mirror: Take the mean with the mirror image of each slice, which takes twice the time; a
             GPU does so anyway where the model's run did.
+        as_series: Take the pictures of a folder for the slices of one patient, in the order of
+            their names; without it each picture stands alone.
         operating_point: Which of the model's thresholds calls a slice positive: its own, or that of
             0.9 sensitivity or 0.9 specificity where it has them.
         pixels: What the model was trained on, where it does not say so itself: 8-bit grey or HU.
@@ -73,6 +76,7 @@ class Prediction:
     json: bool = False
     keep_going: bool = False
     mirror: bool = False
+    as_series: bool = False
     operating_point: PointName = "default"
     pixels: Pixels | None = None
     runtime: Runtime = "auto"
@@ -138,6 +142,9 @@ def predict_inputs(
         located(path)  # before TensorFlow is loaded: a missing one is told at once
     _check_apart(settings)
     found = find_inputs(settings.inputs)
+    if settings.as_series:
+        ordered = (dataclasses.replace(one, is_series=True) for one in found.series)
+        found = dataclasses.replace(found, series=tuple(ordered))
     _check_found(found, keep_going=settings.keep_going)
     with locked(settings.out):
         if model is None:
@@ -271,6 +278,7 @@ def _identity(settings: Prediction, model: StrokeModel) -> dict[str, Any]:
         "stroke_tf": importlib.metadata.version("stroke_tf"),
         "model": {name: value for name, value in described.items() if name != "trained_on"},
         "mirror": model.mirror,
+        "as_series": settings.as_series,
         "overlays": settings.overlays,
         "dicom": sorted(settings.dicom),
     }

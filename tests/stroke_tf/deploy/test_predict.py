@@ -265,20 +265,46 @@ def test_memory_does_not_grow_with_the_slices(tmp_path, monkeypatch):
     assert max(most) <= 40
 
 
-@pytest.mark.parametrize("view", ["windows", "neighbours"])
-def test_a_series_is_seen_in_one_go_only_where_its_order_counts(tmp_path, monkeypatch, view):
+class Watched(ScriptedModel):
+    """Notes whether slices were a series, and how many came at once."""
+
+    def __init__(self, **described):
+        super().__init__(**described)
+        self.asked = []
+
+    def predict(self, images, *, series=False, **options):
+        images = list(images)
+        self.asked.append((series, len(images)))
+        return super().predict(images, **options)
+
+
+@pytest.mark.parametrize(
+    ("view", "asked"), [("windows", [(False, 4), (False, 2)]), ("neighbours", [(True, 6)])]
+)
+def test_a_series_is_seen_in_one_go_only_where_its_order_counts(tmp_path, monkeypatch, view, asked):
     monkeypatch.setattr(prediction_folder, "PORTION", 4)
     write_series(tmp_path / "in", upright(range(6)))
-    seen = []
+    model = Watched(view=view)
+    predict(tmp_path / "out", tmp_path / "in", model=model)
+    assert model.asked == asked
 
-    class Watched(ScriptedModel):
-        def predict(self, images, *, series=False, **options):
-            images = list(images)
-            seen.append((series, len(images)))
-            return super().predict(images, **options)
 
-    predict(tmp_path / "out", tmp_path / "in", model=Watched(view=view))
-    assert seen == [(False, 4), (False, 2)] if view == "windows" else [(True, 70)]
+def test_the_pictures_of_a_folder_can_be_taken_for_a_series(tmp_path):
+    for patient, count in (("a", 3), ("b", 2)):
+        write_pictures(tmp_path / "in" / patient, *[0] * count)
+    model = Watched(view="neighbours")
+    predict(tmp_path / "alone", tmp_path / "in", model=model)
+    assert model.asked == [(False, 3), (False, 2)]
+    model.asked.clear()
+    result = predict(tmp_path / "out", tmp_path / "in", model=model, as_series=True)
+    assert model.asked == [(True, 3), (True, 2)]
+    assert [study.is_series for study in result.studies] == [True, True]
+    assert [row["file"] for row in table(tmp_path / "out")][:2] == [
+        "in/a/10000.png",
+        "in/a/10001.png",
+    ]
+    with pytest.raises(ValueError, match="as_series"):
+        predict(tmp_path / "alone", tmp_path / "in", model=model, as_series=True)
 
 
 def test_reversed_file_names_give_the_same_prediction(tmp_path):
