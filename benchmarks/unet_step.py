@@ -2,6 +2,7 @@
 
     pip install 'stroke_tf[bench]'
     python -m benchmarks.unet_step [--encoder resnet50] [--compare parts] [--quick]
+    python -m benchmarks.unet_step --compare skips --encoder efficientnetlite0 --batch 8 --size 192
 
 - ours: `build_unet`, trained as `fit` trains it; `Predictor`, which computes with OpenVINO.
 - keras runtime: `Predictor(runtime="keras")`.
@@ -19,7 +20,9 @@ convolution. `first_s` is the time until a prediction is ready, its first batch 
 
 `--compare parts` measures each of our changes to TensorFlow's training alone, beside Keras as it
 comes. `--compare choices` measures ours with choices that change the result: a stem of one channel,
-bfloat16, a frozen encoder, half the size. Neither needs PyTorch.
+bfloat16, a frozen encoder, half the size. `--compare skips` measures `build_composed` with a
+decoder to half the side that joins the encoder's narrow maps, and with one that joins its wide
+ones. None of them needs PyTorch.
 """
 
 from __future__ import annotations
@@ -46,7 +49,7 @@ import tyro
 from benchmarks._side_by_side import tell
 from stroke_tf.machine import processor, usable_cores
 
-Encoder = Literal["resnet50", "mobilenetv2", "efficientnetb3"]
+Encoder = Literal["resnet50", "mobilenetv2", "efficientnetb3", "efficientnetlite0"]
 Choice = Literal["grey stem", "bfloat16", "frozen encoder", "half size"]
 Part = Literal[
     "without oneDNN",
@@ -83,13 +86,15 @@ class Settings:
     """Settings of the benchmark.
 
     Attributes:
-        encoder: Encoder of the U-Net.
+        encoder: Encoder of the U-Net; efficientnetlite0 for the skips alone, which take an encoder
+            of inverted residuals.
         batch: Slices in a batch.
         size: Side of the slices in pixels.
         cores: Cores that each way may use.
         rounds: Turns of each way.
         steps: Steps in a turn.
-        compare: Ours beside other packages, the parts of it, or choices that change the result.
+        compare: Ours beside other packages, the parts of it, choices that change the result, or
+            narrow and wide skip connections.
         only: Leave the other out: in one process, what predicts leaves less cache and cores to
             what trains.
         quick: Take 64 pixels, MobileNetV2 and two rounds: under a minute.
@@ -101,7 +106,7 @@ class Settings:
     cores: int = usable_cores()
     rounds: int = 5
     steps: int = 3
-    compare: Literal["packages", "parts", "choices"] = "packages"
+    compare: Literal["packages", "parts", "choices", "skips"] = "packages"
     only: Literal["training", "prediction"] | None = None
     quick: bool = False
 
@@ -150,6 +155,8 @@ def _ways(settings: Settings) -> dict[str, Way]:
             choice: functools.partial(our_steps, choice=choice) for choice in get_args(Choice)
         }
         return {"ours": our_steps, **choices}
+    if settings.compare == "skips":
+        return {"ours": _narrow_steps, "wide": functools.partial(_narrow_steps, narrow=False)}
     if settings.compare == "parts":
         parts = {part: functools.partial(_part_steps, part=part) for part in get_args(Part)}
         return {"plain": keras_steps, **parts}
@@ -227,17 +234,32 @@ def our_steps(
     """Returns a training step and a prediction as this package makes them."""
     import keras
 
-    from stroke_tf.fast import keep_memory
-    from stroke_tf.fast.adam import adam
-    from stroke_tf.fast.layers import fused_batch_norms, fused_convolutions
-    from stroke_tf.inference import Predictor
-
     if choice == "half size":
         settings = replace(settings, size=settings.size // 2)
     if choice == "bfloat16":
         keras.config.set_dtype_policy("mixed_bfloat16")
     channels = 1 if choice == "grey stem" else 3
     model = _build(settings, channels=channels, freeze_encoder=choice == "frozen encoder")
+    return _as_ours(model, settings, runtime=runtime)
+
+
+def _narrow_steps(settings: Settings, *, narrow: bool = True) -> Steps:
+    """Returns the steps of a composed U-Net with narrow or wide skip connections."""
+    from stroke_tf.models.composed import build_composed
+
+    options = {"image_size": settings.size, "classes": _CLASSES, "narrow_skips": narrow}
+    model = build_composed(settings.encoder, decoder_filters=(128, 64, 32, 16), **options)
+    return _as_ours(model, settings)
+
+
+def _as_ours(
+    model: Any, settings: Settings, *, runtime: Literal["auto", "keras"] = "auto"
+) -> Steps:
+    from stroke_tf.fast import keep_memory
+    from stroke_tf.fast.adam import adam
+    from stroke_tf.fast.layers import fused_batch_norms, fused_convolutions
+    from stroke_tf.inference import Predictor
+
     images, train = _training(model, settings, adam()(learning_rate=_RATE))
     keep_memory()
     step = _within((fused_batch_norms, fused_convolutions), model, train)

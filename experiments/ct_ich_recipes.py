@@ -40,7 +40,7 @@ TABLE = Table(
         "one-negative": _ONE,
         "one-negative-none-pasted": replace(_ONE, pasted_lesions=0),
         "wide-skips": replace(_BASE, narrow_skips=False),
-        "whole-side": replace(_BASE, decoder_filters=(128, 64, 32, 16, 16)),
+        "whole-side": replace(_BASE, decoder_filters=(128, 64, 32, 16, 8)),
         "improved-decoder": replace(_BASE, decoder="improved"),
         "256-px": replace(_BASE, image_size=256),
         "lite2": replace(_BASE, encoder="efficientnetlite2"),

@@ -7,10 +7,10 @@ r"""Haemorrhage found and drawn in PhysioNet CT-ICH (Hssayeni et al. 2020) by on
 318 masks of 36 patients, and 2,183 slices without haemorrhage of 82 patients. Five-fold
 cross-validation by patient: every slice is tested once, and a slice's score is that of its mask.
 The data set's own paper reports a Dice of 0.31 (a U-Net, patients apart). The recipe was chosen by
-`experiments.ct_ich_recipes` on folds 0 to 6, so it is new to the last two of the five parts alone.
+`experiments.ct_ich_recipes` on folds 0 to 6, so folds 7 to 9 alone are new to it.
 
-Cost: about 40 s an epoch on 2 cores, 14 epochs, five parts, for the first row and for the last; the
-others are a minute a part. Stopped, the same command continues.
+Cost: 20 to 26 minutes of a core a part, for the first row and for the last; the others are a minute
+a part. Stopped, the same command continues.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ of their test slices: on 29 patients with a haemorrhage, where one validation fo
 model is saved in 16 bits with card, licence and checksums. The runs stay in RESULTS; those that
 were killed continue.
 
-Cost: five trainings of 13 minutes on 2 cores.
+Cost: five trainings of 20 to 26 minutes of a core each.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 HEAD_GREY = 40  # skin in a brain window; air and foam are below
+BONE_GREY = 235
 
 
 def head_mask(image: np.ndarray) -> np.ndarray:

@@ -11,12 +11,11 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from stroke_tf.data.head_mask import HEAD_GREY
+from stroke_tf.data.head_mask import BONE_GREY, HEAD_GREY
 
 NOTHING = -1
 """Place of a donor that stands for none."""
 
-_BONE_GREY = 235
 _MARGIN = (0.01, 0.06)  # of the side: how far around a lesion the donor's tissue goes with it
 _FITS = 0.8  # least share of a lesion that must fall on tissue
 
@@ -54,6 +53,8 @@ def paste_lesion(
     donor: np.ndarray,
     donor_mask: np.ndarray,
     seed: int | tuple[int, int],
+    *,
+    channel: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pastes the lesion of one slice, with a margin of its tissue, into another at the same place.
 
@@ -61,29 +62,30 @@ def paste_lesion(
     that would mostly do so is not pasted at all: both are returned as they are.
 
     Args:
-        picture: uint8, shape (S, S) or (S, S, C): grey as in a brain window in the first channel.
+        picture: uint8, shape (S, S) or (S, S, C).
         mask: Its class ids, uint8, shape (S, S, 1).
         donor: Another slice, as `picture`.
         donor_mask: Its class ids.
         seed: Of the margin's width.
+        channel: The one that shows the slice itself in grey as in a brain window.
 
     Returns:
         Picture and mask, of the same shapes and dtypes.
     """
     lesion = (donor_mask[..., 0] > 0).astype(np.uint8)
-    tissue = _is_tissue(picture)
+    tissue = _is_tissue(picture, channel)
     if not lesion.any() or tissue[lesion > 0].mean() < _FITS:
         return picture, mask
     margin = np.random.default_rng(seed).uniform(*_MARGIN) * len(lesion)
     away = cv2.distanceTransform(1 - lesion, cv2.DIST_L2, 3)
-    share = (1 - away / margin).clip(0, 1) * (tissue & _is_tissue(donor))
+    share = (1 - away / margin).clip(0, 1) * (tissue & _is_tissue(donor, channel))
     weight = share[..., None] if picture.ndim == 3 else share
     mixed = (picture + weight * (donor.astype(np.float32) - picture)).round().astype(np.uint8)
     drawn = ((share == 1) & (lesion > 0))[..., None]
     return mixed, np.where(drawn, donor_mask, mask)
 
 
-def _is_tissue(picture: np.ndarray) -> np.ndarray:
+def _is_tissue(picture: np.ndarray, channel: int) -> np.ndarray:
     """Returns where a picture shows neither air nor bone, bool, shape (S, S)."""
-    grey = picture if picture.ndim == 2 else picture[..., 0]
-    return (grey > HEAD_GREY) & (grey < _BONE_GREY)
+    grey = picture if picture.ndim == 2 else picture[..., channel]
+    return (grey > HEAD_GREY) & (grey < BONE_GREY)

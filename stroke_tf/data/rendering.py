@@ -5,6 +5,7 @@ One channel stays one as long as the channels would be equal. Knows nothing of d
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import cv2
@@ -48,6 +49,7 @@ def batch_renderer(
     it.
     """
     picture_of = _picture_maker(slices, windows=windows, view=view)
+    paste = functools.partial(paste_lesion, channel=1 if view == "neighbours" else 0)
     stored_masks, side = slices.masks, slices.images.shape[1:3]
     images_of, masks_of = (Buffers((batch_size, *side, channels)) for channels in (3, 1))
 
@@ -70,7 +72,7 @@ def batch_renderer(
         ):
             picture, shown = picture_of(place), stored_masks[place]
             if donor != NOTHING:
-                picture, shown = paste_lesion(
+                picture, shown = paste(
                     picture, shown, picture_of(donor), stored_masks[donor], (place, donor)
                 )
             _put_rgb(change_image(picture, *drawn) if drawn else picture, image)

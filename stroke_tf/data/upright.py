@@ -15,13 +15,12 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from stroke_tf.data.head_mask import HEAD_GREY, disc, filled, head_mask
+from stroke_tf.data.head_mask import BONE_GREY, HEAD_GREY, disc, filled, head_mask
 from stroke_tf.labels import MASK_CLASSES
 
 HEAD_SIZE = 1.25
 """Side of the slices that views are made from, divided by the side of the views."""
 
-_BONE_GREY = 235
 _BRAIN_GREYS = (50, 220)  # where a patient's commonest brain grey is looked for
 _BELOW, _RANGE = 40, 120  # greys of the stretched channels: 40 below to 80 above the brain's
 _MARGIN = 1.06  # side of the view over that of the patient's largest head
@@ -167,7 +166,7 @@ def _box(head: np.ndarray) -> tuple[tuple[float, float], float]:
 
 def _inside_skull(image: np.ndarray, head: np.ndarray) -> np.ndarray:
     """Returns uint8 1 inside the skull: where bone surrounds pixels that are no bone."""
-    bone = (image >= _BONE_GREY) & (head > 0)
+    bone = (image >= BONE_GREY) & (head > 0)
     gap = disc(image, 0.052)
     around = len(gap)
     padded = np.pad(bone.astype(np.uint8), around)

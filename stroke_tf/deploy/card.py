@@ -72,10 +72,11 @@ def _details(model: ModelDescription, *, is_licensed: bool, are_parts: bool) -> 
     if model.threshold is not None:
         yield f"- A slice is called positive from a score of {model.threshold:.4g} on."
     for name, threshold in model.operating_points.items():
-        yield f"- Operating point `{name}`: from {threshold:.4g} on, chosen on validation slices."
+        on = f"from {threshold:.4g} on, chosen on slices not learned from"
+        yield f"- Operating point `{name}`: {on}."
     if model.temperatures:
         told = ", ".join(f"{value:.3g}" for value in model.temperatures)
-        yield f"- Calibrated scores: logits divided by {told}, fitted on validation slices."
+        yield f"- Calibrated scores: logits divided by {told}, fitted on slices not learned from."
     if rule := model.mask_rule:
         small = f"lesions below {rule.min_area_px} pixels of the input are dropped"
         dropped = f"; {small}" if rule.min_area_px else ""

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import itertools
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
 import keras
@@ -137,7 +137,7 @@ def _smoothed(said: Iterator[Said], sigma: float) -> Iterator[Said]:
 
 
 def choose_on_validation(
-    answered: Sequence[tuple[Predictor, tf.data.Dataset]],
+    answered: Iterable[tuple[Predictor, tf.data.Dataset]],
     *,
     tune_mask: bool = False,
     score: MaskScoreName | None = None,

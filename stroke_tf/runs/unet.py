@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +61,7 @@ def run_unet(
             something would be chosen on the run's test folds.
     """
     score = config.score_rule  # before anything is done: it refuses what has no effect
-    for other in chosen_on:
-        if shared := set(other.test_folds) & set(config.test_folds):
-            raise ValueError(
-                "`chosen_on` must hold no test fold of the run. "
-                f"Received: folds {sorted(shared, key=str)} of {other.row_name}"
-            )
+    _check_chosen_on(config, chosen_on)
 
     def work(run: OpenRun) -> Outcome:
         if score is not None:
@@ -78,12 +73,8 @@ def run_unet(
         val = dataset_of(config, run.split.val, with_ids=True)
         slices = dataset_of(config, run.split.test, with_ids=True)
         predictor = Predictor(model, mirror=config.mirror_test)
-        others = (
-            (_predictor_of(other), dataset_of(other, other.test_folds, with_ids=True))
-            for other in chosen_on
-        )
         rule, detector = choose_on_validation(
-            [*others] or [(predictor, val)],
+            _answered(chosen_on) if chosen_on else [(predictor, val)],
             tune_mask=config.tune_mask,
             score=score,
             of_series=read_manifest(config.records).knows_series,
@@ -108,10 +99,21 @@ def run_unet(
     return keep_or_run(config, work)
 
 
-def _predictor_of(done: UnetRun) -> Predictor:
-    """Returns the network of a finished run as it was tested."""
-    model = keras.models.load_model(folder_of(done).model, compile=False)
-    return Predictor(model, mirror=done.mirror_test)
+def _check_chosen_on(config: UnetRun, chosen_on: Sequence[UnetRun]) -> None:
+    for other in chosen_on:
+        if shared := set(other.test_folds) & set(config.test_folds):
+            raise ValueError(
+                "`chosen_on` must hold no test fold of the run. "
+                f"Received: folds {sorted(shared, key=str)} of {other.row_name}"
+            )
+
+
+def _answered(done: Sequence[UnetRun]) -> Iterator[tuple[Predictor, tf.data.Dataset]]:
+    """Yields the network of each finished run and its test slices; one is held at a time."""
+    for run in done:
+        model = keras.models.load_model(folder_of(run).model, compile=False)
+        predictor = Predictor(model, mirror=run.mirror_test)
+        yield predictor, dataset_of(run, run.test_folds, with_ids=True)
 
 
 def _told(chosen_on: Sequence[UnetRun]) -> dict[str, Any]:
@@ -243,8 +245,10 @@ def _examples(config: UnetRun, folds: tuple[FoldName, ...], **options: Any) -> t
         return slices.map(lambda images, masks: (images, labels_of(config, masks, None)))
 
     def name_labels(images: tf.Tensor, masks: tf.Tensor, known: dict[str, tf.Tensor]) -> tuple:
-        # Not the mask's largest id: a lesion can leave the slice when that is cropped.
-        return images, labels_of(config, masks, known["stroke_type"][:, None])
+        # A lesion can leave the slice when that is cropped, and come into it when one is pasted.
+        stated, drawn = known["stroke_type"], tf.reduce_max(masks, axis=(1, 2, 3))
+        types = tf.where(stated == int(StrokeType.NONE), tf.cast(drawn, stated.dtype), stated)
+        return images, labels_of(config, masks, types[:, None])
 
     return dataset_of(config, folds, with_ids=True, **options).map(name_labels)
 

@@ -71,6 +71,16 @@ def test_a_lesion_that_is_there_stays():
     assert (mixed[12:18, 12:18] == BLOOD).all()
 
 
+def test_what_is_tissue_is_seen_in_the_channel_of_the_slice_itself():
+    donor, donor_mask = bleeding(slice(30, 36), slice(28, 40), channels=3)
+    picture = head(channels=3)
+    picture[..., 0] = 0  # the slice before shows air
+    assert not paste_lesion(picture, NO_MASK, donor, donor_mask, 0)[1].any()
+    mixed, mask = paste_lesion(picture, NO_MASK, donor, donor_mask, 0, channel=1)
+    np.testing.assert_array_equal(mask, donor_mask)
+    assert (mixed[30:36, 28:40, 1] == BLOOD).all()
+
+
 def test_a_share_of_the_slices_gets_a_donor():
     lesions = np.array([3, 5, 8])
     donors = donor_drawer(lesions, 0.25)(np.random.default_rng(0), 4000)

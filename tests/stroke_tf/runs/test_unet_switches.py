@@ -15,7 +15,7 @@ from stroke_tf.deploy.load import load_model
 from stroke_tf.evaluation.segmentation import SegmentationCounts, count_masks
 from stroke_tf.files import read_json
 from stroke_tf.inference.predict import Predictor, choose_on_validation, segment_slices
-from stroke_tf.labels import MASK, Task
+from stroke_tf.labels import MASK, SLICE, Task
 from stroke_tf.manifest import natural_key
 from stroke_tf.models.composed import probabilities
 from stroke_tf.models.decoders import decode
@@ -23,6 +23,7 @@ from stroke_tf.models.segmenters import SEGMENTERS
 from stroke_tf.runs.settings import UnetRun
 from stroke_tf.runs.unet import (
     CHOSEN_ON_NAME,
+    _examples,
     dataset_of,
     drawing_of,
     read_detector,
@@ -134,6 +135,23 @@ class Truthful:
 
     def outputs(self, images):
         return {MASK: np.eye(3, dtype=np.float32)[next(self._masks)[..., 0]]}
+
+
+def test_a_joint_network_learns_that_a_slice_shows_what_was_pasted_into_it(config):
+    config = replace(config, view="upright", pasted_lesions=1.0, batch_size=64)
+    seen = 0
+    for _, labels in _examples(config, (0, 1), training=True):
+        drawn, types = labels[MASK].numpy().max(axis=(1, 2, 3)), labels[SLICE].numpy()[:, 0]
+        assert (types[drawn > 0] > 0).all()
+        seen += np.count_nonzero(drawn)
+    plain = _examples(replace(config, pasted_lesions=0.0), (0, 1), training=True)
+    assert seen > sum(np.count_nonzero(y[MASK].numpy().max(axis=(1, 2, 3))) for _, y in plain)
+
+
+@pytest.mark.parametrize("narrow", [True, False])
+def test_the_network_of_a_run_has_the_skips_that_are_asked_for(config, narrow):
+    network = replace(config, encoder="mobilenetv2", narrow_skips=narrow).network
+    assert network["narrow_skips"] is narrow
 
 
 def test_smoothed_probabilities_are_means_along_a_patients_series(config):
