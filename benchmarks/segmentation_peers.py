@@ -12,8 +12,8 @@ and is stopped when its process group has spent the CPU time of the budget, user
 answers the validation and test slices, at the size of the records and without a limit; all answers
 are counted by the same functions.
 
-- ours: `--recipe`, a file of settings as `stroke-tf train-unet --config` takes it, or the one in
-  this file. Its epochs go on while there is CPU time, which its cosine follows.
+- ours: `--recipe`, a file of settings as `stroke-tf train-unet --config` takes it, or that of
+  CT-ICH, each slice alone. Its epochs go on while there is CPU time, which its cosine follows.
 - smp: U-Net of segmentation_models.pytorch on EfficientNet-Lite0 with ImageNet weights, AdamW,
   warm-up and a cosine that follows the CPU time too, Dice and cross-entropy, as many slices
   without a lesion as with one, augmented (mirror, rotation, scale, shift, contrast, brightness,
@@ -49,10 +49,10 @@ import tyro
 from benchmarks._peers.budget import Spent, run_within
 from benchmarks._peers.job import RESULT_NAME, TOLD_NAME, Job
 from benchmarks._side_by_side import tell
-from stroke_tf.config import FitConfig
 from stroke_tf.files import locked, plain, read_json, write_json, write_text
 from stroke_tf.machine import processor, usable_cores
 from stroke_tf.manifest import manifest_sha256, read_manifest
+from stroke_tf.runs.presets import CT_ICH_UNET
 from stroke_tf.runs.settings import UnetRun
 
 if TYPE_CHECKING:
@@ -64,20 +64,8 @@ _ROOT = Path(__file__).parents[1]
 _RECIPE_NAME = "recipe.json"
 _LEAST_MINUTES = 0.5  # the libraries alone take a tenth to load
 
-RECIPE = UnetRun(
-    architecture="composed",
-    encoder="efficientnetlite0",
-    weights="efficientnet_lite0_no_top.weights.h5",
-    live_norms=True,
-    view="neighbours",
-    negatives_per_positive=1,
-    tune_mask=True,
-    mirror_test=True,
-    fit=FitConfig(
-        learning_rate=1e-3, schedule="cosine", warmup_epochs=1, weight_decay=1e-2, clip_norm=1.0
-    ),
-)
-"""Ours where `--recipe` names no file."""
+RECIPE = replace(CT_ICH_UNET, weights="efficientnet_lite0_no_top.weights.h5", smooth_slices=0)
+"""Ours where `--recipe` names no file: each slice alone, as the others answer."""
 
 
 @dataclass(frozen=True)

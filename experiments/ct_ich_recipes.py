@@ -23,6 +23,7 @@ from stroke_tf.tables.table import Table
 
 _BASE = replace(
     CT_ICH_UNET,
+    choose_on="validation",
     val_folds=(1,),
     test_folds=(0, 3),
     unused_folds=(7, 8, 9),

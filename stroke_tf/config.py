@@ -27,6 +27,7 @@ ThresholdRule = Literal["recall-floor", "youden", "fixed"]
 """How the threshold of slices' scores is chosen on validation slices."""
 
 MaskScoreName = Literal["top", "area", "lesion", "regression"]
+ChooseOn = Literal["validation", "other-parts"]
 """How a slice's score comes from the probabilities of its pixels: the keys of MASK_SCORES."""
 
 PointName = Literal["default", "sensitive", "specific"]

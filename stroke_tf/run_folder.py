@@ -169,7 +169,11 @@ class RunFolder:
         import pandas as pd
 
         paths = {"history": self.history, "history_head": self.head_history}
-        return {name: pd.read_csv(path) for name, path in paths.items() if path.is_file()}
+        return {
+            name: pd.read_csv(path).dropna(axis=1, how="all")  # Keras' names for no validation
+            for name, path in paths.items()
+            if path.is_file()
+        }
 
     def cautions(self) -> list[str]:
         """Returns the cautions on a finished run's scores; none if an older version wrote it."""
@@ -180,13 +184,21 @@ class RunFolder:
         """Returns whether the run came to its end."""
         return self.metrics.is_file()
 
-    def check(self, config: Mapping[str, Any], *, data_manifest_sha256: str) -> None:
+    def check(
+        self,
+        config: Mapping[str, Any],
+        *,
+        data_manifest_sha256: str,
+        defaults: Mapping[str, Any] | None = None,
+    ) -> None:
         """Refuses a folder that was started with other settings or data.
 
         Args:
             config: The settings, of values JSON can hold, enums and paths; of an absolute path the
                 last part alone is kept.
             data_manifest_sha256: SHA-256 of the manifest of the records.
+            defaults: Values of settings that an older version did not have: its folders lack them,
+                and did what these values do.
 
         Raises:
             ValueError: If they differ; names the keys.
@@ -194,6 +206,8 @@ class RunFolder:
         if not self.config.is_file():
             return
         old, new = flat(read_json(self.config)), flat(plain(config))
+        younger = flat(plain(defaults or {}))
+        old = {key: younger[key] for key in new if key in younger} | old
         if self.env.is_file():  # a run killed between the two files has no data hash yet
             old[_DATA_KEY] = read_json(self.env)[_DATA_KEY]
             new[_DATA_KEY] = data_manifest_sha256
@@ -206,20 +220,34 @@ class RunFolder:
                 f"Received others for: {', '.join(map(_told, keys))}"
             )
 
-    def kept(self, config: Mapping[str, Any], *, data_manifest_sha256: str) -> RunMetrics | None:
+    def kept(
+        self,
+        config: Mapping[str, Any],
+        *,
+        data_manifest_sha256: str,
+        defaults: Mapping[str, Any] | None = None,
+    ) -> RunMetrics | None:
         """Returns the result of a run that is done already, and logs this; None if it is not done.
+
+        Arguments as for `check`.
 
         Raises:
             ValueError: If it was done with other settings or data, see `check`.
         """
         if not self.is_done():
             return None
-        self.check(config, data_manifest_sha256=data_manifest_sha256)
+        self.check(config, data_manifest_sha256=data_manifest_sha256, defaults=defaults)
         _logger.info("%s is done already: kept. Delete the folder to run it again", self.path)
         return read_metrics(self.metrics)
 
     @contextlib.contextmanager
-    def opened(self, config: Mapping[str, Any], *, data_manifest_sha256: str) -> Iterator[None]:
+    def opened(
+        self,
+        config: Mapping[str, Any],
+        *,
+        data_manifest_sha256: str,
+        defaults: Mapping[str, Any] | None = None,
+    ) -> Iterator[None]:
         """Keeps the folder locked inside the `with` block, new or resumed.
 
         Writes config.json and env.json. A block that fails before anything is trained takes the
@@ -231,7 +259,7 @@ class RunFolder:
             ValueError: If the folder was started with other settings or data, see `check`.
         """
         with locked(self.path):
-            self.check(config, data_manifest_sha256=data_manifest_sha256)
+            self.check(config, data_manifest_sha256=data_manifest_sha256, defaults=defaults)
             write_json(self.config, config)
             write_json(self.env, describe_environment(data_manifest_sha256))
             try:

@@ -122,10 +122,12 @@ def _data(model: ModelDescription, *, part: str) -> Iterator[str]:
     if not model.trained_on:
         yield "Not known: the model came without its run."
     for run in model.trained_on:
-        folds = ", ".join(map(str, run.split[part]))
-        held = f"{run.n_test} slices, " if part == "test" else ""
+        folds = "folds " + ", ".join(map(str, run.split[part]))
+        if part == "test":
+            apart = "each by a network of the same settings that had not learned from its patient"
+            folds = f"{run.n_test} slices, {folds if run.split[part] else apart};"
         yield (
-            f"- `{run.experiment}/{run.row}` seed {run.seed}: {held}folds {folds} of records with "
+            f"- `{run.experiment}/{run.row}` seed {run.seed}: {folds} of records with "
             f"manifest `{run.data_manifest_sha256}`, {_facts(run)}."
         )
 

@@ -142,6 +142,10 @@ def predict_inputs(
         located(path)  # before TensorFlow is loaded: a missing one is told at once
     _check_apart(settings)
     found = find_inputs(settings.inputs)
+    if settings.dicom and found.series and not any(one.is_series for one in found.series):
+        raise ValueError(
+            "`dicom` needs inputs in DICOM, whose study the files belong to. Received: pictures"
+        )
     if settings.as_series:
         ordered = (dataclasses.replace(one, is_series=True) for one in found.series)
         found = dataclasses.replace(found, series=tuple(ordered))

@@ -97,15 +97,60 @@ def choose_mask_rule(
     Raises:
         ValueError: If the truth holds no lesion, or shapes do not fit.
     """
-    areas = np.asarray(min_areas_px)
-    in_truth = np.zeros((2, len(LESION_CLASSES)), dtype=np.int64)
-    drawn = np.zeros((4, len(LESION_CLASSES), len(thresholds), len(areas)), dtype=np.int64)
+    counts = RuleCounts(tuple(thresholds), tuple(min_areas_px))
     for truth, probs in batches:
-        probs = check_probs(probs)
-        for mask, slice_probs in zip(np.reshape(truth, probs.shape[:3]), probs, strict=True):
+        counts.add(truth, probs)
+    return best_rule([counts])
+
+
+class RuleCounts:
+    """What each of several rules draws on slices, counted batch by batch; no mask is kept.
+
+    Args:
+        thresholds: Thresholds to try.
+        min_areas_px: Areas to try.
+    """
+
+    def __init__(
+        self,
+        thresholds: tuple[float, ...] = THRESHOLDS,
+        min_areas_px: tuple[int, ...] = MIN_AREAS_PX,
+    ) -> None:
+        self.thresholds, self.min_areas_px = thresholds, min_areas_px
+        shape = (4, len(LESION_CLASSES), len(thresholds), len(min_areas_px))
+        self.in_truth = np.zeros((2, len(LESION_CLASSES)), dtype=np.int64)
+        self.drawn = np.zeros(shape, dtype=np.int64)
+
+    def add(self, truth: ArrayLike, probs: ArrayLike) -> None:
+        """Counts a batch.
+
+        Args:
+            truth: Class ids, shape (B, H, W) or (B, H, W, 1).
+            probs: Shape (B, H, W, 3).
+
+        Raises:
+            ValueError: If shapes do not fit.
+        """
+        probs, areas = check_probs(probs), np.asarray(self.min_areas_px)
+        for mask, of_slice in zip(np.reshape(truth, probs.shape[:3]), probs, strict=True):
             lesions = [ndimage.label(mask == kind, CORNERS) for kind in LESION_CLASSES]
-            in_truth += np.array([(np.count_nonzero(found), count) for found, count in lesions]).T
-            drawn += _drawn_by_rule([found for found, _ in lesions], slice_probs, thresholds, areas)
+            sizes = [(np.count_nonzero(found), count) for found, count in lesions]
+            self.in_truth += np.array(sizes).T
+            regions = [found for found, _ in lesions]
+            self.drawn += _drawn_by_rule(regions, of_slice, self.thresholds, areas)
+
+
+def best_rule(several: Sequence[RuleCounts]) -> MaskRule:
+    """Returns the rule that `choose_mask_rule` chooses, on the slices of several counts.
+
+    Args:
+        several: Counts of the same rules.
+
+    Raises:
+        ValueError: If the truth holds no lesion.
+    """
+    in_truth = np.sum([counts.in_truth for counts in several], axis=0)
+    drawn = np.sum([counts.drawn for counts in several], axis=0)
     present = in_truth[0] > 0
     if not present.any():
         raise ValueError("validation slices must hold a lesion. Received: none in any mask")
@@ -114,11 +159,12 @@ def choose_mask_rule(
     dice = (2 * shared / (true_px + predicted)).mean(axis=0)
     of_lesions = (2 * found / (all_lesions + found + false)).mean(axis=0)
     good = dice.round(12) >= dice.max().round(12) - _AS_GOOD
-    return _best(np.where(good, of_lesions, -1.0), thresholds, areas)
+    goodness = np.where(good, of_lesions, -1.0)
+    return _best(goodness, several[0].thresholds, several[0].min_areas_px)
 
 
 def _best(
-    goodness: NDArray[np.float64], thresholds: Sequence[float], areas: NDArray[np.integer]
+    goodness: NDArray[np.float64], thresholds: Sequence[float], areas: Sequence[int]
 ) -> MaskRule:
     tried = [(threshold, area) for threshold in thresholds for area in areas]
     # Differences of equal ratios may differ in their last bits: those are ties too.

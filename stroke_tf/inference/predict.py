@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import functools
 import itertools
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import keras
@@ -20,7 +19,7 @@ from stroke_tf.config import MaskScoreName, Runtime
 from stroke_tf.data import NamedBatch, named_batches
 from stroke_tf.data.upright import turn_back
 from stroke_tf.evaluation.lesions import count_lesions
-from stroke_tf.evaluation.mask_rule import MaskRule, apply_mask_rule, choose_mask_rule
+from stroke_tf.evaluation.mask_rule import MaskRule, RuleCounts, apply_mask_rule, best_rule
 from stroke_tf.evaluation.mask_score import Detector
 from stroke_tf.evaluation.operating_point import choose_operating_point
 from stroke_tf.evaluation.segmentation import count_masks
@@ -136,42 +135,65 @@ def _smoothed(said: Iterator[Said], sigma: float) -> Iterator[Said]:
             yield one, dict(zip(outputs[0], probs, strict=True))
 
 
-def choose_on_validation(
-    answered: Iterable[tuple[Predictor, tf.data.Dataset]],
+@dataclasses.dataclass(frozen=True)
+class Unseen:
+    """What rules are chosen on: the answers of a network for slices that it has not learned from.
+
+    Attributes:
+        rules: What each rule of pixels draws; None where they have no rule.
+        numbers: The numbers of the slices' scores; None where masks do not detect.
+    """
+
+    rules: RuleCounts | None
+    numbers: SliceNumbers | None
+
+
+def unseen_answers(
+    predictor: Predictor,
+    dataset: tf.data.Dataset,
     *,
     tune_mask: bool = False,
     score: MaskScoreName | None = None,
-    of_series: bool = False,
     smooth_slices: float = 0.0,
-) -> tuple[MaskRule | None, Detector | None]:
-    """Returns the rule of pixels and how masks detect, chosen on validation slices in one pass.
+) -> Unseen:
+    """Returns what `chosen` needs of some slices, gathered in one pass.
 
     Args:
-        answered: Batches of validation (images, masks, ids), and the network that answers them: it
-            gives the probabilities of background, ischaemia, haemorrhage. All pairs count together.
+        predictor: Gives the probabilities of background, ischaemia, haemorrhage.
+        dataset: Batches of (images, masks, ids) that the network has not learned from.
         tune_mask: Whether pixels have a rule; without it each takes its likeliest class.
         score: The rule of the slices' scores, a key of MASK_SCORES; None: masks do not detect.
-        of_series: Whether groups are patients, whose slices a regression may see beside each other.
         smooth_slices: As for `drawn_batches`.
+    """
+    rules = RuleCounts() if tune_mask else None
+    numbers = None if score is None else SliceNumbers(score)
+    if rules is not None or numbers is not None:
+        for batch, outputs in drawn_batches(predictor, dataset, smooth_slices=smooth_slices):
+            if rules is not None:
+                rules.add(batch.labels, outputs[MASK])
+            if numbers is not None:
+                numbers.add(batch, outputs[MASK])
+    return Unseen(rules, numbers)
+
+
+def chosen(
+    several: Sequence[Unseen], *, of_series: bool = False
+) -> tuple[MaskRule | None, Detector | None]:
+    """Returns the rule of pixels and how masks detect, chosen on all slices of several answers.
+
+    Args:
+        several: Answers gathered alike, each of its own network.
+        of_series: Whether groups are patients, whose slices a regression may see beside each other.
 
     Raises:
         ValueError: If no slice has a lesion, or for a score all have one.
     """
-    seen = None if score is None else SliceNumbers(score)
-
-    def batches() -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-        for predictor, dataset in answered:
-            said = drawn_batches(predictor, dataset, smooth_slices=smooth_slices)
-            for batch, outputs in said:
-                if seen is not None:
-                    seen.add(batch, outputs[MASK])
-                yield batch.labels, outputs[MASK]
-
-    rule = choose_mask_rule(batches()) if tune_mask else None
-    if seen is None:
+    rules = [one.rules for one in several if one.rules is not None]
+    numbers = [one.numbers for one in several if one.numbers is not None]
+    rule = best_rule(rules) if rules else None
+    if not numbers:
         return rule, None
-    if not tune_mask:
-        collections.deque(batches(), maxlen=0)
+    seen = SliceNumbers.joined(numbers)
     fitted, scores = seen.fitted(of_series=of_series)
     return rule, Detector(fitted, choose_operating_point(seen.truth, scores))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +25,17 @@ class SliceNumbers:
         self._groups: list[str] = []
         self._stroke_types: list[NDArray[np.integer]] = []
         self._numbers: list[NDArray[np.float64]] = []
+
+    @classmethod
+    def joined(cls, several: Sequence[SliceNumbers]) -> SliceNumbers:
+        """Returns the numbers of one rule of all slices of several."""
+        joined = cls(several[0]._rule)
+        for one in several:
+            joined._ids += one._ids
+            joined._groups += one._groups
+            joined._stroke_types += one._stroke_types
+            joined._numbers += one._numbers
+        return joined
 
     def add(self, batch: NamedBatch, probs: NDArray[np.floating]) -> None:
         """Takes the numbers of a batch.

@@ -20,7 +20,7 @@ from stroke_tf.reproduce.own_process import in_own_process
 from stroke_tf.reproduce.plan import planned
 from stroke_tf.reproduce.record import Entry, Record, State
 from stroke_tf.reproduce.settings import Reproduction
-from stroke_tf.runs.keep_or_run import folder_of, settings_of
+from stroke_tf.runs.keep_or_run import defaults_of, folder_of, settings_of
 from stroke_tf.tables.jobs import (
     Estimate,
     Job,
@@ -112,7 +112,7 @@ def _find_done(record: Record) -> None:
             if record_set.path == run.records
         )
         try:
-            folder.check(settings_of(run), data_manifest_sha256=sha256)
+            folder.check(settings_of(run), data_manifest_sha256=sha256, defaults=defaults_of(run))
         except ValueError as error:
             entry.ends("failed", str(error))
         else:

@@ -32,11 +32,14 @@ def best_of_run(folder: RunFolder, *, watch: str) -> dict[str, Metric]:
     epochs = folder.histories().get("history")
     if epochs is None:
         return {}
-    watched = epochs[f"val_{watch}"]
-    best = epochs.iloc[watched.argmin() if watch == "loss" else watched.argmax()]
+    watched = epochs.get(f"val_{watch}")
+    if watched is None:  # without validation the last epoch is kept
+        best = epochs.iloc[-1]
+    else:
+        best = epochs.iloc[watched.argmin() if watch == "loss" else watched.argmax()]
     return {
         f"{side}_{column}": Metric(float(best[prefix + column]), float("nan"), float("nan"))
         for side, prefix in (("train", ""), ("val", "val_"))
         for column in _COLUMNS
-        if column in best
+        if prefix + column in best
     }

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,7 @@ from stroke_tf.files import read_json, write_text
 from stroke_tf.manifest import read_folds
 from stroke_tf.run_folder import RunMetrics, read_predictions
 from stroke_tf.runs.keep_or_run import folder_of
-from stroke_tf.runs.parts import PARTS, Run, check_parts, parts_of
+from stroke_tf.runs.parts import PARTS, check_parts, parts_of
 from stroke_tf.runs.settings import ClassifierRun, UnetRun
 
 PREDICTIONS_NAME = "predictions.csv"
@@ -243,15 +243,27 @@ def _lesion_dice(cells: np.ndarray) -> float:
     return lesion_mean(f1, SegmentationCounts(cells[None]).total())
 
 
+@overload
 def cross_validate(
-    base: Run, run: Callable[[Run], RunMetrics], *, parts: int = PARTS
+    base: UnetRun, run: Callable[..., RunMetrics], *, parts: int = PARTS
+) -> CrossValidatedMasks: ...
+
+
+@overload
+def cross_validate(
+    base: ClassifierRun, run: Callable[..., RunMetrics], *, parts: int = PARTS
+) -> CrossValidated: ...
+
+
+def cross_validate(
+    base: ClassifierRun | UnetRun, run: Callable[..., RunMetrics], *, parts: int = PARTS
 ) -> CrossValidated | CrossValidatedMasks:
     """Runs a row once for each part, see `parts_of`.
 
     Args:
         base: The row; its folds are replaced.
         run: `run_classifier`, `run_unet`, or another that leaves such a predictions.csv in the
-            run's folder.
+            run's folder; where the row chooses on other parts, it takes `chosen_on` as `run_unet`.
         parts: Number of parts.
 
     Raises:
@@ -261,7 +273,7 @@ def cross_validate(
     groups = {row.source_id: row.group_id for row in read_folds(base.records)}
     configs = parts_of(base, parts)
     warnings = check_parts(configs)
-    results = [run(config) for config in configs]
+    results = _each(configs, run)
     frames = [
         _answers_of(config, result).assign(part=part)
         for part, (config, result) in enumerate(zip(configs, results, strict=True))
@@ -275,6 +287,20 @@ def cross_validate(
         tuple(configs),
         tuple(warnings),
     )
+
+
+def _each(configs: Sequence[Any], run: Callable[..., RunMetrics]) -> list[RunMetrics]:
+    """Returns the result of each part, chosen on its own validation or on what the others say."""
+    chooses = isinstance(configs[0], UnetRun) and configs[0].chooses_on_parts
+    if not chooses or all(folder_of(config).is_done() for config in configs):
+        return [run(config) for config in configs]
+    from stroke_tf.runs.other_parts import answers_of_parts  # here: it loads TensorFlow
+
+    answers = answers_of_parts(configs, run)
+    return [
+        run(config, chosen_on=[*answers[:part], *answers[part + 1 :]])
+        for part, config in enumerate(configs)
+    ]
 
 
 def _answers_of(config: ClassifierRun | UnetRun, result: RunMetrics) -> pd.DataFrame:

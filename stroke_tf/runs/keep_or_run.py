@@ -37,8 +37,20 @@ class Split:
 
     @classmethod
     def of(cls, run: Run) -> Split:
-        """Returns the split of a run, see `holding_out`."""
-        return cls.holding_out(val=run.val_folds, test=run.test_folds, unused=run.unused_folds)
+        """Returns the split of a run, see `holding_out`.
+
+        Raises:
+            ValueError: As there; also if a run with validation folds chooses on other parts.
+        """
+        validates = isinstance(run, ClassifierRun) or run.choose_on == "validation"
+        if run.val_folds and not validates:
+            raise ValueError(
+                "`val_folds` must be empty where `choose_on` is other-parts, as a cross-validation "
+                f"makes its runs. Received: {list(run.val_folds)}"
+            )
+        return cls.holding_out(
+            val=run.val_folds, test=run.test_folds, unused=run.unused_folds, validates=validates
+        )
 
     @classmethod
     def holding_out(
@@ -47,15 +59,23 @@ class Split:
         val: tuple[int, ...],
         test: tuple[FoldName, ...],
         unused: tuple[int, ...] = (),
+        validates: bool = True,
     ) -> Split:
         """Returns the split that trains on all folds but these.
+
+        Args:
+            val: Folds to be tuned on.
+            test: Folds to be tested on.
+            unused: Folds that are left alone.
+            validates: Whether folds to be tuned and tested on are needed.
 
         Raises:
             ValueError: If a fold is for two uses, or none is left to train on.
         """
         held_out = (*val, *test, *unused)
         train = tuple(fold for fold in range(FOLDS) if fold not in held_out)
-        if not val or not test or not train or len(set(held_out)) < len(held_out):
+        needed = (train, val, test) if validates else (train,)
+        if not all(needed) or len(set(held_out)) < len(held_out):
             told = f"validation {list(val)}, test {list(test)}"
             raise ValueError(
                 "validation and test folds must be different, and leave some to train on. "
@@ -123,11 +143,12 @@ def keep_or_run(config: Run, work: Callable[[OpenRun], Outcome]) -> RunMetrics:
     folder, settings, start = folder_of(config), settings_of(config), time.monotonic()
     split = Split.of(config)
     manifest, sha256 = read_hashed_manifest(config.records)
-    if done := folder.kept(settings, data_manifest_sha256=sha256):
+    known: dict[str, Any] = {"data_manifest_sha256": sha256, "defaults": defaults_of(config)}
+    if done := folder.kept(settings, **known):
         return done
     check_not_learned_from(config.weights, config.records, (*config.val_folds, *config.test_folds))
     warn_of_no_effect(config)
-    with folder.opened(settings, data_manifest_sha256=sha256):
+    with folder.opened(settings, **known):
         outcome = work(OpenRun(folder, split, sha256=sha256))
         histories = {name: figure_history(history) for name, history in folder.histories().items()}
         result = RunMetrics(
@@ -159,6 +180,11 @@ def settings_of(config: Run) -> dict[str, Any]:
     """Returns the settings that define a run. Where the run is kept is not one of them."""
     settings = dataclasses.asdict(config)
     return {key: value for key, value in settings.items() if key not in ("records", "out")}
+
+
+def defaults_of(config: Run) -> dict[str, Any]:
+    """Returns the defaults of a run's settings: of those that an older version did not have."""
+    return settings_of(ClassifierRun() if isinstance(config, ClassifierRun) else UnetRun())
 
 
 def settings_text(config: Run) -> str:

@@ -26,8 +26,9 @@ def parts_of(base: Run, count: int = PARTS) -> list[Run]:
     """Returns the run of each part of a row's cross-validation.
 
     The folds that hold slices are dealt to the parts in their order, equally many to each: those
-    are for its test. The fold after them, or the first one after the last, is for validation, and
-    all others are for training. No fold is divided, so a patient stays whole where folds keep it.
+    are for its test. The fold after them, or the first one after the last, is for validation,
+    unless the row chooses on other parts, and all others are for training. No fold is divided, so a
+    patient stays whole where folds keep it.
 
     Args:
         base: The row; its folds are replaced.
@@ -50,11 +51,15 @@ def parts_of(base: Run, count: int = PARTS) -> list[Run]:
             base,
             row=f"{base.row_name}-part{part}",
             test_folds=tuple(folds[part * size : (part + 1) * size]),
-            val_folds=(folds[(part + 1) * size % len(folds)],),
+            val_folds=(folds[(part + 1) * size % len(folds)],) if _validates(base) else (),
             unused_folds=(),
         )
         for part in range(count)
     ]
+
+
+def _validates(run: ClassifierRun | UnetRun) -> bool:
+    return isinstance(run, ClassifierRun) or run.choose_on == "validation"
 
 
 def _fits(folds: int, parts: int) -> bool:
@@ -74,7 +79,8 @@ def check_parts(runs: Sequence[ClassifierRun | UnetRun]) -> list[str]:
         held_out = (*run.test_folds, *run.val_folds)
         train = tuple(fold for fold in range(FOLDS) if fold not in held_out)
         needed = {"training": train}
-        if isinstance(run, ClassifierRun) or run.tune_mask or run.score_rule:
+        chooses = isinstance(run, ClassifierRun) or run.tune_mask or run.score_rule
+        if chooses and _validates(run):
             needed["validation"] = run.val_folds
         for use, folds in needed.items():
             both = _needs_both(run, use)

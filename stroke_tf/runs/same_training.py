@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stroke_tf.files import read_json, replacing, replacing_folder, write_json
 from stroke_tf.run_folder import RunFolder, read_metrics
-from stroke_tf.runs.keep_or_run import settings_of
+from stroke_tf.runs.keep_or_run import defaults_of, settings_of
 from stroke_tf.runs.settings import UnetRun
 from stroke_tf.training.fit import BACKUP_NAME
 
@@ -73,12 +73,17 @@ def _trained_alike(config: UnetRun, folder: RunFolder, sha256: str) -> RunFolder
             path / TRAINED_IN_NAME
         ).exists():  # the run that trained it is named, and its time counts
             continue
-        settings, env = read_json(other.config), read_json(other.env)
+        settings = _defaults(config) | read_json(other.config)
+        env = read_json(other.env)
         if env.get("data_manifest_sha256") != sha256 or _of_training(settings) != mine:
             continue
         if all(part.exists() for part in (other.model, other.history, path / BACKUP_NAME)):
             return other
     return None
+
+
+def _defaults(config: UnetRun) -> dict[str, object]:
+    return dict(json.loads(json.dumps(defaults_of(config))))
 
 
 def _row(path: Path, seed: int) -> str:

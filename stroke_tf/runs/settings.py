@@ -15,6 +15,7 @@ from stroke_tf.config import (
     THREE_WINDOWS,
     Architecture,
     AugmentStrength,
+    ChooseOn,
     DecoderName,
     FitConfig,
     HeadName,
@@ -179,6 +180,10 @@ class UnetRun:
         test_folds: Folds for the result: 0 to 9, stage1, stage2.
         unused_folds: Folds that are left alone: what is chosen by runs without them can be tested
             on them once.
+        choose_on: What the epoch, the mask rule and the rule and threshold of the score are chosen
+            on: the validation folds; or, in a cross-validation, the test slices of the other parts
+            (other-parts): then each part learns from all folds but those of its test, up to the
+            last epoch, and there are no validation folds.
         fit: How the model is trained.
         view: What the channels show: windows; neighbours: the slice between those before and after
             it (patients known, clean protocol), all through the brain window; upright: the head
@@ -233,6 +238,7 @@ class UnetRun:
     val_folds: tuple[int, ...] = (8,)
     test_folds: tuple[TestFold, ...] = (9,)
     unused_folds: tuple[int, ...] = ()
+    choose_on: ChooseOn = "validation"
     fit: FitConfig = FitConfig(learning_rate=3e-4)
     view: View = "windows"
     architecture: Architecture = "unet"
@@ -285,6 +291,12 @@ class UnetRun:
                 "them out"
             )
         return self.mask_score
+
+    @property
+    def chooses_on_parts(self) -> bool:
+        """Whether there is something to choose, and other parts to choose it on."""
+        needed = self.score_rule is not None or self.tune_mask
+        return needed and self.choose_on == "other-parts"
 
     @property
     def network(self) -> dict[str, Any]:

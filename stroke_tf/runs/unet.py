@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,13 @@ from stroke_tf.evaluation.mask_score import Detector, mask_score_of_json
 from stroke_tf.evaluation.operating_point import OperatingPoint
 from stroke_tf.evaluation.segmented import Segmented
 from stroke_tf.files import read_json
-from stroke_tf.inference.predict import Predictor, choose_on_validation, segment_slices
+from stroke_tf.inference.predict import (
+    Predictor,
+    Unseen,
+    chosen,
+    segment_slices,
+    unseen_answers,
+)
 from stroke_tf.labels import LESION_CLASSES, MASK, MASK_CLASSES, SLICE, StrokeType, Task
 from stroke_tf.manifest import FoldName, read_manifest
 from stroke_tf.models.composed import SUPERVISED, supervised_outputs
@@ -38,95 +45,137 @@ CHOSEN_ON_NAME = "chosen_on.json"
 MASK_SCORE_NAME, POINT_NAME = "mask_score.json", "operating_point.json"
 
 
+@dataclass(frozen=True)
+class Answered:
+    """What the network of a finished run says of its test slices, which it has not learned from.
+
+    Attributes:
+        row: Name of the run's row.
+        folds: Its test folds.
+        answers: What rules are chosen on.
+    """
+
+    row: str
+    folds: tuple[FoldName, ...]
+    answers: Unseen
+
+
+def answered(run: UnetRun, *, like: UnetRun) -> Answered:
+    """Returns what the network of a finished run says of its test slices.
+
+    Args:
+        run: The run.
+        like: The run that something is to be chosen for: slices are answered as it answers them.
+    """
+    model = keras.models.load_model(folder_of(run).model, compile=False)
+    testing = {name: getattr(like, name) for name in ("mirror_test", "smooth_slices")}
+    slices = dataset_of(replace(run, **testing), run.test_folds, with_ids=True)
+    answers = _unseen(like, Predictor(model, mirror=like.mirror_test), slices)
+    return Answered(run.row_name, run.test_folds, answers)
+
+
 def run_unet(
     config: UnetRun,
     *,
     train_elsewhere: Callable[[], None] | None = None,
-    chosen_on: Sequence[UnetRun] = (),
+    chosen_on: Sequence[Answered] = (),
 ) -> RunMetrics:
     """Trains and tests one U-Net, or returns its result if it is done already.
 
     Args:
         config: The run's settings.
         train_elsewhere: Trains the U-Net in the run's folder by other processes; None trains here.
-        chosen_on: Finished runs of other folds: mask rule, score and threshold are chosen on what
-            their networks say of their test slices, which these have not seen, instead of on the
-            run's validation folds. None of them may be tested on the test folds of this run.
+        chosen_on: Where `choose_on` is other-parts: what the networks of the other parts say of
+            their test slices. Mask rule, score and threshold are chosen on that.
 
     Raises:
         FileNotFoundError: If the records or the weight file are missing.
         OSError: If ImageNet weights cannot be downloaded.
         RuntimeError: If another process has the run open.
         ValueError: If a setting is out of range, the run's folder was started with others, or
-            something would be chosen on the run's test folds.
+            something would be chosen on the run's test folds, or on nothing.
     """
-    score = config.score_rule  # before anything is done: it refuses what has no effect
     _check_chosen_on(config, chosen_on)
 
     def work(run: OpenRun) -> Outcome:
-        if score is not None:
+        if run.split.val and config.score_rule is not None:
             check_both_kinds(config.records, run.split.val)
         take_over_training(config, run.folder, data_manifest_sha256=run.sha256)
         if train_elsewhere is not None:
             train_elsewhere()
         model = train(config, run)
-        val = dataset_of(config, run.split.val, with_ids=True)
         slices = dataset_of(config, run.split.test, with_ids=True)
         predictor = Predictor(model, mirror=config.mirror_test)
-        rule, detector = choose_on_validation(
-            _answered(chosen_on) if chosen_on else [(predictor, val)],
-            tune_mask=config.tune_mask,
-            score=score,
-            of_series=read_manifest(config.records).knows_series,
-            smooth_slices=config.smooth_slices,
-        )
+        several, shown = [other.answers for other in chosen_on], slices
+        if run.split.val:
+            shown = dataset_of(config, run.split.val, with_ids=True)
+            several.append(_unseen(config, predictor, shown))
+        rule, detector = choose_rules(config, several)
         drawing = drawing_of(config)
         test = segment_slices(predictor, slices, rule=rule, detector=detector, **drawing)
         drawn = _draw_scores(test, config.classes)
         figures = {"segmentation": figure_segmentation(*test.panels()), **drawn}
         if config.augment:
-            augmented = draw_augmentations(val, strength=config.strength, seed=config.fit.seed)
+            augmented = draw_augmentations(shown, strength=config.strength, seed=config.fit.seed)
             figures["augmentations"] = augmented
         return Outcome(
             predictions=test.to_frame(),
             metrics=test.metrics(seed=config.fit.seed),
-            threshold=_threshold(rule, detector),
             figures=figures,
-            files=_files(rule, detector) | _told(chosen_on),
             seconds_before=seconds_taken_over(run.folder),
+            **kept_rules(rule, detector, chosen_on),
         )
 
     return keep_or_run(config, work)
 
 
-def _check_chosen_on(config: UnetRun, chosen_on: Sequence[UnetRun]) -> None:
+def _check_chosen_on(config: UnetRun, chosen_on: Sequence[Answered]) -> None:
+    needed = config.chooses_on_parts  # before anything is done: it refuses what has no effect
+    if needed and not chosen_on and not folder_of(config).is_done():
+        raise ValueError(
+            "`choose_on` other-parts needs a cross-validation, whose other parts there are to "
+            "choose on. Received: a run alone"
+        )
     for other in chosen_on:
-        if shared := set(other.test_folds) & set(config.test_folds):
+        if shared := set(other.folds) & set(config.test_folds):
             raise ValueError(
                 "`chosen_on` must hold no test fold of the run. "
-                f"Received: folds {sorted(shared, key=str)} of {other.row_name}"
+                f"Received: folds {sorted(shared, key=str)} of {other.row}"
             )
 
 
-def _answered(done: Sequence[UnetRun]) -> Iterator[tuple[Predictor, tf.data.Dataset]]:
-    """Yields the network of each finished run and its test slices; one is held at a time."""
-    for run in done:
-        model = keras.models.load_model(folder_of(run).model, compile=False)
-        predictor = Predictor(model, mirror=run.mirror_test)
-        yield predictor, dataset_of(run, run.test_folds, with_ids=True)
+def _unseen(config: UnetRun, predictor: Predictor, slices: tf.data.Dataset) -> Unseen:
+    return unseen_answers(
+        predictor,
+        slices,
+        tune_mask=config.tune_mask,
+        score=config.score_rule,
+        smooth_slices=config.smooth_slices,
+    )
 
 
-def _told(chosen_on: Sequence[UnetRun]) -> dict[str, Any]:
-    """Returns the file that names the runs, if any, that something was chosen on."""
-    found = {other.row_name: other.test_folds for other in chosen_on}
-    return {CHOSEN_ON_NAME: found} if found else {}
+def choose_rules(
+    config: UnetRun, several: Sequence[Unseen]
+) -> tuple[MaskRule | None, Detector | None]:
+    """Returns the rule of pixels and how masks detect, as a run chooses them, see `chosen`."""
+    return chosen(several, of_series=read_manifest(config.records).knows_series)
 
 
-def _threshold(rule: MaskRule | None, detector: Detector | None) -> float | None:
-    """Returns the threshold of slices where masks detect; else that of pixels, if any."""
+def kept_rules(
+    rule: MaskRule | None, detector: Detector | None, chosen_on: Sequence[Answered] = ()
+) -> dict[str, Any]:
+    """Returns what an `Outcome` keeps of what was chosen: `threshold` and `files`.
+
+    The threshold is that of slices where their masks detect, else that of pixels.
+    """
+    threshold = rule.threshold if rule is not None else None
+    files: dict[str, Any] = {} if rule is None else {MASK_RULE_NAME: rule}
     if detector is not None:
-        return detector.point.threshold
-    return rule.threshold if rule is not None else None
+        threshold = detector.point.threshold
+        files |= {MASK_SCORE_NAME: detector.score, POINT_NAME: detector.point}
+    if chosen_on:
+        files[CHOSEN_ON_NAME] = {other.row: other.folds for other in chosen_on}
+    return {"threshold": threshold, "files": files}
 
 
 def _draw_scores(test: Segmented, labels: tuple[str, str]) -> dict[str, Figure]:
@@ -134,13 +183,6 @@ def _draw_scores(test: Segmented, labels: tuple[str, str]) -> dict[str, Figure]:
         return {}
     truth, scores = test.detected["truth"].to_numpy(bool), test.detected["score"].to_numpy()
     return draw_scores(truth, scores, threshold=test.point.threshold, labels=labels)
-
-
-def _files(rule: MaskRule | None, detector: Detector | None) -> dict[str, Any]:
-    files: dict[str, Any] = {} if rule is None else {MASK_RULE_NAME: rule}
-    if detector is not None:
-        files |= {MASK_SCORE_NAME: detector.score, POINT_NAME: detector.point}
-    return files
 
 
 def read_detector(run: Path) -> Detector | None:
@@ -162,7 +204,7 @@ def read_mask_rule(run: Path) -> MaskRule | None:
 def train(
     config: UnetRun, run: OpenRun, *, callbacks: Sequence[keras.callbacks.Callback] = ()
 ) -> keras.Model:
-    """Trains the U-Net of a run in its folder and returns it with its best weights.
+    """Trains the U-Net of a run in its folder and returns it with the weights that were kept.
 
     Args:
         config: The run's settings.
@@ -190,7 +232,7 @@ def train(
             lesions_only=config.lesions_only,
         )
     training = _examples(config, folds, training=True, decoded=decoded, hardness=hardness)
-    val = _examples(config, run.split.val, decoded=run.decoded)
+    val = _examples(config, run.split.val, decoded=run.decoded) if run.split.val else None
     objective = objective_of(config, model)
     fit(
         model,

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
+from typing import Any
 
 from stroke_tf import command
 from stroke_tf.runs.settings import UnetRun, UnetTraining, small
@@ -29,7 +30,7 @@ def main(config: UnetTraining) -> int:
 
 def _train(config: UnetRun) -> None:
     from stroke_tf.manifest import read_hashed_manifest
-    from stroke_tf.runs.keep_or_run import OpenRun, Split, folder_of, settings_of
+    from stroke_tf.runs.keep_or_run import OpenRun, Split, defaults_of, folder_of, settings_of
     from stroke_tf.runs.unet import train
     from stroke_tf.training.hosts import is_leader, join_hosts, meet_hosts
 
@@ -40,7 +41,8 @@ def _train(config: UnetRun) -> None:
         )
     folder = folder_of(config)
     _, sha256 = read_hashed_manifest(config.records)
-    if folder.kept(settings_of(config), data_manifest_sha256=sha256):
+    known: dict[str, Any] = {"data_manifest_sha256": sha256, "defaults": defaults_of(config)}
+    if folder.kept(settings_of(config), **known):
         return
     join_hosts()
     split = Split.of(config)

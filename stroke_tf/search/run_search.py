@@ -20,6 +20,7 @@ from stroke_tf.processes import is_worker, worker_names
 from stroke_tf.run_folder import RunFolder, RunMetrics
 from stroke_tf.runs.keep_or_run import OpenRun, Split, folder_of, print_result, settings_text
 from stroke_tf.runs.no_effect import warn_of_no_effect
+from stroke_tf.runs.settings import UnetRun
 from stroke_tf.search.report import TestResult, write_search_report
 from stroke_tf.search.settings import Run, Search, search_folder
 from stroke_tf.search.spaces import Space
@@ -70,8 +71,11 @@ def trial_splits(run: Run, *, cv: int) -> list[Split]:
     """Returns the folds of each part that scores a trial: the test folds are in none.
 
     Raises:
-        ValueError: If there are too few folds for so many parts, or the folds overlap.
+        ValueError: If there are too few folds for so many parts, the folds overlap, or a trial
+            would have no validation folds to be scored on.
     """
+    if isinstance(run, UnetRun) and run.choose_on != "validation":
+        raise ValueError(f"`choose_on` must be validation in a search. Received: {run.choose_on}")
     if not cv:
         return [Split.of(run)]
     held_out = (*run.test_folds, *run.unused_folds)

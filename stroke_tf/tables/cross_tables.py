@@ -71,8 +71,8 @@ CLASSES = View(
     note=(
         "Areas are means of the parts that hold both classes, in each resample too, with 95 % "
         f"intervals of a bootstrap over patients (1000 resamples; {INTERVALS}); "
-        "accuracy and what follows it are of all slices, at the threshold of each part's "
-        "validation fold. The mean of several seeds is that of their scores; smoothed rows "
+        "accuracy and what follows it are of all slices, at the threshold that each part chose "
+        "elsewhere. The mean of several seeds is that of their scores; smoothed rows "
         "keep the calls of the scores as they were."
     ),
 )
@@ -317,10 +317,19 @@ def _parts_table(results: Mapping[int, Any]) -> str:
         view = MASKS if isinstance(result, CrossValidatedMasks) else CLASSES
         for part, run in enumerate(result.runs):
             frame = result.frame[result.frame["part"] == part]
-            folds = (", ".join(map(str, folds)) for folds in (run.test_folds, run.val_folds))
+            test, val = (", ".join(map(str, folds)) for folds in (run.test_folds, run.val_folds))
+            folds = test, val or "none: other parts"
             about = len(frame), frame["group"].nunique(), view.positive(frame).sum()
             lines.append([str(seed), str(part), *folds, *map(str, about), _chosen(run)])
-    header = ("seed", "part", "test folds", "validation folds", *_ABOUT, "positive", "chosen there")
+    header = (
+        "seed",
+        "part",
+        "test folds",
+        "validation folds",
+        *_ABOUT,
+        "positive",
+        "what is chosen",
+    )
     return markdown_table(header, lines)
 
 

@@ -200,7 +200,7 @@ def hours(seconds: float) -> str:
 
 _NOT_OF_SPEED = (
     *("records", "out", "experiment", "row", "val_folds", "test_folds"),
-    *("unused_folds", "lesions_only"),
+    *("unused_folds", "choose_on", "lesions_only"),
     *("augment", "strength", "copies", "negatives_per_positive", "view", "window"),
     *("threshold_rule", "label_smoothing", "inverse_penalty", "watch", "smooth_slices"),
     *("mirror_test", "tune_mask", "slice_weight", "hard_negatives", "small_lesions"),

@@ -36,7 +36,7 @@ Metrics: TypeAlias = Sequence[str | keras.metrics.Metric]
 def fit(
     model: keras.Model,
     train: tf.data.Dataset,
-    val: tf.data.Dataset,
+    val: tf.data.Dataset | None,
     *,
     config: FitConfig,
     run_dir: Path,
@@ -52,7 +52,7 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     steering: Sequence[keras.callbacks.Callback] = (),
 ) -> pd.DataFrame:
-    """Trains a model and leaves it with the weights of its best epoch.
+    """Trains a model and leaves it with the weights of its best epoch, or of its last one.
 
     Called again after a kill, with a model built alike, the training goes on after the last
     finished epoch as if nothing had happened: weights, optimizer and learning rate, best score, the
@@ -67,17 +67,17 @@ def fit(
             labels are dicts of the same names. It stays uncompiled, so that it and its files load
             without this package.
         train: Batches of (images, labels).
-        val: Batches of (images, labels).
+        val: Batches of (images, labels); None: all epochs are trained, and the last one is kept.
         config: How to train.
-        run_dir: Folder of the run, made if missing. Left in it: `model.keras` (the best epoch's,
-            uncompiled), `history.csv`, `tensorboard/` and `backup/`. After `join_hosts` each
+        run_dir: Folder of the run, made if missing. Left in it: `model.keras` (of the epoch that is
+            kept, uncompiled), `history.csv`, `tensorboard/` and `backup/`. After `join_hosts` each
             process needs a folder of its own, of equal content: what one alone saves stops JAX.
         loss: Name of a Keras loss, or a loss such as those made by LOSSES.
         outputs: What is trained in place of the model's output: that, and more on the same layers
             that only the training has. What these need beyond the model is not saved with it.
         loss_weights: What the loss of each output is multiplied by in the sum; 1 each if None.
         metrics: Further scores of each epoch.
-        monitor: Name of the score that says which epoch is best.
+        monitor: Name of the score that says which epoch is best; without `val` that of training.
         mode: Whether a better score is smaller ("min") or larger ("max").
         class_weight: Weight of each class id, for labels of shape (B, 1).
         slow: Weights that learn at `config.encoder_rate` times the learning rate.
@@ -113,6 +113,7 @@ def fit(
         >>> list(history["epoch"])
         [0]
     """
+    monitor = monitor if val is not None else monitor.removeprefix("val_")
     _check_precision(model, config)
     check_recipe(config, has_slow=bool(slow))
     settings = dataclasses.asdict(config) | {
@@ -125,12 +126,17 @@ def fit(
     run_dir.mkdir(parents=True, exist_ok=True)
     keep_memory()
     averaged = [keras.callbacks.SwapEMAWeights()] if config.average else []
-    watched = [
-        *steering,
-        schedule(config, monitor=monitor, mode=mode),
-        keras.callbacks.EarlyStopping(monitor=monitor, mode=mode, patience=config.patience),
-        BestModel(model, run_dir / MODEL_NAME, monitor=monitor, mode=mode, averaged=averaged),
-    ]
+    early = keras.callbacks.EarlyStopping(monitor=monitor, mode=mode, patience=config.patience)
+    best = BestModel(
+        model,
+        run_dir / MODEL_NAME,
+        monitor=monitor,
+        mode=mode,
+        averaged=averaged,
+        keeps_last=val is None,
+    )
+    rate = schedule(config, monitor=monitor, mode=mode)
+    watched = [*steering, rate, *([early] if val is not None else []), best]
     backup = Backup(run_dir / BACKUP_NAME, watched=watched, settings=settings)
     if not backup.finished:
         keras.utils.set_random_seed(config.seed)
@@ -166,11 +172,12 @@ def fit(
                 verbose=0,
             )
     restore_best(model, run_dir)
-    return pd.read_csv(run_dir / HISTORY_NAME)
+    history = pd.read_csv(run_dir / HISTORY_NAME)
+    return history if val is not None else history.dropna(axis=1, how="all")
 
 
 def restore_best(model: keras.Model, run_dir: Path) -> None:
-    """Gives a model the weights of the best epoch of a training in a folder, made by `fit`."""
+    """Gives a model the weights that a training in a folder, made by `fit`, has kept."""
     best = keras.models.load_model(run_dir / MODEL_NAME, compile=False)
     model.set_weights(best.get_weights())
 
@@ -283,16 +290,17 @@ class BestModel(keras.callbacks.ModelCheckpoint):
         monitor: str,
         mode: Mode,
         averaged: Sequence[keras.callbacks.SwapEMAWeights],
+        keeps_last: bool = False,
     ):
         self._path, self._uncompiled, self._averaged = path, model, averaged
-        super().__init__(path, monitor=monitor, mode=mode, save_best_only=True)
+        super().__init__(path, monitor=monitor, mode=mode, save_best_only=not keeps_last)
 
     def set_model(self, model: keras.Model) -> None:
         """Has the uncompiled model saved."""
         super().set_model(self._uncompiled)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Saves the model if the epoch is the best one, and renames the file."""
+        """Saves the model, if the epoch is the best or the last one, and renames the file."""
         for swap in self._averaged:
             swap.on_test_begin()  # the running mean of the weights, which was validated
         with replacing(self._path) as temporary:

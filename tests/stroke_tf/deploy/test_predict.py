@@ -307,6 +307,14 @@ def test_the_pictures_of_a_folder_can_be_taken_for_a_series(tmp_path):
         predict(tmp_path / "alone", tmp_path / "in", model=model, as_series=True)
 
 
+@pytest.mark.parametrize("as_series", [False, True])
+def test_pictures_have_no_study_that_dicom_files_could_belong_to(tmp_path, as_series):
+    write_pictures(tmp_path / "in", 0, 0)
+    with pytest.raises(ValueError, match="needs inputs in DICOM, .* Received: pictures"):
+        predict(tmp_path / "out", tmp_path / "in", dicom=("seg",), as_series=as_series)
+    assert not (tmp_path / "out").exists()
+
+
 def test_reversed_file_names_give_the_same_prediction(tmp_path):
     heights = [0, 5, 10, 15]
     names = [f"{number}.dcm" for number in range(4)]
@@ -453,6 +461,6 @@ def test_a_series_that_dicom_files_cannot_refer_to_is_a_fault(tmp_path, heights,
     ],
 )
 def test_dicom_files_that_cannot_be_made_are_refused_before(tmp_path, described, settings, told):
-    folder = write_pictures(tmp_path / "in", 5)
+    write_series(tmp_path / "in", upright([0, 5]))
     with pytest.raises(ValueError, match=told):
-        predict(tmp_path / "out", folder, model=ScriptedModel(**described), **settings)
+        predict(tmp_path / "out", tmp_path / "in", model=ScriptedModel(**described), **settings)

@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 
 from stroke_tf.config import FitConfig
+from stroke_tf.files import read_json, write_json
 from stroke_tf.runs.keep_or_run import Outcome, Split, folder_of, keep_or_run, show_run
-from stroke_tf.runs.settings import ClassifierRun
+from stroke_tf.runs.settings import ClassifierRun, UnetRun
 
 
 def test_training_takes_all_other_folds():
@@ -24,6 +25,26 @@ def test_unused_folds_are_left_alone():
     assert Split.of(run) == Split((2, 3, 4, 5, 6), (1,), (0,))
     with pytest.raises(ValueError, match=r"Received: .*test \[0\], unused \[0, 9\]"):
         Split.of(replace(run, unused_folds=(0, 9)))
+
+
+def test_a_run_that_chooses_on_other_parts_has_no_validation():
+    run = UnetRun(choose_on="other-parts", val_folds=(), test_folds=(0,), unused_folds=(1,))
+    assert Split.of(run) == Split(tuple(range(2, 10)), (), (0,))
+    assert Split.of(replace(run, test_folds=(), unused_folds=())) == Split(tuple(range(10)), (), ())
+    with pytest.raises(ValueError, match="`val_folds` must be empty where `choose_on`"):
+        Split.of(replace(run, val_folds=(2,)))
+
+
+def test_a_run_of_an_older_version_had_the_defaults_of_younger_settings(tmp_path, phantom_records):
+    config = UnetRun(records=phantom_records[0], out=tmp_path, row="r")
+    done = Outcome(pd.DataFrame({"id": ["1"]}), {})
+    keep_or_run(config, lambda run: done)
+    path = folder_of(config).config
+    older = {name: value for name, value in read_json(path).items() if name != "pasted_lesions"}
+    write_json(path, older)
+    assert keep_or_run(config, lambda run: pytest.fail("done already")).n == 1
+    with pytest.raises(ValueError, match="Received others for: pasted_lesions"):
+        keep_or_run(replace(config, pasted_lesions=0.5), lambda run: done)
 
 
 def test_a_finished_run_is_kept_for_its_own_settings_and_data_only(

@@ -27,7 +27,7 @@ from stroke_tf.evaluation.segmentation import (
     count_masks,
     segmentation_metrics,
 )
-from stroke_tf.inference.predict import Predictor, choose_on_validation, segment_slices
+from stroke_tf.inference.predict import Predictor, chosen, segment_slices, unseen_answers
 from stroke_tf.labels import Task
 from stroke_tf.manifest import natural_key, read_folds
 from stroke_tf.models.segmenters import SEGMENTERS
@@ -263,15 +263,14 @@ def test_the_threshold_comes_from_validation_slices_scored_without_their_patient
     config, _, folder = detecting
     predictor = Predictor(keras.models.load_model(folder / "model.keras", compile=False))
     val = dataset_of(config, (6, 7), with_ids=True)
-    rule, detector = choose_on_validation(
-        [(predictor, val)], tune_mask=True, score="regression", of_series=True
-    )
+    answers = unseen_answers(predictor, val, tune_mask=True, score="regression")
+    rule, detector = chosen([answers], of_series=True)
     kept = read_detector(folder)
     np.testing.assert_allclose(detector.score.coefficients, kept.score.coefficients, rtol=1e-3)
     assert detector.point.threshold == pytest.approx(kept.point.threshold, rel=1e-3)
     assert rule == read_mask_rule(folder)
-    assert choose_on_validation([(predictor, val)]) == (None, None)
-    only, plain = choose_on_validation([(predictor, val)], score="top")
+    assert chosen([unseen_answers(predictor, val)]) == (None, None)
+    only, plain = chosen([unseen_answers(predictor, val, score="top")])
     assert only is None
     assert plain.score == MaskScore("top")
 

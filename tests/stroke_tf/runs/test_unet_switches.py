@@ -14,7 +14,7 @@ from stroke_tf.data.selection import rows_of_folds
 from stroke_tf.deploy.load import load_model
 from stroke_tf.evaluation.segmentation import SegmentationCounts, count_masks
 from stroke_tf.files import read_json
-from stroke_tf.inference.predict import Predictor, choose_on_validation, segment_slices
+from stroke_tf.inference.predict import Predictor, segment_slices
 from stroke_tf.labels import MASK, SLICE, Task
 from stroke_tf.manifest import natural_key
 from stroke_tf.models.composed import probabilities
@@ -22,11 +22,9 @@ from stroke_tf.models.decoders import decode
 from stroke_tf.models.segmenters import SEGMENTERS
 from stroke_tf.runs.settings import UnetRun
 from stroke_tf.runs.unet import (
-    CHOSEN_ON_NAME,
     _examples,
     dataset_of,
     drawing_of,
-    read_detector,
     read_mask_rule,
     run_unet,
     slices_tested,
@@ -178,32 +176,6 @@ def test_unknown_patients_are_told_before_a_training_that_would_smooth(
     config = replace(config, records=phantom_records[1], out=tmp_path, smooth_slices=1.0)
     with pytest.raises(ValueError, match="`in_series` needs records of known patients"):
         run_unet(config)
-
-
-def test_rule_and_score_can_be_chosen_on_what_other_networks_have_not_seen(
-    run, tmp_path, monkeypatch
-):
-    monkeypatch.setitem(SEGMENTERS, "joint", tiny)
-    other, its_folder = run
-    fit = FitConfig(epochs=1, learning_rate=0.01, seed=4)
-    mine = replace(other, out=tmp_path, row="mine", test_folds=(0,), hard_negatives=0.0, fit=fit)
-    run_unet(mine, chosen_on=[other])
-    folder = tmp_path / "unet/mine-s4"
-    assert read_json(folder / CHOSEN_ON_NAME) == {"joint": [8, 9]}
-    network = keras.models.load_model(its_folder / "model.keras", compile=False)
-    rule, detector = choose_on_validation(
-        [(Predictor(network), dataset_of(other, (8, 9), with_ids=True))],
-        tune_mask=True,
-        score="regression",
-        of_series=True,
-        smooth_slices=1.0,
-    )
-    assert read_mask_rule(folder) == rule
-    kept = read_detector(folder)
-    np.testing.assert_allclose(kept.score.coefficients, detector.score.coefficients, rtol=1e-3)
-    assert kept.point.threshold == pytest.approx(detector.point.threshold, rel=1e-3)
-    with pytest.raises(ValueError, match=r"no test fold of the run. Received: folds \[0\] of"):
-        run_unet(replace(mine, row="new"), chosen_on=[mine])
 
 
 @pytest.mark.parametrize(

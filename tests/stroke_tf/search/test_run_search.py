@@ -83,6 +83,13 @@ def test_a_trial_is_scored_on_folds_that_are_never_the_test_folds():
             trial_splits(run, cv=cv)
 
 
+def test_a_trial_needs_validation_folds():
+    run = UnetRun(choose_on="other-parts", val_folds=())
+    for cv in (0, 2):
+        with pytest.raises(ValueError, match="must be validation in a search. Received: other"):
+            trial_splits(run, cv=cv)
+
+
 @pytest.mark.slow
 def test_a_search_decodes_once_and_never_the_test_folds(classifier):
     config, code, read, _ = classifier

@@ -118,6 +118,27 @@ def killed(tmp_path_factory):
     return root
 
 
+def test_without_validation_all_epochs_are_trained_and_the_last_is_kept(tmp_path):
+    seen, model = [], tiny_model()
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(model.get_weights())
+    )
+    history = fit(
+        model,
+        batches(shuffle=True),
+        None,
+        config=dataclasses.replace(CONFIG, patience=1, learning_rate=1.0),
+        run_dir=tmp_path,
+        loss="binary_crossentropy",
+        callbacks=[note],
+    )
+    assert len(history) == len(seen) == CONFIG.epochs
+    assert list(history) == ["epoch", "learning_rate", "loss"]
+    assert history["loss"].diff().max() > 0  # worse for an epoch, and yet not stopped
+    for kept, last in zip(model.get_weights(), seen[-1], strict=True):
+        np.testing.assert_array_equal(kept, last)
+
+
 @pytest.mark.parametrize("when", MOMENTS)
 def test_a_killed_training_ends_as_if_it_had_not_been(when, killed, whole):
     _, expected, expected_model = whole
