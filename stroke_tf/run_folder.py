@@ -169,11 +169,7 @@ class RunFolder:
         import pandas as pd
 
         paths = {"history": self.history, "history_head": self.head_history}
-        return {
-            name: pd.read_csv(path).dropna(axis=1, how="all")  # Keras' names for no validation
-            for name, path in paths.items()
-            if path.is_file()
-        }
+        return {name: pd.read_csv(path) for name, path in paths.items() if path.is_file()}
 
     def cautions(self) -> list[str]:
         """Returns the cautions on a finished run's scores; none if an older version wrote it."""

@@ -224,12 +224,15 @@ def _errors_of_tensorflow() -> tuple[type[Exception], ...]:
     return (tensorflow.errors.OpError,) if tensorflow else ()
 
 
-def run_row(config: Row) -> RunMetrics:
-    """Trains and tests one row, or returns its result if it is done already."""
+def run_row(config: Row, **options: Any) -> RunMetrics:
+    """Trains and tests one row, or returns its result if it is done already.
+
+    `options` are those of `run_unet`, for a U-Net.
+    """
     if isinstance(config, UnetRun):
         from stroke_tf.runs.unet import run_unet
 
-        return run_unet(config)
+        return run_unet(config, **options)
     from stroke_tf.runs.classifier import run_classifier
     from stroke_tf.runs.histogram import is_histogram, run_histogram
 

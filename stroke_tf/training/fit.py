@@ -153,7 +153,7 @@ def fit(
         _cut_history(run_dir / HISTORY_NAME, epochs=epoch)
         for _ in range(epoch):
             next(iter(train))
-        log = keras.callbacks.CSVLogger(run_dir / HISTORY_NAME, append=True)
+        log = EpochLog(run_dir / HISTORY_NAME, append=True)
         board = keras.callbacks.TensorBoard(run_dir / TENSORBOARD_NAME, write_graph=False)
         shown = Progress(progress if is_leader() else None, monitor=monitor)
         with fused_batch_norms(trainee), fused_convolutions(trainee), shown as display:
@@ -172,8 +172,7 @@ def fit(
                 verbose=0,
             )
     restore_best(model, run_dir)
-    history = pd.read_csv(run_dir / HISTORY_NAME)
-    return history if val is not None else history.dropna(axis=1, how="all")
+    return pd.read_csv(run_dir / HISTORY_NAME)
 
 
 def restore_best(model: keras.Model, run_dir: Path) -> None:
@@ -277,6 +276,15 @@ def scope_of(model: keras.Model) -> contextlib.AbstractContextManager:
     if keras.backend.backend() == "tensorflow":
         return model.distribute_strategy.scope()
     return contextlib.nullcontext()
+
+
+class EpochLog(keras.callbacks.CSVLogger):
+    """A CSVLogger without the empty columns that Keras adds where nothing is validated."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Writes the line of the epoch."""
+        self.keys = self.keys or sorted(logs or {})
+        super().on_epoch_end(epoch, logs)
 
 
 class BestModel(keras.callbacks.ModelCheckpoint):

@@ -29,6 +29,7 @@ from stroke_tf.runs.unet import (
     read_mask_rule,
     run_unet,
 )
+from stroke_tf.tables.run_table import run_row
 
 ALL = tuple(range(10))
 
@@ -70,7 +71,7 @@ def row(phantom_records, tmp_path_factory):
 @pytest.fixture(scope="module")
 def tested(row):
     """Its cross-validation in two parts."""
-    return cross_validate(row, run_unet, parts=2)
+    return cross_validate(row, run_row, parts=2)
 
 
 def test_each_part_learns_from_all_folds_but_those_of_its_test(row, tested):
@@ -79,7 +80,7 @@ def test_each_part_learns_from_all_folds_but_those_of_its_test(row, tested):
         split = read_metrics(folder_of(part).metrics).split
         assert split["val"] == ()
         assert sorted([*split["train"], *split["test"]]) == list(ALL)
-        (history,) = folder_of(without_rules(part)).histories().values()
+        (history,) = folder_of(part).histories().values()
         assert len(history) == 2
         assert not [name for name in history if name.startswith("val_")]
         assert best_epoch(part)["train_loss"].value == history["loss"].iloc[-1]
