@@ -281,6 +281,8 @@ def scope_of(model: keras.Model) -> contextlib.AbstractContextManager:
 class EpochLog(keras.callbacks.CSVLogger):
     """A CSVLogger without the empty columns that Keras adds where nothing is validated."""
 
+    keys: list[str] | None
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Writes the line of the epoch."""
         self.keys = self.keys or sorted(logs or {})
