@@ -13,7 +13,8 @@ answers the validation and test slices, at the size of the records and without a
 are counted by the same functions.
 
 - ours: `--recipe`, a file of settings as `stroke-tf train-unet --config` takes it, or that of
-  CT-ICH, each slice alone. Its epochs go on while there is CPU time, which its cosine follows.
+  CT-ICH without smoothing along the series. Its epochs go on while there is CPU time, which its
+  cosine follows.
 - smp: U-Net of segmentation_models.pytorch on EfficientNet-Lite0 with ImageNet weights, AdamW,
   warm-up and a cosine that follows the CPU time too, Dice and cross-entropy, as many slices
   without a lesion as with one, augmented (mirror, rotation, scale, shift, contrast, brightness,
@@ -64,8 +65,14 @@ _ROOT = Path(__file__).parents[1]
 _RECIPE_NAME = "recipe.json"
 _LEAST_MINUTES = 0.5  # the libraries alone take a tenth to load
 
-RECIPE = replace(CT_ICH_UNET, weights="efficientnet_lite0_no_top.weights.h5", smooth_slices=0)
-"""Ours where `--recipe` names no file: each slice alone, as the others answer."""
+RECIPE = replace(
+    CT_ICH_UNET,
+    choose_on="validation",
+    weights="efficientnet_lite0_no_top.weights.h5",
+    smooth_slices=0,
+)
+"""Ours where `--recipe` names no file. No slice is smoothed with its neighbours; its view turns
+and scales a head by all slices of the patient, which the others do not have."""
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
     stroke-tf cross-validate RECORDS --task detect|type|segment|joint [--model NETWORK] [--folds 5]
 
 The folds of the records, ten as they are converted, are dealt to 2, 5 or 10 parts. Each part is
-tested by a model that was trained on the others, its epoch, threshold, temperature and mask rule
-chosen on the fold after it. Under the protocol clean no patient is ever on two sides.
+tested by a model that was trained on the others. Its epoch, threshold, temperature and mask rule
+are chosen on the fold after it or, with `--choose-on other-parts`, its rules on the other parts.
+Under the protocol clean no patient is ever on two sides.
 
 OUT/EXPERIMENT/ gets TABLE.md, with 95 % intervals by patient; predictions.csv, a line for each
 slice and seed; a report; the runs; and `ensemble`, all models as one, which `stroke-tf predict

@@ -9,8 +9,8 @@ cross-validation by patient: every slice is tested once, and a slice's score is 
 The data set's own paper reports a Dice of 0.31 (a U-Net, patients apart). The recipe was chosen by
 `experiments.ct_ich_recipes` on folds 0 to 6, so folds 7 to 9 alone are new to it.
 
-Cost: 20 to 26 minutes of a core a part, for the first row and for the last; the others are a minute
-a part. Stopped, the same command continues.
+Cost: 18 to 23 minutes of a core a part, for the first row and for the last; the others are two
+minutes a part. Stopped, the same command continues.
 """
 
 from __future__ import annotations

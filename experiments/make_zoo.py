@@ -11,7 +11,7 @@ are those of the cross-validation. Mask rule, score, temperature and operating p
 what the five networks say of their test slices. The model is saved in 16 bits with card, licence
 and checksums. The runs stay in RESULTS; those that were killed continue.
 
-Cost: six trainings of 25 to 32 minutes of a core each.
+Cost: six trainings of 18 to 23 minutes of a core each.
 """
 
 from __future__ import annotations

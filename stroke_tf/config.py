@@ -27,8 +27,10 @@ ThresholdRule = Literal["recall-floor", "youden", "fixed"]
 """How the threshold of slices' scores is chosen on validation slices."""
 
 MaskScoreName = Literal["top", "area", "lesion", "regression"]
-ChooseOn = Literal["validation", "other-parts"]
 """How a slice's score comes from the probabilities of its pixels: the keys of MASK_SCORES."""
+
+ChooseOn = Literal["validation", "other-parts"]
+"""What a run's rules are chosen on: its validation folds, or other parts of a cross-validation."""
 
 PointName = Literal["default", "sensitive", "specific"]
 """Which threshold of a model calls a slice positive: its own; the one of 0.9 sensitivity, which

@@ -27,7 +27,7 @@ class Answers:
     Attributes:
         frame: A row for each slice: `id`, `truth` and `called`, bool, and `part`, 0 for a run.
             `score` in [0, 1] where there is one, and `calibrated`, that by the temperature of its
-            run's validation folds. Of masks the pixels `tp`, `fp` and `fn` of any lesion, the
+            run's validation. Of masks the pixels `tp`, `fp` and `fn` of any lesion, the
             `lesions` and those of them `found`, and `drawn`, whether any pixel was.
         rule: When a slice is called, in words.
         labels: Names of the negative and the positive class.
@@ -105,7 +105,7 @@ def _of_scores(frame: pd.DataFrame, folder: Path, row: str | None) -> Answers:
     if point.is_file():
         temperature = read_json(point)["temperature"]
         columns["calibrated"] = apply_temperature(frame["score"], temperature)
-    rule = f"its score is at least {threshold:.3f}, chosen on the validation folds"
+    rule = f"its score is at least {threshold:.3f}, chosen on other slices"
     labels = _labels(folder / "config.json")
     return Answers(_of_slices(frame.assign(**columns)), rule, labels, threshold)
 

@@ -191,6 +191,9 @@ def _training(known: Evidence) -> str | None:
 def _selection(known: Evidence) -> str | None:
     if known.result is None:
         return None
+    if not known.result.split["val"]:
+        rules = ", mask rule and threshold by networks that had not seen the slices"
+        return f"the last epoch{rules if known.result.threshold is not None else ''}: config.json"
     watched = f"the epoch of the best validation {known.settings.get('watch', 'loss')}"
     if known.result.threshold is None:
         return f"{watched} on folds {_folds(known.result.split['val'])}"
@@ -226,6 +229,8 @@ def _explained(known: Evidence) -> str | None:
 def _inside(known: Evidence) -> str | None:
     if known.result is None:
         return None
+    if not known.result.split["test"]:
+        return f"cross-validation of the same settings, n {known.result.n}: metrics.json"
     folds = _folds(known.result.split["test"])
     return f"test folds {folds} of the same records, n {known.result.n}: metrics.json"
 

@@ -23,6 +23,7 @@ from stroke_tf.audits.sureness import sureness
 from stroke_tf.audits.worst import draw_worst_masks, draw_wrong
 from stroke_tf.manifest import read_manifest
 from stroke_tf.own_table import Known, known_of
+from stroke_tf.run_folder import read_metrics
 
 _HEIGHTS = ("first third of the series", "middle third", "last third")
 _ALL = "All test slices"
@@ -147,5 +148,7 @@ def _worst_masks(
 ) -> dict[str, Figure]:
     if not answers.has_masks or not (run / "model.keras").is_file():
         return {}
+    if not read_metrics(run / "metrics.json").split["test"]:
+        return {}  # a network of all folds: it was not what was tested
     figure = draw_worst_masks(frame, run, records)
     return {} if figure is None else {"masks-of-least-Dice": figure}

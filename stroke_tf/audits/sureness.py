@@ -39,7 +39,7 @@ def sureness(frame: pd.DataFrame, *, seed: int, resamples: int) -> Sureness:
     given = "calibrated" in frame
     after = frame["calibrated"].to_numpy() if given else _cross_fitted(frame)
     other = "the other parts" if frame["part"].nunique() > 1 else "the other half of the patients"
-    where = "the validation folds" if given else other
+    where = "slices of no test" if given else other
     scores = {"as they are": frame["score"].to_numpy()}
     if after is not None:
         scores[f"by a temperature from {where}"] = after

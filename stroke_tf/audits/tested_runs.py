@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from pathlib import Path
 
 from stroke_tf.files import read_json
@@ -28,7 +29,12 @@ def runs_of(folder: Path, *, row: str | None = None) -> tuple[Path, ...]:
     rows = said[["row", "protocol"]].drop_duplicates()
     chosen = rows[rows["row"] == row] if row or rows["row"].nunique() > 1 else rows
     starts = ["-".join(names) for names in chosen.itertuples(index=False)]
-    found = [path for start in starts for path in folder.glob(f"{glob.escape(start)}-part*-s*")]
+    found = [
+        path
+        for start in starts
+        for path in folder.glob(f"{glob.escape(start)}-part*-s*")
+        if re.fullmatch(r"-part\d+-s\d+", path.name.removeprefix(start))
+    ]
     return tuple(sorted(path for path in found if (path / "config.json").is_file()))
 
 

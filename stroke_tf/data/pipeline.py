@@ -139,8 +139,7 @@ def make_dataset(
         raise ValueError("`in_series` must be False in training. Received: True")
     for name, is_asked in (("view 'neighbours'", view == "neighbours"), ("`in_series`", in_series)):
         if is_asked:
-            _check_patients(name, manifest)
-            _check_whole(name, records, folds, task=task, lesions_only=lesions_only)
+            check_series(name, records, folds, task=task, lesions_only=lesions_only)
     slices = decoded or decode_slices(
         records,
         folds,
@@ -244,9 +243,27 @@ def _check_patients(name: str, manifest: Manifest) -> None:
         )
 
 
-def _check_whole(
-    name: str, records: Path | str, folds: tuple[FoldName, ...], *, task: Task, lesions_only: bool
+def check_series(
+    name: str,
+    records: Path | str,
+    folds: tuple[FoldName, ...],
+    *,
+    task: Task,
+    lesions_only: bool = False,
 ) -> None:
+    """Checks that folds hold whole series of known patients.
+
+    Args:
+        name: What needs them.
+        records: Folder of records.
+        folds: The folds.
+        task: Decides which slices are used.
+        lesions_only: Whether slices without a lesion are left out.
+
+    Raises:
+        ValueError: If patients are unknown or not whole in their folds, or slices are left out.
+    """
+    _check_patients(name, read_manifest(records))
     rows = rows_of_folds(records, folds)
     used = sum(is_used(row, task=task, lesions_only=lesions_only) for row in rows)
     if used < len(rows):

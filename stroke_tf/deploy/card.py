@@ -18,6 +18,7 @@ _ANSWERS = {
     "segment": "which pixels of a slice are ischaemia or haemorrhage",
     "joint": "which pixels of a slice are ischaemia or haemorrhage, and what the slice shows",
 }
+_UNSEEN = "answers of networks that had not learned from the slices"
 _MEAN = "the mean of their probabilities"
 _PIXELS = {
     "gray8": "8-bit grey pictures; slices in HU are made grey first by the window {windows}",
@@ -72,11 +73,11 @@ def _details(model: ModelDescription, *, is_licensed: bool, are_parts: bool) -> 
     if model.threshold is not None:
         yield f"- A slice is called positive from a score of {model.threshold:.4g} on."
     for name, threshold in model.operating_points.items():
-        on = f"from {threshold:.4g} on, chosen on slices not learned from"
+        on = f"from {threshold:.4g} on, chosen on {_UNSEEN}"
         yield f"- Operating point `{name}`: {on}."
     if model.temperatures:
         told = ", ".join(f"{value:.3g}" for value in model.temperatures)
-        yield f"- Calibrated scores: logits divided by {told}, fitted on slices not learned from."
+        yield f"- Calibrated scores: logits divided by {told}, fitted to {_UNSEEN}."
     if rule := model.mask_rule:
         small = f"lesions below {rule.min_area_px} pixels of the input are dropped"
         dropped = f"; {small}" if rule.min_area_px else ""
@@ -112,6 +113,8 @@ def _metrics(model: ModelDescription) -> Iterator[str]:
         "Scores are counted first and then divided, over all test slices; intervals are 95 %, by "
         f"a bootstrap over groups ({INTERVALS}) or by Wilson. A dash: not defined."
     )
+    if any(not run.split["test"] for run in model.trained_on):
+        yield "Areas under curves are means of the parts of a cross-validation."
     if model.draws_masks:
         yield "Dice and IoU leave background out, and are means over the lesion classes present."
 

@@ -8,6 +8,7 @@ FOLDER/export.json, written last, how far they are from Keras and how fast.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 REPORT_NAME = "export.json"
 BFLOAT16 = "openvino, bfloat16"
 _SPLIT: dict[str, tuple[FoldName, ...]] = {"train": tuple(range(8)), "val": (8,)}  # as runs have
+_NAMES = {"validation": "val", "test": "test", "training": "train"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +121,7 @@ def export_model(settings: Export) -> dict[str, Any]:
         found = {
             "processor": processor(),
             "slices": len(known.images),
-            "from": "pictures" if settings.pictures else "validation slices of records",
+            "from": "pictures" if settings.pictures else f"{_checked_on(model)} slices of records",
             **_trained_on_these(settings, model),
             "formats": compare(raw, answers, known.images, model, rounds=settings.rounds),
             "bytes": {name: sum(file["bytes"] for file in files_of(out, name)) for name in formats},
@@ -161,13 +163,22 @@ def _slices(settings: Export, model: ModelDescription) -> Known:
 def _known(
     settings: Export, model: ModelDescription, part: Literal["train", "val"], count: int
 ) -> Known:
-    """Returns slices of a part of the first network's split; without one, of the usual split."""
+    """Returns slices of the first network's split; without one, of the usual split."""
     from stroke_tf.deploy.export_check import known_slices
 
     if settings.records is None:
         raise ValueError("--records must be given")
-    split = model.trained_on[0].split if model.trained_on else _SPLIT
-    return known_slices(settings.records, tuple(split[part]), model, count=count)
+    used = _split_of(model)["train" if part == "train" else _NAMES[_checked_on(model)]]
+    return known_slices(settings.records, tuple(used), model, count=count)
+
+
+def _split_of(model: ModelDescription) -> Mapping[str, tuple[FoldName, ...]]:
+    return model.trained_on[0].split if model.trained_on else _SPLIT
+
+
+def _checked_on(model: ModelDescription) -> str:
+    """Returns the kind of slices that files are checked on: the first that the network had."""
+    return next(told for told, name in _NAMES.items() if _split_of(model).get(name))
 
 
 def _trained_on_these(settings: Export, model: ModelDescription) -> dict[str, Any]:
@@ -193,7 +204,7 @@ def _bfloat16(settings: Export) -> dict[str, Answer]:
 def _loss(
     settings: Export, raw: RawModel, model: ModelDescription, answer: Answer
 ) -> dict[str, Any]:
-    """Returns scores on validation slices, of Keras and of the file of whole numbers."""
+    """Returns scores on slices of `_checked_on`, of Keras and of the file of whole numbers."""
     from stroke_tf.deploy.export_check import keras_answer, scores_of
     from stroke_tf.deploy.raw_pixels import raw_and_seen
 
@@ -203,7 +214,12 @@ def _loss(
         "keras": scores_of(keras_answer(raw), seen, known, model),
         "int8": scores_of(answer, taken, known, model),
     }
-    return {"scored_on": len(known.images), "positive": sum(known.labels), **scores}
+    return {
+        "scored_on": len(known.images),
+        "of": _checked_on(model),
+        "positive": sum(known.labels),
+        **scores,
+    }
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -232,7 +248,7 @@ def _print(found: dict[str, Any]) -> None:
     if loss := found.get("int8"):
         console.print(
             f"8 bits, ranges of {loss['calibrated_on']} training slices; {loss['scored_on']} "
-            f"validation slices, {loss['positive']} positive: Keras {loss['keras']}, "
+            f"{loss['of']} slices, {loss['positive']} positive: Keras {loss['keras']}, "
             f"8 bits {loss['int8']}"
         )
 

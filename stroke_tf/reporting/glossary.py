@@ -35,7 +35,7 @@ _BOTH = "0 to 1"
 TERMS: dict[str, Term] = {
     "n": Term("number of test slices", "0 and up", "many; of few patients all is uncertain", "–"),
     "threshold": Term(
-        "score from which on a slice is called positive, chosen on the validation slices",
+        "score from which on a slice is called positive, chosen on slices of no test",
         _BOTH,
         "none is good in itself",
         "–: the run calls no slices",
@@ -110,7 +110,7 @@ TERMS: dict[str, Term] = {
         _NO_SLICE,
     ),
     "…_calibrated": Term(
-        "the same number of scores after the temperature that was fitted on the validation slices",
+        "the same number of scores after the temperature that was fitted on slices of no test",
         "as without",
         "lower than without",
         "as without",

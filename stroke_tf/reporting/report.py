@@ -209,6 +209,8 @@ def _command(config: Path, settings: Mapping[str, Any]) -> str:
     verb = next((verb for key, verb in verbs.items() if isinstance(settings.get(key), str)), None)
     if verb is None or settings.get("backbone") == "histogram":
         return ""
+    if settings.get("choose_on", "validation") != "validation":
+        return ""  # a part of a cross-validation, which the others belong to
     words = ("stroke-tf", verb, "--config", str(config), "--records", "RECORDS", "--out", "again")
     return shlex.join(words)
 

@@ -123,7 +123,7 @@ class CrossValidated(_OutOfFold):
         that hold both classes, since scores of different models share no scale; NaN where none
         does. So they are in each resample, which may draw no positive patient of a part.
         `accuracy`, `sensitivity`, `specificity`, `precision` and `f1` are from the counts of all
-        slices, each at the threshold of its part's validation fold.
+        slices, each at the threshold that its part chose elsewhere.
         """
         truth, scores = self.frame["truth"].to_numpy(bool), self.frame["score"].to_numpy()
         parts = self._parts()
@@ -315,7 +315,7 @@ def _answers_of(config: ClassifierRun | UnetRun, result: RunMetrics) -> pd.DataF
 
 
 def operating_point(config: ClassifierRun | UnetRun) -> dict[str, Any]:
-    """Returns what a finished run chose on its validation fold: threshold, temperature, area.
+    """Returns what a finished run chose on slices of no test: threshold, temperature, area.
 
     Where slices have a threshold, that of pixels is named `pixel_threshold`. The result is empty
     for a run that chose nothing, such as a network whose pixels take their likeliest class.

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from stroke_tf.run_folder import RunMetrics
+from stroke_tf.runs.keep_or_run import folder_of
+from stroke_tf.runs.same_training import TESTING
 from stroke_tf.runs.settings import UnetRun
-from stroke_tf.runs.unet import Answered, answered
+from stroke_tf.runs.unet import Answered, answered, check_smoothing
 
 
 def answers_of_parts(
@@ -25,7 +27,11 @@ def answers_of_parts(
         configs: The runs of the parts, which choose on each other.
         run: `run_unet`, or another that leaves a `model.keras` in the run's folder.
     """
-    trained = [without_rules(config) for config in configs]
+    for config in configs:
+        check_smoothing(config)  # before any training
+    trained = [
+        config if folder_of(config).is_done() else without_rules(config) for config in configs
+    ]
     for config in trained:
         run(config)
     return [answered(done, like=config) for done, config in zip(trained, configs, strict=True)]
@@ -34,6 +40,5 @@ def answers_of_parts(
 def without_rules(config: UnetRun) -> UnetRun:
     """Returns the same training, tested without anything that is chosen."""
     plain = UnetRun()
-    testing = ("tune_mask", "score", "mask_score", "smooth_slices", "mirror_test")
-    unset = {name: getattr(plain, name) for name in testing}
-    return replace(config, row=f"{config.row_name}-without-rules", **unset)
+    unset = {name: getattr(plain, name) for name in TESTING}
+    return replace(config, **unset | {"row": f"{config.row_name}-without-rules"})

@@ -80,8 +80,8 @@ def check_parts(runs: Sequence[ClassifierRun | UnetRun]) -> list[str]:
         train = tuple(fold for fold in range(FOLDS) if fold not in held_out)
         needed = {"training": train}
         chooses = isinstance(run, ClassifierRun) or run.tune_mask or run.score_rule
-        if chooses and _validates(run):
-            needed["validation"] = run.val_folds
+        if chooses:
+            needed |= {"validation": run.val_folds} if _validates(run) else {"other": train}
         for use, folds in needed.items():
             both = _needs_both(run, use)
             if lack := _lack(run, rows, folds, both=both):

@@ -6,12 +6,11 @@ network, and costs a test instead of a training.
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from pathlib import Path
 
-from stroke_tf.files import read_json, replacing, replacing_folder, write_json
+from stroke_tf.files import flat, plain, read_json, replacing, replacing_folder, write_json
 from stroke_tf.run_folder import RunFolder, read_metrics
 from stroke_tf.runs.keep_or_run import defaults_of, settings_of
 from stroke_tf.runs.settings import UnetRun
@@ -64,7 +63,7 @@ def seconds_taken_over(folder: RunFolder) -> float:
 
 
 def _trained_alike(config: UnetRun, folder: RunFolder, sha256: str) -> RunFolder | None:
-    mine = _of_training(json.loads(json.dumps(settings_of(config))))
+    mine = _of_training(flat(plain(settings_of(config))))
     for path in sorted(folder.path.parent.glob(f"*-s{folder.seed}")):
         other = RunFolder(folder.out, folder.experiment, _row(path, folder.seed), folder.seed)
         if other.path == folder.path or not other.is_done():
@@ -73,17 +72,13 @@ def _trained_alike(config: UnetRun, folder: RunFolder, sha256: str) -> RunFolder
             path / TRAINED_IN_NAME
         ).exists():  # the run that trained it is named, and its time counts
             continue
-        settings = _defaults(config) | read_json(other.config)
+        settings = flat(plain(defaults_of(config))) | flat(read_json(other.config))
         env = read_json(other.env)
         if env.get("data_manifest_sha256") != sha256 or _of_training(settings) != mine:
             continue
         if all(part.exists() for part in (other.model, other.history, path / BACKUP_NAME)):
             return other
     return None
-
-
-def _defaults(config: UnetRun) -> dict[str, object]:
-    return dict(json.loads(json.dumps(defaults_of(config))))
 
 
 def _row(path: Path, seed: int) -> str:

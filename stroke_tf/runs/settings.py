@@ -198,8 +198,8 @@ class UnetRun:
         mirror_test: Take the mean of what is said of each slice and of its mirror image.
         smooth_slices: Standard deviation, in slices, of the smoothing of all probabilities along a
             patient's series in testing (patients known, clean protocol); 0 for none.
-        tune_mask: Choose the pixel threshold and the smallest lesion on the validation folds, by
-            lesion Dice and the lesions found; without it each pixel takes its likeliest class.
+        tune_mask: Choose the pixel threshold and the smallest lesion, by lesion Dice and the
+            lesions found, see `choose_on`; without it each pixel takes its likeliest class.
         slice_weight: Weight of the joint network's second loss, the cross-entropy of the slice's
             class, beside 1 for the loss of its mask.
         negatives_per_positive: Most slices without a lesion for each with one in an epoch; None:
@@ -207,8 +207,8 @@ class UnetRun:
         score: What says whether a slice shows a lesion: head, the second one of a joint network,
             which others do not have; or mask, the probabilities of its pixels.
         mask_score: How these make one score: the mean of the highest (top), the area that is drawn,
-            the surest lesion, or a logistic regression on all three, fitted on the validation
-            folds.
+            the surest lesion, or a logistic regression on all three, fitted to the slices of
+            `choose_on`.
         deep_supervision: Train masks of half and a quarter of the side too, with losses of weight
             0.5 and 0.25, from the decoder's maps of these sizes; of composed and joint.
         hard_negatives: Share of an epoch's slices without a lesion that is drawn by how much lesion

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from stroke_tf.data import Hardness, check_lesions, decode_slices, make_dataset
 from stroke_tf.data.memory import Slices
+from stroke_tf.data.pipeline import check_series
 from stroke_tf.data.selection import check_both_kinds, rows_of_folds
 from stroke_tf.evaluation.mask_rule import MaskRule
 from stroke_tf.evaluation.mask_score import Detector, mask_score_of_json
@@ -103,6 +104,7 @@ def run_unet(
         take_over_training(config, run.folder, data_manifest_sha256=run.sha256)
         if train_elsewhere is not None:
             train_elsewhere()
+        check_smoothing(config)
         model = train(config, run)
         slices = dataset_of(config, run.split.test, with_ids=True)
         predictor = Predictor(model, mirror=config.mirror_test)
@@ -129,12 +131,30 @@ def run_unet(
     return keep_or_run(config, work)
 
 
+def check_smoothing(config: UnetRun) -> None:
+    """Checks, before a training, that test slices can be smoothed along series as a run says.
+
+    Raises:
+        ValueError: If patients are unknown, or their series not whole in the test folds.
+    """
+    if config.smooth_slices:
+        options: dict[str, Any] = {"task": Task.SEGMENT, "lesions_only": config.lesions_only}
+        check_series("`in_series`", config.records, config.test_folds, **options)
+
+
 def _check_chosen_on(config: UnetRun, chosen_on: Sequence[Answered]) -> None:
     needed = config.chooses_on_parts  # before anything is done: it refuses what has no effect
     if needed and not chosen_on and not folder_of(config).is_done():
         raise ValueError(
             "`choose_on` other-parts needs a cross-validation, whose other parts there are to "
             "choose on. Received: a run alone"
+        )
+    if not config.test_folds:
+        raise ValueError("`test_folds` must name folds. Received: none")
+    if chosen_on and not needed:
+        raise ValueError(
+            "`chosen_on` needs `choose_on` other-parts and something to choose. "
+            f"Received: {config.choose_on}"
         )
     for other in chosen_on:
         if shared := set(other.folds) & set(config.test_folds):

@@ -84,7 +84,7 @@ def test_patients_and_calibration_have_their_tables_and_sentences(scored):
     patients = audited.tables["Patients"]
     assert set(patients["patients"]) == {len({slice_.patient for slice_ in slices})}
     assert list(audited.tables["Calibration"]["scores"]) == [
-        *("as they are", "by a temperature from the validation folds"),
+        *("as they are", "by a temperature from slices of no test"),
     ]
     assert list(audited.figures) == [
         *("reliability", "reliability-after-the-temperature"),

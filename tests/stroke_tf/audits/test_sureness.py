@@ -28,7 +28,7 @@ def test_scores_too_sure_are_mended_by_what_the_other_half_says():
 def test_the_temperature_of_the_run_is_used_where_there_is_one():
     scored = frame(temperature=1)
     found = sureness(scored.assign(calibrated=0.5), **DRAWN)
-    assert "validation folds" in found.table["scores"][1]
+    assert "slices of no test" in found.table["scores"][1]
     assert found.table["brier"][1].value == 0.25
 
 

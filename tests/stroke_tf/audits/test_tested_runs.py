@@ -18,7 +18,8 @@ def cross_validation(tmp_path):
         names = ["id", "row", "protocol", "part", "truth", "score", "called"]
         frame = pd.DataFrame(lines, columns=names)
         frame.to_csv(tmp_path / "predictions.csv", index=False)
-        for name in ("cnn-clean-part0", "cnn-clean-part1", "vgg16-clean-part0"):
+        trained = "cnn-clean-part0-without-rules"
+        for name in ("cnn-clean-part0", "cnn-clean-part1", trained, "vgg16-clean-part0"):
             (tmp_path / f"{name}-s0").mkdir()
             known = sha256 if name.startswith("cnn") else "ab" * 32
             (tmp_path / f"{name}-s0/config.json").write_text("{}")

@@ -76,7 +76,7 @@ def test_its_card_says_what_it_is_not_for_and_what_it_learned_from(shipped):
     card = (shipped.folder / "MODEL_CARD.md").read_text()
     limits = "ischaemia, old blood, children, scans after surgery or any medical use"
     assert f"- Not for {limits}." in card
-    assert "- Operating point `sensitive`: from 0.1 on, chosen on slices not learned from." in card
+    assert "- Operating point `sensitive`: from 0.1 on, chosen on answers of networks" in card
     training = card[card.index("## Training data") : card.index("## Quantitative")]
     assert "CC BY 4.0" in training and "Apache-2.0" in training
     assert "CC BY 4.0" in (shipped.folder / "LICENSE").read_text()

@@ -10,9 +10,19 @@ from finished_runs import tiny_network
 from stroke_tf.config import FitConfig
 from stroke_tf.deploy.card import model_card
 from stroke_tf.deploy.sources import read_source
+from stroke_tf.evaluation.mask_rule import RuleCounts
 from stroke_tf.files import read_json
-from stroke_tf.inference.predict import Predictor, chosen, unseen_answers
+from stroke_tf.inference.predict import (
+    Predictor,
+    Unseen,
+    chosen,
+    drawn_batches,
+    unseen_answers,
+)
+from stroke_tf.inference.slice_numbers import SliceNumbers
+from stroke_tf.labels import MASK
 from stroke_tf.models.segmenters import SEGMENTERS
+from stroke_tf.reporting.report import write_report
 from stroke_tf.run_folder import read_metrics
 from stroke_tf.runs import other_parts, unet
 from stroke_tf.runs.best_epoch import best_epoch
@@ -107,13 +117,36 @@ def test_rules_are_chosen_on_what_the_other_networks_say_of_their_test_slices(ro
 
 
 def test_several_answers_count_together(row, tested):
-    one, two = answers_of_parts(parts_of(row, 2), run_unet)
-    both = chosen([one.answers, two.answers], of_series=True)
-    assert both[1].point not in (chosen([one.answers])[1].point, chosen([two.answers])[1].point)
-    areas = sum(answered.answers.rules.in_truth[0] for answered in (one, two))
-    everything = dataset_of(row, ALL)
-    masks = np.concatenate([masks for _, masks in everything.as_numpy_iterator()])
-    assert areas.tolist() == [(masks == kind).sum() for kind in (1, 2)]
+    configs = parts_of(row, 2)
+    answers = [done.answers for done in answers_of_parts(configs, run_unet)]
+    rules, numbers = RuleCounts(), SliceNumbers("regression")
+    for config in configs:
+        network = keras.models.load_model(folder_of(config).model, compile=False)
+        slices = dataset_of(config, config.test_folds, with_ids=True)
+        for batch, outputs in drawn_batches(Predictor(network), slices, smooth_slices=1.0):
+            rules.add(batch.labels, outputs[MASK])
+            numbers.add(batch, outputs[MASK])
+    rule, detector = chosen(answers, of_series=True)
+    expected = chosen([Unseen(rules, numbers)], of_series=True)
+    assert rule == expected[0]
+    found = [one.score.coefficients for one in (detector, expected[1])]
+    np.testing.assert_allclose(*found, rtol=1e-3)
+    assert len(np.concatenate([one.numbers.truth for one in answers])) == len(tested.frame)
+
+
+def test_the_other_parts_answer_as_the_run_is_tested(row, tested):
+    (part, _) = parts_of(row, 2)
+    plain, mirrored = (
+        unet.answered(part, like=replace(part, mirror_test=mirror)).answers.rules.drawn
+        for mirror in (False, True)
+    )
+    assert not np.array_equal(plain, mirrored)
+
+
+def test_finished_parts_answer_without_the_runs_that_trained_them(row, tested, monkeypatch):
+    monkeypatch.setattr(unet, "fit", None)
+    own = [done.row for done in answers_of_parts(parts_of(row, 2), run_unet)]
+    assert own == ["mine-part0", "mine-part1"]
 
 
 def test_rows_of_another_test_share_the_trainings(row, tested, monkeypatch):
@@ -146,10 +179,7 @@ def test_a_network_of_all_folds_is_told_by_the_cross_validation(row, tested):
     assert result.metrics["lesion_dice"] == tested.metrics(seed=3)["lesion_dice"]
     assert result.metrics["roc_auc"] == tested.detections().metrics(seed=3)["roc_auc"]
     folder = folder_of(whole).path
-    assert set(read_json(folder / CHOSEN_ON_NAME)) == {
-        "mine-part0-without-rules",
-        "mine-part1-without-rules",
-    }
+    assert set(read_json(folder / CHOSEN_ON_NAME)) == {"mine-part0", "mine-part1"}
     card = model_card(read_source(folder).description, is_licensed=False)
     assert f"{result.n} slices, each by a network of the same settings that had not" in card
     again = run_on_all(whole, tested, lambda: pytest.fail("done already"))
@@ -165,4 +195,21 @@ def test_nothing_is_chosen_by_a_run_alone(row, tmp_path):
     (answers, _) = answers_of_parts(parts_of(row, 2), run_unet)
     with pytest.raises(ValueError, match=r"no test fold of the run. Received: folds \[0, 1, 2"):
         run_unet(part, chosen_on=[answers])
+    with pytest.raises(ValueError, match="`test_folds` must name folds. Received: none"):
+        run_unet(replace(without_rules(part), test_folds=()))
+    with pytest.raises(ValueError, match="something to choose. Received: validation"):
+        run_unet(replace(part, choose_on="validation", val_folds=(8,)), chosen_on=[answers])
     assert not [*tmp_path.rglob("model.keras")]
+
+
+def test_a_series_that_is_not_known_is_told_before_a_training(row, phantom_records, tmp_path):
+    published = replace(row, records=phantom_records[1], out=tmp_path)
+    with pytest.raises(ValueError, match="`in_series` needs records of known patients"):
+        cross_validate(published, run_unet, parts=2)
+    assert not [*tmp_path.rglob("history.csv")]
+
+
+def test_a_report_has_no_command_for_a_part_alone(row, tested):
+    text = write_report(row.out, "unet", title="unet").read_text()
+    assert "mine-part0" in text
+    assert "The same training again" not in text
