@@ -64,8 +64,8 @@ def row(phantom_records, tmp_path_factory):
         row="mine",
         weights=None,
         architecture="composed",
-        image_size=96,
-        batch_size=16,
+        image_size=32,
+        batch_size=32,
         augment=False,
         negatives_per_positive=0.5,
         choose_on="other-parts",
@@ -149,6 +149,7 @@ def test_finished_parts_answer_without_the_runs_that_trained_them(row, tested, m
     assert own == ["mine-part0", "mine-part1"]
 
 
+@pytest.mark.slow
 def test_rows_of_another_test_share_the_trainings(row, tested, monkeypatch):
     monkeypatch.setattr(unet, "fit", None)
     again = cross_validate(
@@ -165,6 +166,7 @@ def test_a_finished_cross_validation_answers_nothing_again(row, tested, monkeypa
     assert again.frame.equals(tested.frame)
 
 
+@pytest.mark.slow
 def test_without_rules_parts_are_plain_runs(row, tested, monkeypatch):
     monkeypatch.setattr(other_parts, "answered", None)
     plain = replace(without_rules(row), row="plain")
