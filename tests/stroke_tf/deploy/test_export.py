@@ -10,9 +10,11 @@ from finished_runs import SIZE
 from guide import guide_example
 
 from stroke_tf.command import parse
-from stroke_tf.deploy.export import Export, export_model, main
+from stroke_tf.deploy.export import Export, _checked_on, export_model, main
 from stroke_tf.deploy.load import load_model
 from stroke_tf.deploy.raw_pixels import RawModel, raw_and_seen
+from stroke_tf.deploy.sources import read_source
+from stroke_tf.zoo.shipped import DEFAULT, ZOO
 
 FORMATS = ("openvino", "onnx", "litert", "saved-model")
 
@@ -225,3 +227,12 @@ def test_real_networks_say_what_keras_says(backbone, name, tmp_path):
     known[name].write(network, tmp_path)
     said = known[name].load(tmp_path)(images)["output"]
     np.testing.assert_allclose(said, network(images), atol=1e-4)
+
+
+def test_a_model_of_all_folds_is_checked_on_slices_that_it_learned_from():
+    model = read_source(ZOO[DEFAULT].folder).description
+    (run,) = model.trained_on
+    assert _checked_on(model) == "training"
+    held = replace(run, split={"train": (0,), "val": (), "test": (1,)})
+    assert _checked_on(replace(model, trained_on=(held,))) == "test"
+    assert _checked_on(replace(model, trained_on=())) == "validation"

@@ -92,6 +92,15 @@ def test_scores_of_masks_need_both_classes_to_be_chosen_on_and_tested(tmp_path):
     assert check_parts(parts_of(replace(base, score="head"))) == []
 
 
+def test_scores_chosen_on_other_parts_need_both_classes_there(tmp_path):
+    lesions = records_of(tmp_path, range(10), kinds=BOTH[-1:])
+    base = UnetRun(records=lesions, score="mask", choose_on="other-parts", val_folds=())
+    told = "other folds of part 0 must hold a lesion with its mask and a slice without one"
+    with pytest.raises(ValueError, match=f"{told}. Received: 8 positive of 8 slices"):
+        check_parts(parts_of(base))
+    assert len(check_parts(parts_of(replace(base, score="head", tune_mask=True)))) == 0
+
+
 def test_types_are_counted_on_lesion_slices_alone(tmp_path):
     base = ClassifierRun(task="type", records=records_of(tmp_path, range(5), kinds=BOTH))
     with pytest.raises(ValueError, match="training folds of part 0 must hold both .* 3 positive"):
